@@ -1,0 +1,34 @@
+//! The answers of the query API, as both its server and its clients know them.
+//!
+//! Everything is JSON. Times are µs since the Unix epoch, CPU is ns, shares and changes are
+//! fractions (0.013 is +1.3 %).
+
+mod compare;
+mod deploy;
+mod process;
+mod weight;
+
+pub use compare::{Arm, Change, Comparison, Control, EndpointComparison, Gate, Metric, TotalComparison, Verdict};
+pub use deploy::{DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison};
+pub use process::{ProcessView, RequestView, ServiceSummary};
+pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What every refused request is answered with (RFC 9457, `application/problem+json`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `about:blank`: the status tells the kind.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened and what to do.
+    pub detail: String,
+    /// The field or parameter at fault, as `cells[3].cpu_ns.sum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}

@@ -1,0 +1,56 @@
+use appweight_wire::{CounterStatus, RequestRecord};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A service in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceSummary {
+    /// Its name.
+    pub service: String,
+    /// The start of its first cell, µs.
+    pub first_us: u64,
+    /// The end of its last cell, µs.
+    pub last_us: u64,
+    /// The id of its newest deploy.
+    pub deploy: Option<String>,
+}
+
+/// The newest record of one process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProcessView {
+    /// The process's random id.
+    pub source: String,
+    /// The instance.
+    pub host: String,
+    /// What it runs.
+    pub deploy: String,
+    /// The end of its newest record, µs.
+    pub last_us: u64,
+    /// How long it had been running then, µs.
+    pub age_us: u64,
+    /// Resident memory, bytes.
+    pub rss_bytes: Option<u64>,
+    /// Requests since it started.
+    pub requests_total: u64,
+    /// CPU time in that record's span, ns.
+    pub cpu_ns: u64,
+    /// The CPU time of the agent's own thread in that span, ns.
+    pub agent_cpu_ns: u64,
+    /// The span's width, µs.
+    pub width_us: u64,
+    /// Records that its agent gave up.
+    pub dropped_total: u64,
+    /// Which counters it has.
+    pub counters: Vec<CounterStatus>,
+}
+
+/// One recorded request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RequestView {
+    /// The instance that served it.
+    pub host: String,
+    /// The deploy that served it.
+    pub deploy: String,
+    /// Its facts.
+    pub request: RequestRecord,
+}

@@ -1,0 +1,55 @@
+//! What the judge is shown.
+
+use appweight_wire::{ActiveUsers, Cell, EndpointCount};
+
+/// A cell with the facts that its batch's origin adds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedCell {
+    /// The deploy that served its requests.
+    pub deploy: String,
+    /// The part of the fleet.
+    pub cluster: String,
+    /// The group of hosts, 0 to 15.
+    pub host_group: u8,
+    /// What was counted.
+    pub cell: Cell,
+}
+
+/// A process record with the facts that its batch's origin adds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessPoint {
+    /// The process's random id.
+    pub source: String,
+    /// The deploy that it runs.
+    pub deploy: String,
+    /// The start of the record's span, µs.
+    pub start_us: u64,
+    /// The width of the span, µs.
+    pub width_us: u64,
+    /// The process's age at the end of the span, µs.
+    pub age_us: u64,
+    /// Requests since the process began.
+    pub requests_total: u64,
+    /// Resident memory at the end of the span, bytes.
+    pub rss_bytes: Option<u64>,
+    /// CPU time of the process in the span, ns.
+    pub cpu_ns: u64,
+    /// Instructions of the process in the span.
+    pub instructions: Option<u64>,
+    /// Why instructions are absent, if the process says so.
+    pub instructions_absent_because: Option<String>,
+    /// Who was active in the span.
+    pub active_users: Option<ActiveUsers>,
+    /// Requests and errors by endpoint in the span.
+    pub endpoints: Vec<EndpointCount>,
+}
+
+/// Everything that a deploy is judged by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// Cells of the service, of any deploy, from some time before the roll-out until its end.
+    /// Cells kept per flag may be among them and are passed over.
+    pub cells: Vec<PlacedCell>,
+    /// Process records of the same span of time.
+    pub processes: Vec<ProcessPoint>,
+}

@@ -1,0 +1,16 @@
+//! The judgement: what an app weighs, whether a deploy made it heavier, and how sure that is.
+//!
+//! Pure functions over cells and process points: no I/O, no clock, no thread. Whoever has cells,
+//! from a store, a file or a test, gets the same verdict here.
+//!
+//! [`compare`](compare::compare) sets two deploys side by side endpoint by endpoint;
+//! [`judge`](judge::judge) makes a verdict of it; [`weight`] tells instructions (or CPU time) per
+//! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI.
+//! [`api`] holds the questions and answers of the query API, which speak in these terms.
+
+pub mod api;
+pub mod compare;
+pub mod evidence;
+pub mod judge;
+pub mod thresholds;
+pub mod weight;

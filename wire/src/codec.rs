@@ -1,0 +1,132 @@
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::validate::{Invalid, Validate};
+use crate::{Batch, Deploy};
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// MessagePack with structs as maps from field names: `application/msgpack`.
+    MessagePack,
+    /// JSON with the same field names: `application/json`.
+    Json,
+}
+
+impl Format {
+    /// The media type to send it with.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::MessagePack => "application/msgpack",
+            Self::Json => "application/json",
+        }
+    }
+
+    /// The format of a `Content-Type` header, parameters ignored; `None` for any other type.
+    #[must_use]
+    pub fn from_content_type(header: &str) -> Option<Self> {
+        let essence = header.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/json") {
+            Some(Self::Json)
+        } else if ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"]
+            .iter()
+            .any(|name| essence.eq_ignore_ascii_case(name))
+        {
+            Some(Self::MessagePack)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a body was refused. [`DecodeError::field`] names the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The body is not of its format, or a field has the wrong type.
+    #[error("{reason}")]
+    Malformed {
+        /// Where, as `cells[3].cpu_ns.sum`; `"."` for the whole body.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Every field has its type, but one has a value that cannot be.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl DecodeError {
+    /// The path of the field at fault, as `cells[3].cpu_ns.sum`; `"."` for the whole body.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        match self {
+            Self::Malformed { field, .. } => field,
+            Self::Invalid(invalid) => &invalid.field,
+        }
+    }
+}
+
+/// Reads and checks a batch.
+///
+/// # Errors
+/// If the body is not of that format, a field is missing or of the wrong type, or a value breaks
+/// one of the [`limits`](crate::limits).
+pub fn decode_batch(body: &[u8], format: Format) -> Result<Batch, DecodeError> {
+    decode(body, format)
+}
+
+/// Reads and checks a deploy.
+///
+/// # Errors
+/// As [`decode_batch`].
+pub fn decode_deploy(body: &[u8], format: Format) -> Result<Deploy, DecodeError> {
+    decode(body, format)
+}
+
+/// Writes a batch or a deploy.
+///
+/// # Panics
+/// Never for this crate's types, which both formats can express.
+#[must_use]
+pub fn encode<T: Serialize>(value: &T, format: Format) -> Vec<u8> {
+    match format {
+        Format::MessagePack => rmp_serde::to_vec_named(value).expect("MessagePack can express every wire type"),
+        Format::Json => serde_json::to_vec(value).expect("JSON can express every wire type"),
+    }
+}
+
+fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result<T, DecodeError> {
+    let value: T = match format {
+        Format::MessagePack => {
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
+            let value = serde_path_to_error::deserialize(&mut deserializer).map_err(malformed)?;
+            if deserializer.get_ref().is_empty() {
+                value
+            } else {
+                return Err(DecodeError::Malformed {
+                    field: ".".into(),
+                    reason: "bytes follow the end of the MessagePack value".into(),
+                });
+            }
+        }
+        Format::Json => {
+            let mut deserializer = serde_json::Deserializer::from_slice(body);
+            let value = serde_path_to_error::deserialize(&mut deserializer).map_err(malformed)?;
+            deserializer.end().map_err(|error| DecodeError::Malformed {
+                field: ".".into(),
+                reason: error.to_string(),
+            })?;
+            value
+        }
+    };
+    value.validate()?;
+    Ok(value)
+}
+
+fn malformed<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> DecodeError {
+    DecodeError::Malformed {
+        field: error.path().to_string(),
+        reason: error.inner().to_string(),
+    }
+}

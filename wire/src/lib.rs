@@ -1,0 +1,36 @@
+//! What an AppWeight agent says and a collector understands: batches of cells, request records
+//! and process records, in MessagePack or JSON.
+//!
+//! Small and stable on purpose: `docs/wire.md` describes every field, so that an agent in another
+//! language can be written from it alone. Nothing here does I/O, reads a clock or knows another
+//! AppWeight crate; what a number *means* is judged elsewhere.
+//!
+//! Times are microseconds since the Unix epoch, sizes are bytes, CPU and wall time nanoseconds.
+//! There is no floating-point number anywhere in the format, so that cells add up to the same
+//! numbers in any order and a NaN cannot be said.
+
+mod batch;
+mod cell;
+mod codec;
+mod deploy;
+mod distribution;
+mod process;
+mod request;
+mod users;
+mod validate;
+mod wide;
+
+pub use batch::{Batch, Content, Origin, batch_id, host_group};
+pub use cell::{Age, Cell, CellKey, InstructionSource, Kind};
+pub use codec::{DecodeError, Format, decode_batch, decode_deploy, encode};
+pub use deploy::Deploy;
+pub use distribution::Distribution;
+pub use process::{CounterStatus, EndpointCount, ProcessRecord};
+pub use request::{Downstream, Flag, RequestRecord};
+pub use users::{ActiveUsers, UserSketchError};
+pub use validate::{Invalid, limits};
+pub use wide::Wide;
+
+/// The version of the format that this crate writes. A collector reads this one and the one
+/// before and after it: fields are added, never given another meaning.
+pub const VERSION: u16 = 1;

@@ -1,0 +1,275 @@
+//! What a collector refuses although every field has its type.
+
+use crate::{Batch, Cell, Content, Deploy, Distribution, Flag, ProcessRecord, RequestRecord};
+
+/// The limits of the format, each a bound on what one hostile or broken client can cost.
+pub mod limits {
+    /// Bytes of a name: service, deploy, host, cluster, region, endpoint, flag, downstream.
+    pub const NAME_BYTES: usize = 200;
+    /// Bytes of free text: a deploy's title, author and link, a counter's reason.
+    pub const TEXT_BYTES: usize = 2_000;
+    /// Records in one batch.
+    pub const RECORDS: usize = 100_000;
+    /// Flags or downstreams of one request.
+    pub const FACTS: usize = 64;
+    /// The longest cell, µs: a day.
+    pub const CELL_WIDTH_US: u64 = 86_400_000_000;
+    /// The latest time, µs: the year 2200. Nanoseconds sent as microseconds end up behind it.
+    pub const TIME_US: u64 = 7_258_118_400_000_000;
+    /// The earliest time, µs: 2020. Seconds or milliseconds sent as microseconds end up before it.
+    pub const TIME_US_MIN: u64 = 1_577_836_800_000_000;
+}
+
+/// A field with a value that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Invalid {
+    /// Its path, as `cells[3].cpu_ns.sum`.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+pub(crate) trait Validate {
+    fn validate(&self) -> Result<(), Invalid>;
+}
+
+type Checked = Result<(), Invalid>;
+
+fn refuse(field: impl Into<String>, reason: impl Into<String>) -> Checked {
+    Err(Invalid {
+        field: field.into(),
+        reason: reason.into(),
+    })
+}
+
+fn check(holds: bool, field: impl FnOnce() -> String, reason: &str) -> Checked {
+    if holds { Ok(()) } else { refuse(field(), reason) }
+}
+
+fn short(value: &str, limit: usize, field: impl FnOnce() -> String) -> Checked {
+    if value.len() > limit {
+        return refuse(field(), format!("{} bytes long, at most {limit} are taken", value.len()));
+    }
+    if value.chars().any(char::is_control) {
+        return refuse(field(), "holds a control character");
+    }
+    Ok(())
+}
+
+fn name(value: &str, field: impl Fn() -> String) -> Checked {
+    if value.is_empty() {
+        return refuse(field(), "must not be empty");
+    }
+    short(value, limits::NAME_BYTES, field)
+}
+
+fn time(value: u64, field: impl FnOnce() -> String) -> Checked {
+    check(
+        (limits::TIME_US_MIN..=limits::TIME_US).contains(&value),
+        field,
+        "not a time between 2020 and 2200 in µs since the Unix epoch",
+    )
+}
+
+fn width(value: u64, field: impl FnOnce() -> String) -> Checked {
+    check(
+        (1..=limits::CELL_WIDTH_US).contains(&value),
+        field,
+        "not between 1 µs and a day",
+    )
+}
+
+impl Validate for Batch {
+    fn validate(&self) -> Checked {
+        let near = self.version.abs_diff(crate::VERSION) <= 1 && self.version > 0;
+        check(near, || "version".into(), "not a version that this collector reads: it reads 1 and 2")?;
+        name(&self.origin.service, || "origin.service".into())?;
+        name(&self.origin.deploy, || "origin.deploy".into())?;
+        name(&self.origin.host, || "origin.host".into())?;
+        short(&self.origin.cluster, limits::NAME_BYTES, || "origin.cluster".into())?;
+        short(&self.origin.region, limits::NAME_BYTES, || "origin.region".into())?;
+        if let Some(cell_width_us) = self.cell_width_us {
+            width(cell_width_us, || "cell_width_us".into())?;
+        }
+        check(
+            self.len() <= limits::RECORDS,
+            || ".".into(),
+            "more than 100,000 records in one batch: send several",
+        )?;
+        check(
+            self.content == Content::Cells || self.cells.is_empty(),
+            || "cells".into(),
+            "a batch whose content is \"requests\" has no cells: they would be counted twice",
+        )?;
+        for (index, cell) in self.cells.iter().enumerate() {
+            check_cell(cell, &format!("cells[{index}]"))?;
+        }
+        for (index, request) in self.requests.iter().enumerate() {
+            check_request(request, self.content, &format!("requests[{index}]"))?;
+        }
+        for (index, process) in self.processes.iter().enumerate() {
+            check_process(process, &format!("processes[{index}]"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Deploy {
+    fn validate(&self) -> Checked {
+        name(&self.service, || "service".into())?;
+        name(&self.id, || "id".into())?;
+        if self.started_us != 0 {
+            time(self.started_us, || "started_us".into())?;
+        }
+        if let Some(ended_us) = self.ended_us {
+            time(ended_us, || "ended_us".into())?;
+            check(
+                self.started_us <= ended_us,
+                || "ended_us".into(),
+                "lies before started_us",
+            )?;
+        }
+        if let Some(replaced) = &self.replaced {
+            name(replaced, || "replaced".into())?;
+        }
+        for (text, field) in [(&self.author, "author"), (&self.title, "title"), (&self.link, "link")] {
+            if let Some(text) = text {
+                short(text, limits::TEXT_BYTES, || field.into())?;
+            }
+        }
+        if let Some(link) = &self.link {
+            check(
+                link.starts_with("https://") || link.starts_with("http://"),
+                || "link".into(),
+                "neither an http nor an https address",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn check_flag(flag: &Flag, at: &str) -> Checked {
+    name(&flag.name, || format!("{at}.name"))?;
+    short(&flag.value, limits::NAME_BYTES, || format!("{at}.value"))
+}
+
+fn check_cell(cell: &Cell, at: &str) -> Checked {
+    let key = &cell.key;
+    name(&key.endpoint, || format!("{at}.endpoint"))?;
+    time(key.start_us, || format!("{at}.start_us"))?;
+    width(key.width_us, || format!("{at}.width_us"))?;
+    check(
+        key.start_us.is_multiple_of(key.width_us),
+        || format!("{at}.start_us"),
+        "not a multiple of width_us",
+    )?;
+    if let Some(flag) = &key.flag {
+        check_flag(flag, &format!("{at}.flag"))?;
+    }
+    check(cell.n > 0, || format!("{at}.n"), "a cell holds at least one request")?;
+    check(cell.weight >= cell.n, || format!("{at}.weight"), "less than n")?;
+    check(cell.errors <= cell.n, || format!("{at}.errors"), "more than n")?;
+    check(cell.scaled <= cell.n, || format!("{at}.scaled"), "more than n")?;
+    for (distribution, metric) in [
+        (&cell.instructions, "instructions"),
+        (&cell.cpu_ns, "cpu_ns"),
+        (&cell.wall_ns, "wall_ns"),
+        (&cell.allocated_bytes, "allocated_bytes"),
+    ] {
+        if let Some(distribution) = distribution {
+            check_distribution(distribution, cell.n, &format!("{at}.{metric}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_distribution(distribution: &Distribution, n: u64, at: &str) -> Checked {
+    check(
+        (1..=n).contains(&distribution.n),
+        || format!("{at}.n"),
+        "not between 1 and the cell's n",
+    )?;
+    check(distribution.min <= distribution.max, || format!("{at}.min"), "more than max")?;
+    let (count, sum) = (u128::from(distribution.n), u128::from(distribution.sum));
+    let possible = count * u128::from(distribution.min)..=count * u128::from(distribution.max);
+    check(
+        possible.contains(&sum) || distribution.sum == u64::MAX,
+        || format!("{at}.sum"),
+        "not between n times min and n times max",
+    )?;
+    check(
+        distribution.sum_squares.0.saturating_mul(count) >= sum.saturating_mul(sum) || distribution.sum == u64::MAX,
+        || format!("{at}.sum_squares"),
+        "less than sum²/n",
+    )?;
+    let mut total = 0_u64;
+    let mut before = None;
+    for (index, &(bucket, count)) in distribution.histogram.iter().enumerate() {
+        let here = || format!("{at}.histogram[{index}]");
+        check(bucket < Distribution::BUCKETS, here, "there are buckets 0 to 495 only")?;
+        check(before < Some(bucket), here, "buckets must rise")?;
+        before = Some(bucket);
+        total = total.saturating_add(count);
+    }
+    check(
+        total == distribution.n,
+        || format!("{at}.histogram"),
+        "its counts do not add up to n",
+    )
+}
+
+fn check_request(request: &RequestRecord, content: Content, at: &str) -> Checked {
+    name(&request.endpoint, || format!("{at}.endpoint"))?;
+    time(request.start_us, || format!("{at}.start_us"))?;
+    check(
+        content == Content::Cells || request.weight > 0,
+        || format!("{at}.weight"),
+        "a request that is counted stands for at least one",
+    )?;
+    if let Some(method) = &request.method {
+        name(method, || format!("{at}.method"))?;
+    }
+    if let Some(status) = request.status {
+        check(
+            (100..=999).contains(&status),
+            || format!("{at}.status"),
+            "not a status between 100 and 999",
+        )?;
+    }
+    check(
+        request.downstream.len() <= limits::FACTS,
+        || format!("{at}.downstream"),
+        "more than 64 of them",
+    )?;
+    for downstream in request.downstream.keys() {
+        name(downstream, || format!("{at}.downstream"))?;
+    }
+    check(
+        request.flags.len() <= limits::FACTS,
+        || format!("{at}.flags"),
+        "more than 64 of them",
+    )?;
+    for (index, flag) in request.flags.iter().enumerate() {
+        check_flag(flag, &format!("{at}.flags[{index}]"))?;
+    }
+    Ok(())
+}
+
+fn check_process(process: &ProcessRecord, at: &str) -> Checked {
+    time(process.start_us, || format!("{at}.start_us"))?;
+    width(process.width_us, || format!("{at}.width_us"))?;
+    short(&process.cpu_model, limits::TEXT_BYTES, || format!("{at}.cpu_model"))?;
+    short(&process.kernel, limits::TEXT_BYTES, || format!("{at}.kernel"))?;
+    for (index, count) in process.endpoints.iter().enumerate() {
+        name(&count.endpoint, || format!("{at}.endpoints[{index}].endpoint"))?;
+    }
+    for (index, counter) in process.counters.iter().enumerate() {
+        let here = format!("{at}.counters[{index}]");
+        name(&counter.name, || format!("{here}.name"))?;
+        for text in [&counter.read_by, &counter.absent_because].into_iter().flatten() {
+            short(text, limits::TEXT_BYTES, || here.clone())?;
+        }
+    }
+    Ok(())
+}
