@@ -4,13 +4,17 @@
 //! from a store, a file or a test, gets the same verdict here.
 //!
 //! [`compare`](compare::compare) sets two deploys side by side endpoint by endpoint;
-//! [`judge`](judge::judge) makes a verdict of it; [`weight`] tells instructions (or CPU time) per
+//! [`judge`](judge::judge) makes a verdict of it, [`memory`] included; [`weight`] tells instructions (or CPU time) per
 //! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI.
 //! [`api`] holds the questions and answers of the query API, which speak in these terms.
 
 pub mod api;
 pub mod compare;
 pub mod evidence;
+pub mod gate;
 pub mod judge;
+pub mod memory;
+pub mod split;
+pub mod text;
 pub mod thresholds;
 pub mod weight;

@@ -6,13 +6,27 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
     /// How sure the judge is of everything that it says of one deploy, all endpoints together.
+    /// At 40 deploys a day, 0.999 is one false alarm in about a month.
     pub confidence: f64,
-    /// The smallest relative change that is worth a word.
+    /// The smallest relative change that is worth a word: an interval must lie beyond it as a whole.
     pub min_change: f64,
     /// [`Thresholds::min_change`] by endpoint.
     pub min_change_by_endpoint: BTreeMap<String, f64>,
-    /// Requests that each side of an endpoint must have.
+    /// Requests that each side of an endpoint must have. With fewer, one odd request is the mean.
     pub min_requests: u64,
+    /// Relative standard deviation between two processes that run the same code side by side:
+    /// memory layout, hash seeds and the core they happen to run on move all requests of a process
+    /// together, and no number of requests averages that away. It is divided by the number of host
+    /// groups on each side.
+    pub instance_noise: f64,
+    /// The same where the two deploys served one after the other: the machine's load and clock
+    /// moved in between as well.
+    pub before_after_noise: f64,
+    /// The share of errors may rise by this much before a cheaper endpoint is suspected of failing fast.
+    pub max_error_rise: f64,
+    /// A leak must have grown the process's memory by this share in the time compared: allocators
+    /// and caches settle in steps of a few pages, which is no leak.
+    pub min_leak_growth: f64,
 }
 
 impl Default for Thresholds {
@@ -22,6 +36,10 @@ impl Default for Thresholds {
             min_change: 0.01,
             min_change_by_endpoint: BTreeMap::new(),
             min_requests: 100,
+            instance_noise: 0.01,
+            before_after_noise: 0.04,
+            max_error_rise: 0.01,
+            min_leak_growth: 0.05,
         }
     }
 }
@@ -30,6 +48,24 @@ impl Thresholds {
     /// The smallest change of that endpoint that is worth a word.
     #[must_use]
     pub fn min_change_of(&self, endpoint: &str) -> f64 {
-        self.min_change_by_endpoint.get(endpoint).copied().unwrap_or(self.min_change)
+        self.min_change_by_endpoint
+            .get(endpoint)
+            .copied()
+            .unwrap_or(self.min_change)
     }
 }
+
+/// Time strata from which the spread between them is trusted as an error of its own.
+pub const MIN_STRATA_FOR_SPREAD: usize = 6;
+/// Host groups on each side from which the spread between them is trusted.
+pub const MIN_HOST_GROUPS_FOR_SPREAD: usize = 5;
+/// Share of an endpoint's requests that may fall into strata without the other deploy, before
+/// neighbouring strata are joined.
+pub const MAX_UNPAIRED_SHARE: f64 = 0.1;
+/// Steps of process age that a comparison of memory needs: fewer are one allocator step away from
+/// any slope.
+pub const MIN_AGE_STEPS: usize = 5;
+/// Steps of process age passed over at a process's start, while it loads and fills its caches.
+pub const SKIPPED_AGE_STEPS: u64 = 3;
+/// Standard errors that a rise of the share of errors must exceed to be believed.
+pub const ERROR_RISE_SIGMAS: f64 = 3.0;

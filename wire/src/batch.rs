@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn ids_and_groups_are_part_of_the_format() {
         let source = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
-        assert_eq!(batch_id(source, 0).to_string(), "18a65da8-cfd9-5d5b-aca7-b6ab21e60206");
+        assert_eq!(
+            batch_id(source, 0).to_string(),
+            "18a65da8-cfd9-5d5b-aca7-b6ab21e60206"
+        );
         assert_eq!(host_group(""), 5);
         assert_eq!(host_group("web-1"), 15);
     }

@@ -29,9 +29,13 @@ impl Format {
         let essence = header.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json") {
             Some(Self::Json)
-        } else if ["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"]
-            .iter()
-            .any(|name| essence.eq_ignore_ascii_case(name))
+        } else if [
+            "application/msgpack",
+            "application/x-msgpack",
+            "application/vnd.msgpack",
+        ]
+        .iter()
+        .any(|name| essence.eq_ignore_ascii_case(name))
         {
             Some(Self::MessagePack)
         } else {
@@ -91,7 +95,9 @@ pub fn decode_deploy(body: &[u8], format: Format) -> Result<Deploy, DecodeError>
 #[must_use]
 pub fn encode<T: Serialize>(value: &T, format: Format) -> Vec<u8> {
     match format {
-        Format::MessagePack => rmp_serde::to_vec_named(value).expect("MessagePack can express every wire type"),
+        Format::MessagePack => {
+            rmp_serde::to_vec_named(value).expect("MessagePack can express every wire type")
+        }
         Format::Json => serde_json::to_vec(value).expect("JSON can express every wire type"),
     }
 }

@@ -6,7 +6,9 @@ const LOG2_REGISTERS: u8 = 12;
 
 /// Why bytes are not a sketch of active users.
 #[derive(Debug, thiserror::Error)]
-#[error("not a HyperLogLog sketch with 2^{LOG2_REGISTERS} registers in the form of Apache DataSketches: {0}")]
+#[error(
+    "not a HyperLogLog sketch with 2^{LOG2_REGISTERS} registers in the form of Apache DataSketches: {0}"
+)]
 pub struct UserSketchError(String);
 
 /// How many distinct users were active, without saying who: a HyperLogLog sketch that unites with
@@ -34,7 +36,10 @@ impl ActiveUsers {
     /// Nobody.
     #[must_use]
     pub fn new() -> Self {
-        Self(HllSketch::new(LOG2_REGISTERS, HllType::Hll8).expect("a constant within the range that the sketch takes"))
+        Self(
+            HllSketch::new(LOG2_REGISTERS, HllType::Hll8)
+                .expect("a constant within the range that the sketch takes"),
+        )
     }
 
     /// Adds a user by the keyed hash of the identity. The same hash twice counts once.
@@ -44,7 +49,8 @@ impl ActiveUsers {
 
     /// Adds the users of another sketch.
     pub fn unite(&mut self, other: &Self) {
-        let mut union = HllUnion::new(LOG2_REGISTERS).expect("a constant within the range that the union takes");
+        let mut union = HllUnion::new(LOG2_REGISTERS)
+            .expect("a constant within the range that the union takes");
         union.update(&self.0);
         union.update(&other.0);
         self.0 = union.to_sketch(HllType::Hll8);
@@ -67,11 +73,15 @@ impl ActiveUsers {
     /// # Errors
     /// If the bytes are no such sketch, or one of another size.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, UserSketchError> {
-        let sketch = HllSketch::deserialize(bytes).map_err(|error| UserSketchError(error.to_string()))?;
+        let sketch =
+            HllSketch::deserialize(bytes).map_err(|error| UserSketchError(error.to_string()))?;
         if sketch.lg_config_k() == LOG2_REGISTERS {
             Ok(Self(sketch))
         } else {
-            Err(UserSketchError(format!("it has 2^{} registers", sketch.lg_config_k())))
+            Err(UserSketchError(format!(
+                "it has 2^{} registers",
+                sketch.lg_config_k()
+            )))
         }
     }
 }
@@ -94,10 +104,12 @@ impl Serialize for ActiveUsers {
         let bytes = self.to_bytes();
         if serializer.is_human_readable() {
             use std::fmt::Write;
-            let hex = bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            });
+            let hex = bytes
+                .iter()
+                .fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+                    let _ = write!(hex, "{byte:02x}");
+                    hex
+                });
             serializer.serialize_str(&hex)
         } else {
             serializer.serialize_bytes(&bytes)
@@ -109,7 +121,8 @@ impl<'de> Deserialize<'de> for ActiveUsers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let hex = String::deserialize(deserializer)?;
-            let bytes = from_hex(&hex).ok_or_else(|| de::Error::custom("not an even number of hexadecimal digits"))?;
+            let bytes = from_hex(&hex)
+                .ok_or_else(|| de::Error::custom("not an even number of hexadecimal digits"))?;
             Self::from_bytes(&bytes).map_err(de::Error::custom)
         } else {
             deserializer.deserialize_byte_buf(BytesVisitor)
@@ -152,7 +165,7 @@ mod tests {
 
     #[test]
     fn estimates_within_four_standard_errors_and_unites_in_any_order() {
-        let mut parts = vec![ActiveUsers::new(), ActiveUsers::new(), ActiveUsers::new()];
+        let mut parts = [ActiveUsers::new(), ActiveUsers::new(), ActiveUsers::new()];
         for user in 0..30_000_u64 {
             parts[(user % 3) as usize].insert_hash(user.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             parts[(user % 2) as usize].insert_hash(user.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -165,7 +178,10 @@ mod tests {
             all.estimate()
         };
         let estimate = unite([0, 1, 2]);
-        assert!((estimate / 30_000.0 - 1.0).abs() < 4.0 * 0.0163, "{estimate}");
+        assert!(
+            (estimate / 30_000.0 - 1.0).abs() < 4.0 * 0.0163,
+            "{estimate}"
+        );
         assert!((unite([2, 0, 1]) - estimate).abs() < 1e-6);
     }
 
@@ -178,7 +194,10 @@ mod tests {
         let json = serde_json::to_string(&users).unwrap();
         assert_eq!(serde_json::from_str::<ActiveUsers>(&json).unwrap(), users);
         let packed = rmp_serde::to_vec_named(&users).unwrap();
-        assert_eq!(rmp_serde::from_slice::<ActiveUsers>(&packed).unwrap(), users);
+        assert_eq!(
+            rmp_serde::from_slice::<ActiveUsers>(&packed).unwrap(),
+            users
+        );
         assert!(serde_json::from_str::<ActiveUsers>("\"0g\"").is_err());
         assert!(ActiveUsers::from_bytes(&[0; 9]).is_err());
     }

@@ -44,12 +44,19 @@ fn refuse(field: impl Into<String>, reason: impl Into<String>) -> Checked {
 }
 
 fn check(holds: bool, field: impl FnOnce() -> String, reason: &str) -> Checked {
-    if holds { Ok(()) } else { refuse(field(), reason) }
+    if holds {
+        Ok(())
+    } else {
+        refuse(field(), reason)
+    }
 }
 
 fn short(value: &str, limit: usize, field: impl FnOnce() -> String) -> Checked {
     if value.len() > limit {
-        return refuse(field(), format!("{} bytes long, at most {limit} are taken", value.len()));
+        return refuse(
+            field(),
+            format!("{} bytes long, at most {limit} are taken", value.len()),
+        );
     }
     if value.chars().any(char::is_control) {
         return refuse(field(), "holds a control character");
@@ -83,12 +90,20 @@ fn width(value: u64, field: impl FnOnce() -> String) -> Checked {
 impl Validate for Batch {
     fn validate(&self) -> Checked {
         let near = self.version.abs_diff(crate::VERSION) <= 1 && self.version > 0;
-        check(near, || "version".into(), "not a version that this collector reads: it reads 1 and 2")?;
+        check(
+            near,
+            || "version".into(),
+            "not a version that this collector reads: it reads 1 and 2",
+        )?;
         name(&self.origin.service, || "origin.service".into())?;
         name(&self.origin.deploy, || "origin.deploy".into())?;
         name(&self.origin.host, || "origin.host".into())?;
-        short(&self.origin.cluster, limits::NAME_BYTES, || "origin.cluster".into())?;
-        short(&self.origin.region, limits::NAME_BYTES, || "origin.region".into())?;
+        short(&self.origin.cluster, limits::NAME_BYTES, || {
+            "origin.cluster".into()
+        })?;
+        short(&self.origin.region, limits::NAME_BYTES, || {
+            "origin.region".into()
+        })?;
         if let Some(cell_width_us) = self.cell_width_us {
             width(cell_width_us, || "cell_width_us".into())?;
         }
@@ -133,7 +148,11 @@ impl Validate for Deploy {
         if let Some(replaced) = &self.replaced {
             name(replaced, || "replaced".into())?;
         }
-        for (text, field) in [(&self.author, "author"), (&self.title, "title"), (&self.link, "link")] {
+        for (text, field) in [
+            (&self.author, "author"),
+            (&self.title, "title"),
+            (&self.link, "link"),
+        ] {
             if let Some(text) = text {
                 short(text, limits::TEXT_BYTES, || field.into())?;
             }
@@ -167,10 +186,26 @@ fn check_cell(cell: &Cell, at: &str) -> Checked {
     if let Some(flag) = &key.flag {
         check_flag(flag, &format!("{at}.flag"))?;
     }
-    check(cell.n > 0, || format!("{at}.n"), "a cell holds at least one request")?;
-    check(cell.weight >= cell.n, || format!("{at}.weight"), "less than n")?;
-    check(cell.errors <= cell.n, || format!("{at}.errors"), "more than n")?;
-    check(cell.scaled <= cell.n, || format!("{at}.scaled"), "more than n")?;
+    check(
+        cell.n > 0,
+        || format!("{at}.n"),
+        "a cell holds at least one request",
+    )?;
+    check(
+        cell.weight >= cell.n,
+        || format!("{at}.weight"),
+        "less than n",
+    )?;
+    check(
+        cell.errors <= cell.n,
+        || format!("{at}.errors"),
+        "more than n",
+    )?;
+    check(
+        cell.scaled <= cell.n,
+        || format!("{at}.scaled"),
+        "more than n",
+    )?;
     for (distribution, metric) in [
         (&cell.instructions, "instructions"),
         (&cell.cpu_ns, "cpu_ns"),
@@ -190,7 +225,11 @@ fn check_distribution(distribution: &Distribution, n: u64, at: &str) -> Checked 
         || format!("{at}.n"),
         "not between 1 and the cell's n",
     )?;
-    check(distribution.min <= distribution.max, || format!("{at}.min"), "more than max")?;
+    check(
+        distribution.min <= distribution.max,
+        || format!("{at}.min"),
+        "more than max",
+    )?;
     let (count, sum) = (u128::from(distribution.n), u128::from(distribution.sum));
     let possible = count * u128::from(distribution.min)..=count * u128::from(distribution.max);
     check(
@@ -199,7 +238,8 @@ fn check_distribution(distribution: &Distribution, n: u64, at: &str) -> Checked 
         "not between n times min and n times max",
     )?;
     check(
-        distribution.sum_squares.0.saturating_mul(count) >= sum.saturating_mul(sum) || distribution.sum == u64::MAX,
+        distribution.sum_squares.0.saturating_mul(count) >= sum.saturating_mul(sum)
+            || distribution.sum == u64::MAX,
         || format!("{at}.sum_squares"),
         "less than sum²/n",
     )?;
@@ -207,7 +247,11 @@ fn check_distribution(distribution: &Distribution, n: u64, at: &str) -> Checked 
     let mut before = None;
     for (index, &(bucket, count)) in distribution.histogram.iter().enumerate() {
         let here = || format!("{at}.histogram[{index}]");
-        check(bucket < Distribution::BUCKETS, here, "there are buckets 0 to 495 only")?;
+        check(
+            bucket < Distribution::BUCKETS,
+            here,
+            "there are buckets 0 to 495 only",
+        )?;
         check(before < Some(bucket), here, "buckets must rise")?;
         before = Some(bucket);
         total = total.saturating_add(count);
@@ -259,15 +303,24 @@ fn check_request(request: &RequestRecord, content: Content, at: &str) -> Checked
 fn check_process(process: &ProcessRecord, at: &str) -> Checked {
     time(process.start_us, || format!("{at}.start_us"))?;
     width(process.width_us, || format!("{at}.width_us"))?;
-    short(&process.cpu_model, limits::TEXT_BYTES, || format!("{at}.cpu_model"))?;
-    short(&process.kernel, limits::TEXT_BYTES, || format!("{at}.kernel"))?;
+    short(&process.cpu_model, limits::TEXT_BYTES, || {
+        format!("{at}.cpu_model")
+    })?;
+    short(&process.kernel, limits::TEXT_BYTES, || {
+        format!("{at}.kernel")
+    })?;
     for (index, count) in process.endpoints.iter().enumerate() {
-        name(&count.endpoint, || format!("{at}.endpoints[{index}].endpoint"))?;
+        name(&count.endpoint, || {
+            format!("{at}.endpoints[{index}].endpoint")
+        })?;
     }
     for (index, counter) in process.counters.iter().enumerate() {
         let here = format!("{at}.counters[{index}]");
         name(&counter.name, || format!("{here}.name"))?;
-        for text in [&counter.read_by, &counter.absent_because].into_iter().flatten() {
+        for text in [&counter.read_by, &counter.absent_because]
+            .into_iter()
+            .flatten()
+        {
             short(text, limits::TEXT_BYTES, || here.clone())?;
         }
     }

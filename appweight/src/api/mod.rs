@@ -8,8 +8,12 @@ mod deploy;
 mod process;
 mod weight;
 
-pub use compare::{Arm, Change, Comparison, Control, EndpointComparison, Gate, Metric, TotalComparison, Verdict};
-pub use deploy::{DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison};
+pub use compare::{
+    Arm, Change, Comparison, Control, EndpointComparison, Gate, Metric, TotalComparison, Verdict,
+};
+pub use deploy::{
+    DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison,
+};
 pub use process::{ProcessView, RequestView, ServiceSummary};
 pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};
 

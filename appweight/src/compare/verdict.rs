@@ -1,0 +1,90 @@
+use super::strata::{AFTER, BEFORE};
+use crate::api::{Arm, Change, Gate, Verdict};
+use crate::text::{percent, signed_percent};
+use crate::thresholds::{ERROR_RISE_SIGMAS, Thresholds};
+
+/// Climbs the ladder of gates and keeps what each of them said.
+pub(crate) fn verdict(
+    endpoint: &str,
+    arms: [Arm; 2],
+    change: Option<Change>,
+    thresholds: &Thresholds,
+) -> (Verdict, Vec<Gate>) {
+    let mut gates = Vec::new();
+    let mut gate = |name: &str, passed: bool, detail: String| {
+        gates.push(Gate {
+            name: name.to_owned(),
+            passed,
+            detail,
+        });
+        passed
+    };
+
+    let fewest = arms[BEFORE].requests.min(arms[AFTER].requests);
+    let enough = gate(
+        "enough_requests",
+        fewest >= thresholds.min_requests,
+        format!(
+            "{} before and {} after, at least {} each",
+            arms[BEFORE].requests, arms[AFTER].requests, thresholds.min_requests
+        ),
+    );
+    let Some(change) = change.filter(|_| enough) else {
+        if enough {
+            gate(
+                "served_together",
+                false,
+                "no span of time has requests of both".to_owned(),
+            );
+        }
+        return (Verdict::NotEnoughData, gates);
+    };
+
+    let floor = thresholds.min_change_of(endpoint);
+    let interval = format!(
+        "{} … {}",
+        signed_percent(change.low),
+        signed_percent(change.high)
+    );
+    let heavier = gate(
+        "interval_above_floor",
+        change.low > floor,
+        format!("{interval} against {}", signed_percent(floor)),
+    );
+    if heavier {
+        return (Verdict::Regressed, gates);
+    }
+    let lighter = gate(
+        "interval_below_floor",
+        change.high < -floor,
+        format!("{interval} against {}", signed_percent(-floor)),
+    );
+    if !lighter {
+        return (Verdict::NoChange, gates);
+    }
+    let shares = arms.map(|arm| arm.errors as f64 / arm.requests as f64);
+    let pooled = (arms[BEFORE].errors + arms[AFTER].errors) as f64
+        / (arms[BEFORE].requests + arms[AFTER].requests) as f64;
+    let error = (pooled
+        * (1.0 - pooled)
+        * arms
+            .map(|arm| 1.0 / arm.requests as f64)
+            .iter()
+            .sum::<f64>())
+    .sqrt();
+    let rise = shares[AFTER] - shares[BEFORE];
+    let errors_steady = gate(
+        "errors_did_not_rise",
+        rise <= thresholds.max_error_rise || rise <= ERROR_RISE_SIGMAS * error,
+        format!(
+            "{} failed before, {} after",
+            percent(shares[BEFORE]),
+            percent(shares[AFTER])
+        ),
+    );
+    if errors_steady {
+        (Verdict::Improved, gates)
+    } else {
+        (Verdict::Withheld, gates)
+    }
+}

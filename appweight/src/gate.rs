@@ -1,0 +1,241 @@
+//! The answer for CI: is the increase above the limit, below it, or can it not be told yet?
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Arm, Change, Comparison, Control};
+use crate::compare::{noise_scale, quantile};
+use crate::text;
+use crate::thresholds::Thresholds;
+
+/// What the gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The whole interval lies above the limit.
+    Above,
+    /// The whole interval lies at or below it.
+    Below,
+    /// The interval holds the limit, or there is none. Never a pass.
+    CannotTell,
+}
+
+/// One line of the gate's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateLine {
+    /// The endpoint, or `all endpoints`.
+    pub subject: String,
+    /// What is said of it.
+    pub outcome: Outcome,
+    /// The change with its interval at the gate's own confidence.
+    pub change: Option<Change>,
+    /// How many more requests on each side would tell, if any number would.
+    pub more_requests: Option<u64>,
+    /// The answer in a sentence.
+    pub reason: String,
+}
+
+/// What is held against the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The service's mean cost of a request at the old deploy's mix.
+    Total,
+    /// One endpoint.
+    Endpoint(String),
+}
+
+/// Holds one subject of a comparison against `max_increase` (0.01 is 1 %) with `confidence`;
+/// `None` if the comparison has no such endpoint.
+#[must_use]
+pub fn gate(
+    comparison: &Comparison,
+    subject: &Subject,
+    max_increase: f64,
+    confidence: f64,
+) -> Option<GateLine> {
+    let (name, change, arms) = match subject {
+        Subject::Total => {
+            let sum = |arm: fn(&crate::api::EndpointComparison) -> Arm| {
+                comparison
+                    .endpoints
+                    .iter()
+                    .filter(|endpoint| endpoint.change.is_some())
+                    .map(arm)
+                    .fold(Arm::default(), |sum, arm| Arm {
+                        requests: sum.requests + arm.requests,
+                        host_groups: sum.host_groups.max(arm.host_groups),
+                        ..sum
+                    })
+            };
+            let arms = [
+                sum(|endpoint| endpoint.before),
+                sum(|endpoint| endpoint.after),
+            ];
+            ("all endpoints".to_owned(), comparison.total.change, arms)
+        }
+        Subject::Endpoint(name) => {
+            let endpoint = comparison
+                .endpoints
+                .iter()
+                .find(|endpoint| endpoint.endpoint == *name)?;
+            (
+                name.clone(),
+                endpoint.change,
+                [endpoint.before, endpoint.after],
+            )
+        }
+    };
+    let fewest = arms[0].requests.min(arms[1].requests);
+    let Some(change) = change else {
+        let missing = Thresholds::default()
+            .min_requests
+            .saturating_sub(fewest)
+            .max(1);
+        return Some(GateLine {
+            reason: format!(
+                "{fewest} requests on one side are too few: at least {missing} more are needed"
+            ),
+            subject: name,
+            outcome: Outcome::CannotTell,
+            change: None,
+            more_requests: Some(missing),
+        });
+    };
+    let change = at_confidence(change, confidence);
+    let limit = text::signed_percent(max_increase);
+    let shown = text::change(&change);
+    let mut line = GateLine {
+        subject: name,
+        outcome: Outcome::CannotTell,
+        change: Some(change),
+        more_requests: None,
+        reason: String::new(),
+    };
+    if change.low > max_increase {
+        line.outcome = Outcome::Above;
+        line.reason = format!("{shown} lies above {limit}");
+    } else if change.high <= max_increase {
+        line.outcome = Outcome::Below;
+        line.reason = format!("{shown} lies below {limit}");
+    } else {
+        line.more_requests = more_requests(change, max_increase, comparison.control, arms, fewest);
+        let more = line.more_requests.map_or_else(
+            || "no number of requests would tell, for the change is that close to the limit; more hosts would".to_owned(),
+            |more| format!("about {more} more requests on each side would tell"),
+        );
+        line.reason = format!("{shown} holds the limit {limit}: {more}");
+    }
+    Some(line)
+}
+
+fn at_confidence(change: Change, confidence: f64) -> Change {
+    let reach = change.standard_error * quantile(1e6, confidence, 1);
+    let log_ratio = change.relative.ln_1p();
+    Change {
+        low: (log_ratio - reach).exp_m1(),
+        high: (log_ratio + reach).exp_m1(),
+        confidence,
+        ..change
+    }
+}
+
+/// How many more requests would draw the interval off the limit, if the estimate stays where it is.
+fn more_requests(
+    change: Change,
+    limit: f64,
+    control: Control,
+    arms: [Arm; 2],
+    fewest: u64,
+) -> Option<u64> {
+    let thresholds = Thresholds::default();
+    let noise = match control {
+        Control::SideBySide => thresholds.instance_noise,
+        Control::BeforeAfter => thresholds.before_after_noise,
+    };
+    let floor =
+        noise.powi(2) * noise_scale(arms[0].host_groups as usize, arms[1].host_groups as usize);
+    let distance = change.relative.ln_1p() - limit.ln_1p();
+    let wanted = (distance / quantile(1e6, change.confidence, 1)).powi(2) - floor;
+    let of_requests = change.standard_error.powi(2) - floor;
+    if wanted <= 0.0 || of_requests <= 0.0 {
+        return None;
+    }
+    let times = of_requests / wanted;
+    let more = (fewest as f64 * (times - 1.0)).ceil();
+    (more.is_finite() && more < 1e12).then(|| more.max(1.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Metric, TotalComparison};
+
+    fn comparison(relative: f64, standard_error: f64) -> Comparison {
+        Comparison {
+            service: "s".into(),
+            base: "a".into(),
+            head: "b".into(),
+            metric: Metric::Cpu,
+            control: Control::SideBySide,
+            endpoints: Vec::new(),
+            total: TotalComparison {
+                before: 1.0,
+                after: 1.0 + relative,
+                change: Some(Change {
+                    relative,
+                    low: 0.0,
+                    high: 0.0,
+                    confidence: 0.999,
+                    standard_error,
+                }),
+            },
+        }
+    }
+
+    fn outcome(relative: f64, standard_error: f64) -> Outcome {
+        gate(
+            &comparison(relative, standard_error),
+            &Subject::Total,
+            0.01,
+            0.99,
+        )
+        .unwrap()
+        .outcome
+    }
+
+    #[test]
+    fn the_limit_is_held_against_the_interval_not_the_estimate() {
+        assert_eq!(outcome(0.05, 0.01), Outcome::Above);
+        assert_eq!(outcome(0.02, 0.01), Outcome::CannotTell);
+        assert_eq!(outcome(0.009, 0.01), Outcome::CannotTell);
+        assert_eq!(outcome(-0.03, 0.01), Outcome::Below);
+    }
+
+    #[test]
+    fn an_unknown_endpoint_has_no_answer() {
+        let subject = Subject::Endpoint("/nowhere".into());
+        assert_eq!(gate(&comparison(0.0, 0.01), &subject, 0.01, 0.99), None);
+    }
+
+    #[test]
+    fn nothing_to_go_by_is_no_pass() {
+        let mut empty = comparison(0.0, 0.01);
+        empty.total.change = None;
+        let line = gate(&empty, &Subject::Total, 0.01, 0.99).unwrap();
+        assert_eq!(line.outcome, Outcome::CannotTell);
+        assert_eq!(line.more_requests, Some(100));
+    }
+
+    #[test]
+    fn too_close_to_the_limit_no_number_of_requests_tells() {
+        let line = gate(&comparison(0.0101, 0.03), &Subject::Total, 0.01, 0.99).unwrap();
+        assert_eq!(
+            (line.outcome, line.more_requests),
+            (Outcome::CannotTell, None)
+        );
+        assert!(
+            line.reason.contains("no number of requests"),
+            "{}",
+            line.reason
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Numbers as people read them.
+
+use crate::api::{Change, Metric};
+
+/// `+1.3 %`
+#[must_use]
+pub fn signed_percent(fraction: f64) -> String {
+    let text = format!("{:+.1} %", fraction * 100.0);
+    match text.as_str() {
+        "-0.0 %" | "+0.0 %" => "±0.0 %".to_owned(),
+        _ => text.replace('-', "−"),
+    }
+}
+
+/// `1.3 %`
+#[must_use]
+pub fn percent(fraction: f64) -> String {
+    format!("{:.1} %", fraction * 100.0)
+}
+
+/// `+16.1 % (12.0 … 20.4)`
+#[must_use]
+pub fn change(change: &Change) -> String {
+    let bare = |fraction: f64| format!("{:.1}", fraction * 100.0).replace('-', "−");
+    format!(
+        "{} ({} … {})",
+        signed_percent(change.relative),
+        bare(change.low),
+        bare(change.high)
+    )
+}
+
+/// The metric's name: `CPU time` or `instructions`.
+#[must_use]
+pub fn metric_name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Instructions => "instructions",
+        Metric::Cpu => "CPU time",
+    }
+}
+
+/// A cost in its unit: `1.24 ms`, `3.1 M instructions`.
+#[must_use]
+pub fn cost(metric: Metric, value: f64) -> String {
+    let scaled = |steps: &[(f64, &str)]| {
+        let (scale, unit) = steps
+            .iter()
+            .rev()
+            .find(|(scale, _)| value.abs() >= *scale)
+            .or(steps.first())
+            .copied()
+            .unwrap_or((1.0, ""));
+        let number = value / scale;
+        let digits = match number.abs() {
+            small if small < 10.0 => 2,
+            middle if middle < 100.0 => 1,
+            _ => 0,
+        };
+        (
+            format!("{number:.digits$}").replace('-', "−"),
+            unit.to_owned(),
+        )
+    };
+    match metric {
+        Metric::Cpu => {
+            let (number, unit) = scaled(&[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")]);
+            format!("{number} {unit}")
+        }
+        Metric::Instructions => {
+            let (number, unit) =
+                scaled(&[(1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")]);
+            format!("{number} {unit}").trim_end().to_owned()
+        }
+    }
+}
+
+/// `1.5 MiB`
+#[must_use]
+pub fn bytes(value: f64) -> String {
+    let steps = [
+        (1.0, "B"),
+        (1024.0, "KiB"),
+        (1_048_576.0, "MiB"),
+        (1_073_741_824.0, "GiB"),
+    ];
+    let (scale, unit) = steps
+        .iter()
+        .rev()
+        .find(|(scale, _)| value.abs() >= *scale)
+        .copied()
+        .unwrap_or(steps[0]);
+    let digits = usize::from(scale > 1.0);
+    format!("{:.digits$} {unit}", value / scale).replace('-', "−")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(signed_percent(0.0131), "+1.3 %");
+        assert_eq!(signed_percent(-0.0004), "±0.0 %");
+        assert_eq!(signed_percent(-0.25), "−25.0 %");
+        assert_eq!(cost(Metric::Cpu, 1_240_000.0), "1.24 ms");
+        assert_eq!(cost(Metric::Cpu, 0.0), "0.00 ns");
+        assert_eq!(cost(Metric::Instructions, 3_140_000.0), "3.14 M");
+        assert_eq!(bytes(1_572_864.0), "1.5 MiB");
+        assert_eq!(bytes(-12.0), "−12 B");
+    }
+}
