@@ -59,6 +59,9 @@ impl Thresholds {
 pub const MIN_STRATA_FOR_SPREAD: usize = 6;
 /// Host groups on each side from which the spread between them is trusted.
 pub const MIN_HOST_GROUPS_FOR_SPREAD: usize = 5;
+/// How sure it must be that strata or host groups differ by more than their requests do, before
+/// their spread, known from few of them, replaces that of the requests.
+pub const SPREAD_CONFIDENCE: f64 = 0.95;
 /// Share of an endpoint's requests that may fall into strata without the other deploy, before
 /// neighbouring strata are joined.
 pub const MAX_UNPAIRED_SHARE: f64 = 0.1;

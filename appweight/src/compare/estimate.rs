@@ -5,17 +5,17 @@
 //! n₀·n₁ / (n₀ + n₁), as in a Mantel–Haenszel estimate (Cochran 1954), so that whatever moved both
 //! at once (load, clock, a neighbour on the machine) falls out. Means, not ranks: capacity is a mean.
 //!
-//! The error is that of ln(after / before) by the delta method, the largest of three: the spread of
-//! requests within a span, the spread between spans, and the spread between host groups; to which
-//! the noise between processes is added, which no number of requests averages away.
+//! The error is that of ln(after / before) by the delta method: the spread of requests within a
+//! span, or the spread between spans or between host groups where one of these is clearly larger;
+//! to which the noise between processes is added, which no number of requests averages away.
 
 use std::collections::BTreeMap;
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
 use super::strata::{AFTER, BEFORE, EndpointStrata, Moments, Pair};
 use crate::api::Change;
-use crate::thresholds::{MIN_HOST_GROUPS_FOR_SPREAD, MIN_STRATA_FOR_SPREAD};
+use crate::thresholds::{MIN_HOST_GROUPS_FOR_SPREAD, MIN_STRATA_FOR_SPREAD, SPREAD_CONFIDENCE};
 
 /// A ratio of means with its error.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -139,13 +139,15 @@ impl Estimate {
         let groups = |side: usize| endpoint.by_host_group[side].len();
         let hosts = spread_between_hosts(&endpoint.by_host_group);
         let requests = (endpoint.requests[BEFORE] + endpoint.requests[AFTER]) as f64;
-        let (largest, freedom) = if hosts > within.max(between) {
-            (hosts, groups(BEFORE).min(groups(AFTER)) as f64 - 1.0)
-        } else if between > within {
-            (between, strata as f64 - 1.0)
-        } else {
-            (within, requests - 2.0)
-        };
+        let (largest, freedom) = [
+            (between, strata as f64 - 1.0),
+            (hosts, groups(BEFORE).min(groups(AFTER)) as f64 - 1.0),
+        ]
+        .into_iter()
+        .filter(|(spread, freedom)| exceeds(*spread, *freedom, within))
+        .fold((within, requests - 2.0), |largest, other| {
+            if other.0 > largest.0 { other } else { largest }
+        });
         let floor = noise.powi(2) * noise_scale(groups(BEFORE), groups(AFTER));
         // Welch and Satterthwaite: the noise between processes is taken as known.
         let total = largest + floor;
@@ -183,6 +185,13 @@ pub(crate) fn quantile(freedom: f64, confidence: f64, family: usize) -> f64 {
     let tail = (1.0 - confidence) / (2.0 * family.max(1) as f64);
     StudentsT::new(0.0, 1.0, freedom)
         .map_or(f64::INFINITY, |student| student.inverse_cdf(1.0 - tail))
+}
+
+/// Whether a spread estimated with few degrees of freedom is larger than that of the requests alone
+/// can be by chance (a χ² test). If not, the latter is the better estimate of the same thing.
+fn exceeds(spread: f64, freedom: f64, within: f64) -> bool {
+    ChiSquared::new(freedom.max(1.0))
+        .is_ok_and(|chi| spread * freedom > within * chi.inverse_cdf(SPREAD_CONFIDENCE))
 }
 
 fn pooled_variance(parts: impl Iterator<Item = Moments>) -> f64 {
