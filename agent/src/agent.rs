@@ -1,0 +1,221 @@
+use std::borrow::Cow;
+use std::future::Future;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use appweight_wire::Kind;
+
+use crate::core::Core;
+use crate::measured::{Judge, Measured};
+use crate::measurement::{Measurement, Name, Outcome};
+use crate::totals::get;
+use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
+
+/// How long the drop of the last handle may wait for the collector.
+const DROP_WAIT: Duration = Duration::from_secs(1);
+
+/// A handle to the agent of a service; clones are handles to the same.
+///
+/// Layers and measured services are handles too. When the last one is dropped, what was counted is
+/// sent, for at most a second; [`Agent::shutdown`] does the same with a deadline of one's own.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    running: Option<Arc<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    core: Arc<Core>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&self.core, DROP_WAIT);
+    }
+}
+
+impl Agent {
+    /// Sets an agent up.
+    pub fn builder() -> AgentBuilder {
+        AgentBuilder::default()
+    }
+
+    /// Starts an agent that is set up by its environment alone; see [`AgentBuilder`] for the
+    /// variables.
+    #[must_use = "the agent ends when its last handle is dropped"]
+    pub fn from_env(service: &str) -> Self {
+        Self::builder().service(service).start()
+    }
+
+    /// An agent that does nothing.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self { running: None }
+    }
+
+    pub(crate) fn run(core: Arc<Core>) -> Self {
+        let agent = Self {
+            running: Some(Arc::new(Running {
+                core: Arc::clone(&core),
+            })),
+        };
+        let collecting = Arc::clone(&core);
+        let spawned = thread::Builder::new()
+            .name("appweight-ship".to_owned())
+            .spawn({
+                let core = Arc::clone(&core);
+                move || ship::run(&core)
+            })
+            .and_then(|_| {
+                thread::Builder::new()
+                    .name("appweight-agent".to_owned())
+                    .spawn(move || collect::run(&collecting))
+            });
+        if let Err(error) = spawned {
+            tracing::error!("AppWeight: no thread can be started ({error}); nothing is measured");
+            core.switch_off();
+            core.stop.ask(Instant::now());
+            core.stop.mark_ended();
+            core.queue.close();
+            return Self::disabled();
+        }
+        agent
+    }
+
+    /// What is shared, while requests are measured.
+    pub(crate) fn core(&self) -> Option<&Arc<Core>> {
+        let core = &self.running.as_ref()?.core;
+        core.is_on().then_some(core)
+    }
+
+    /// The layer that measures the requests of axum and of any other tower service of
+    /// `http::Request`s. Put it outside of what is to be charged to a request.
+    ///
+    /// A request is charged for its own polls: the thread's CPU time and instructions while its
+    /// future runs, whichever threads run it and whatever else runs between. Work that a handler
+    /// spawns elsewhere is not its own; measure it as a task. A response body that is streamed is
+    /// not charged yet.
+    #[must_use]
+    pub fn layer(&self) -> AgentLayer {
+        AgentLayer::new(self.clone())
+    }
+
+    /// Does work that no client waits for, and counts it as a task. A panic is counted as an
+    /// error and goes on.
+    ///
+    /// What is measured inside of something else that is measured is charged to both, and its flags
+    /// and downstreams belong to the inner one alone.
+    pub fn measure<N, T>(&self, name: N, work: impl FnOnce() -> T) -> T
+    where
+        N: Into<Cow<'static, str>>,
+    {
+        let Some(core) = self.core() else {
+            return work();
+        };
+        let mut task = Task(Some(Measurement::begin(core, Kind::Task, name_of(name))));
+        let entered = task.0.as_mut().map(Measurement::enter);
+        let output = work();
+        drop(entered);
+        if let Some(measurement) = task.0.take() {
+            measurement.finish(Outcome::DONE);
+        }
+        output
+    }
+
+    /// As [`Agent::measure`], for a future: it is charged for its own polls, from the first on.
+    /// Dropped before its end it counts as an error.
+    pub fn measure_future<N, F>(
+        &self,
+        name: N,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<N, F>
+    where
+        N: Into<Cow<'static, str>>,
+        F: Future,
+    {
+        let agent = self.clone();
+        let name = name_of(name);
+        async move {
+            let measurement = agent
+                .core()
+                .map(|core| Measurement::begin(core, Kind::Task, name));
+            // A task that runs for ever does not keep the agent from ending.
+            drop(agent);
+            Measured::<F, OfTask>::new(future, measurement).await
+        }
+    }
+
+    /// Sends what was counted, measures nothing from then on, and waits for the collector at most
+    /// that long. Says whether everything was sent; what was not is counted in
+    /// [`AgentStatus::dropped`].
+    ///
+    /// Blocks the thread: in async code call it when the server has ended, or from
+    /// `spawn_blocking`.
+    pub fn shutdown(&self, wait: Duration) -> bool {
+        match &self.running {
+            Some(running) => end(&running.core, wait),
+            None => true,
+        }
+    }
+
+    /// What the agent counts with, and what it did so far.
+    #[must_use]
+    pub fn status(&self) -> AgentStatus {
+        let Some(running) = &self.running else {
+            return AgentStatus::default();
+        };
+        let core = &running.core;
+        let (cells, unflushed) = core.shards().look();
+        let totals = &core.totals;
+        AgentStatus {
+            enabled: core.is_on(),
+            counters: core.counters().statuses().to_vec(),
+            requests: get(&totals.requests) + unflushed.requests,
+            tasks: get(&totals.tasks) + unflushed.tasks,
+            cells,
+            sent: get(&totals.sent_records),
+            sent_batches: get(&totals.sent_batches),
+            sent_bytes: get(&totals.sent_bytes),
+            queued_bytes: core.queue.bytes() as u64,
+            retries: get(&totals.retries),
+            dropped: get(&totals.dropped) + unflushed.dropped,
+            other_endpoint: get(&totals.other_endpoint) + unflushed.other_endpoint,
+            uncounted_flags: get(&totals.uncounted_flags) + unflushed.uncounted_flags,
+        }
+    }
+}
+
+fn end(core: &Core, wait: Duration) -> bool {
+    let dropped = get(&core.totals.dropped);
+    core.switch_off();
+    let deadline = Instant::now() + wait;
+    core.stop.ask(deadline);
+    core.stop.wait_for_end(deadline) && get(&core.totals.dropped) == dropped
+}
+
+fn name_of(name: impl Into<Cow<'static, str>>) -> Name {
+    match name.into() {
+        Cow::Borrowed(name) => Name::Static(name),
+        Cow::Owned(name) => Name::Owned(name),
+    }
+}
+
+/// Counts a task that panicked.
+struct Task(Option<Measurement>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(measurement) = self.0.take() {
+            measurement.finish(Outcome::UNFINISHED);
+        }
+    }
+}
+
+struct OfTask;
+
+impl<T> Judge<T> for OfTask {
+    fn judge(_: &T) -> Outcome {
+        Outcome::DONE
+    }
+}

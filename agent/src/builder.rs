@@ -1,0 +1,169 @@
+use std::borrow::Cow;
+use std::env;
+use std::time::Duration;
+
+use http::request::Parts;
+
+use crate::Agent;
+use crate::core::Core;
+use crate::counters::Counters;
+use crate::hooks::{Hooks, UserHash};
+use crate::settings::{Lookup, Settings};
+
+/// Sets up an [`Agent`]; made by [`Agent::builder`].
+///
+/// Each option can be overridden by an environment variable, named at the option: whoever operates
+/// a service decides in the end. A variable with a value that makes no sense is logged and ignored.
+#[derive(Debug, Default)]
+#[must_use = "an agent works once it is started"]
+pub struct AgentBuilder {
+    settings: Settings,
+    hooks: Hooks,
+}
+
+impl AgentBuilder {
+    /// The service's name, the same for all its processes. Needed. `APPWEIGHT_SERVICE`
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.settings.origin.service = name.into();
+        self
+    }
+
+    /// What is deployed: usually the commit. `unknown` by default. `APPWEIGHT_DEPLOY`
+    pub fn deploy(mut self, id: impl Into<String>) -> Self {
+        self.settings.origin.deploy = id.into();
+        self
+    }
+
+    /// The instance; the machine's name and the process id by default. `APPWEIGHT_HOST`
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.settings.origin.host = name.into();
+        self
+    }
+
+    /// A part of the fleet, if there is more than one. `APPWEIGHT_CLUSTER`
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.settings.origin.cluster = name.into();
+        self
+    }
+
+    /// The region, if there is more than one. `APPWEIGHT_REGION`
+    pub fn region(mut self, name: impl Into<String>) -> Self {
+        self.settings.origin.region = name.into();
+        self
+    }
+
+    /// Where to send: `http://127.0.0.1:7070` by default. Proxies in the environment are not used.
+    /// `APPWEIGHT_COLLECTOR`
+    pub fn collector(mut self, address: impl Into<String>) -> Self {
+        self.settings.collector = address.into();
+        self
+    }
+
+    /// How much time a cell covers: a minute by default. `APPWEIGHT_CELL_WIDTH` (`1s`, `500ms`, …)
+    pub fn cell_width(mut self, width: Duration) -> Self {
+        self.settings.cell_width = width;
+        self
+    }
+
+    /// How long a process counts as warming up: a minute by default. `APPWEIGHT_WARM_UP`
+    pub fn warm_up(mut self, time: Duration) -> Self {
+        self.settings.warm_up = time;
+        self
+    }
+
+    /// Every request is counted, one in so many is recorded with all its facts: 100 by default, 1
+    /// for all, 0 for none. `APPWEIGHT_RECORD_ONE_IN`
+    pub fn record_one_in(mut self, requests: u64) -> Self {
+        self.settings.record_one_in = requests;
+        self
+    }
+
+    /// How much time a process record covers: 10 s by default, a cell's width at most.
+    /// `APPWEIGHT_PROCESS_INTERVAL`
+    pub fn process_interval(mut self, interval: Duration) -> Self {
+        self.settings.process_interval = interval;
+        self
+    }
+
+    /// Says who a request is from, so that active users can be counted. The identity is hashed
+    /// at once and never leaves the process.
+    ///
+    /// ```
+    /// # use appweight_agent::Agent;
+    /// let builder = Agent::builder()
+    ///     .service("photos")
+    ///     .user_key("a secret of this service")
+    ///     .user(|parts| Some(parts.headers.get("x-user-id")?.to_str().ok()?.into()));
+    /// ```
+    pub fn user<F>(mut self, who: F) -> Self
+    where
+        F: for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>> + Send + Sync + 'static,
+    {
+        self.hooks.user = Some(Box::new(who));
+        self
+    }
+
+    /// The secret that users are hashed with, the same in all processes of a service.
+    /// `APPWEIGHT_USER_KEY`
+    pub fn user_key(mut self, secret: &str) -> Self {
+        self.settings.user_key = Some(secret.to_owned());
+        self
+    }
+
+    /// Says which endpoint a request is for, where the route that axum matched is not what is
+    /// wanted or not there: a template, never the raw path. `None` leaves it to axum.
+    pub fn endpoint<F>(mut self, name: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    {
+        self.hooks.endpoint = Some(Box::new(name));
+        self
+    }
+
+    /// How many bytes of batches may wait for the collector before the oldest are given up: 8 MiB
+    /// by default.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.settings.queue_bytes = bytes;
+        self
+    }
+
+    /// Starts the agent. Never fails: an agent that cannot work says so in the log, once, and lets
+    /// all requests pass. `APPWEIGHT_DISABLED=1` starts one that does nothing at all.
+    #[must_use = "the agent ends when its last handle is dropped"]
+    pub fn start(self) -> Agent {
+        // A variable that is not Unicode has a value that makes no sense, not none.
+        self.start_in(&|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    pub(crate) fn start_in(mut self, lookup: Lookup<'_>) -> Agent {
+        for bad in self.settings.override_from(lookup) {
+            tracing::warn!("AppWeight: {bad}; the variable is ignored");
+        }
+        if self.settings.disabled {
+            tracing::info!("AppWeight: disabled by APPWEIGHT_DISABLED");
+            return Agent::disabled();
+        }
+        if let Err(bad) = self.settings.check() {
+            tracing::error!("AppWeight: {bad}; nothing is measured");
+            return Agent::disabled();
+        }
+        let key = self.settings.user_key.take();
+        if self.hooks.user.is_some() && key.is_none() {
+            tracing::warn!(
+                "AppWeight: users are hashed without a secret; set APPWEIGHT_USER_KEY or user_key"
+            );
+        }
+        self.hooks.user_hash = UserHash::new(&key.unwrap_or_default());
+        let counters = Counters::probe();
+        let origin = &self.settings.origin;
+        tracing::info!(
+            service = origin.service,
+            deploy = origin.deploy,
+            host = origin.host,
+            collector = self.settings.collector,
+            "AppWeight: counts {}",
+            counters.describe()
+        );
+        Agent::run(Core::new(self.settings, self.hooks, counters))
+    }
+}

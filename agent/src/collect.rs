@@ -1,0 +1,251 @@
+//! The thread that fetches what requests have counted, looks at the process and seals batches.
+
+use std::fs;
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use appweight_wire::{
+    Batch, Content, EndpointCount, Format, ProcessRecord, VERSION, batch_id, encode,
+};
+use uuid::Uuid;
+
+use crate::core::Core;
+use crate::queue::Sealed;
+use crate::shard::{Drained, Span};
+use crate::sys;
+use crate::totals::{add, get};
+
+/// How long after its end a span is fetched: a request that ended just before is still counting.
+const GRACE_US: u64 = 20_000;
+/// Records in a batch: about a megabyte of cells.
+const BATCH_RECORDS: usize = 1_000;
+
+/// Runs until the shutdown.
+pub(crate) fn run(core: &Core) {
+    let _off = SwitchOff(core);
+    let mut collector = Collector::new(core);
+    loop {
+        let stopping = core.stop.sleep(collector.pause());
+        collector.turn(stopping);
+        if stopping {
+            break;
+        }
+    }
+    core.queue.close();
+    core.stop.mark_sealed();
+}
+
+/// Nobody fetches any more: nothing may pile up.
+struct SwitchOff<'a>(&'a Core);
+
+impl Drop for SwitchOff<'_> {
+    fn drop(&mut self) {
+        self.0.switch_off();
+    }
+}
+
+struct Collector<'a> {
+    core: &'a Core,
+    source: Uuid,
+    sequence: u64,
+    drained: Drained,
+    cpu_model: String,
+    kernel: String,
+    /// When the span of the next process record ends, µs since the Unix epoch.
+    span_end_us: u64,
+    before: Process,
+}
+
+/// What grows with a process.
+#[derive(Debug, Clone, Copy)]
+struct Process {
+    cpu_ns: u64,
+    agent_cpu_ns: u64,
+    sent_bytes: u64,
+}
+
+impl<'a> Collector<'a> {
+    fn new(core: &'a Core) -> Self {
+        let width = core.spans().process_us;
+        let now = core.now_us();
+        Self {
+            core,
+            source: Uuid::new_v4(),
+            sequence: 0,
+            drained: Drained::default(),
+            cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+            span_end_us: now - now % width + width,
+            before: Process::now(core),
+        }
+    }
+
+    /// How long until there is something to do: four times per cell's width, every second at
+    /// least, and when a span is over.
+    fn pause(&self) -> Duration {
+        let tick = (self.core.spans().cell_us / 4).clamp(5_000, 1_000_000);
+        let to_end = (self.span_end_us + GRACE_US).saturating_sub(self.core.now_us());
+        Duration::from_micros(tick.min(to_end.max(1_000)))
+    }
+
+    fn turn(&mut self, stopping: bool) {
+        let core = self.core;
+        let now = core.now_us();
+        let until = if stopping {
+            u64::MAX
+        } else {
+            now.saturating_sub(GRACE_US)
+        };
+        core.shards().drain(until, core.spans(), &mut self.drained);
+        core.totals.add_tally(mem::take(&mut self.drained.tally));
+        let process = self.process_record(now, stopping);
+        let cells = self.drained.take_cells();
+        if process.is_none() && cells.is_empty() && self.drained.records.len() < BATCH_RECORDS {
+            return;
+        }
+        let mut processes: Vec<ProcessRecord> = process.into_iter().collect();
+        let mut cells = cells.into_iter().peekable();
+        let mut requests = mem::take(&mut self.drained.records).into_iter().peekable();
+        while cells.peek().is_some() || requests.peek().is_some() || !processes.is_empty() {
+            let cells: Vec<_> = cells.by_ref().take(BATCH_RECORDS).collect();
+            let requests = requests
+                .by_ref()
+                .take(BATCH_RECORDS - cells.len())
+                .collect();
+            self.seal(Batch {
+                version: VERSION,
+                source: self.source,
+                sequence: self.sequence,
+                origin: core.settings().origin.clone(),
+                content: Content::Cells,
+                cell_width_us: None,
+                cells,
+                requests,
+                processes: mem::take(&mut processes),
+            });
+        }
+    }
+
+    fn seal(&mut self, batch: Batch) {
+        let sealed = Sealed {
+            id: batch_id(self.source, self.sequence),
+            bytes: encode(&batch, Format::MessagePack),
+            records: batch.len() as u64,
+        };
+        self.sequence += 1;
+        add(&self.core.totals.dropped, self.core.queue.push(sealed));
+    }
+
+    /// The record of the span that is over, if one is.
+    fn process_record(&mut self, now: u64, stopping: bool) -> Option<ProcessRecord> {
+        let core = self.core;
+        let width_us = core.spans().process_us;
+        if self.span_end_us > now + 2 * width_us {
+            // The clock was set back.
+            self.span_end_us = now - now % width_us + width_us;
+        }
+        if !stopping && now < self.span_end_us + GRACE_US {
+            return None;
+        }
+        // After a time asleep (a suspended machine) several spans are over, and the last is told.
+        let over = now.saturating_sub(GRACE_US);
+        let end_us = self.span_end_us.max(over - over % width_us);
+        self.span_end_us = end_us + width_us;
+        let process = Process::now(core);
+        let before = mem::replace(&mut self.before, process);
+        let span = mem::take(&mut self.drained.span);
+        Some(ProcessRecord {
+            start_us: end_us - width_us,
+            width_us,
+            process_age_us: crate::core::micros(core.uptime()),
+            cpu_ns: process.cpu_ns.saturating_sub(before.cpu_ns),
+            // A counter of all threads needs one opened before they are; only each request's own
+            // is counted so far.
+            instructions: None,
+            cpu_outside_ns: None,
+            rss_bytes: core.counters().rss_bytes(),
+            requests_total: get(&core.totals.requests),
+            active_users: core
+                .hooks()
+                .user
+                .is_some()
+                .then(|| span.users.clone().unwrap_or_default()),
+            endpoints: endpoint_counts(span),
+            cpu_model: self.cpu_model.clone(),
+            kernel: self.kernel.clone(),
+            counters: core.counters().statuses().to_vec(),
+            agent_cpu_ns: process.agent_cpu_ns.saturating_sub(before.agent_cpu_ns),
+            agent_bytes_sent: process.sent_bytes.saturating_sub(before.sent_bytes),
+            dropped_total: get(&core.totals.dropped),
+        })
+    }
+}
+
+impl Process {
+    /// Called on the collecting thread, whose CPU time is the agent's.
+    fn now(core: &Core) -> Self {
+        Self {
+            cpu_ns: sys::process_cpu_ns().unwrap_or(0),
+            agent_cpu_ns: sys::thread_cpu_ns().unwrap_or(0)
+                + core.ship_cpu_ns.load(Ordering::Relaxed),
+            sent_bytes: get(&core.totals.sent_bytes),
+        }
+    }
+}
+
+fn endpoint_counts(span: Span) -> Vec<EndpointCount> {
+    let mut counts: Vec<EndpointCount> = span
+        .endpoints
+        .into_iter()
+        .map(|(endpoint, (requests, errors))| EndpointCount {
+            endpoint,
+            requests,
+            errors,
+        })
+        .collect();
+    counts.sort_unstable_by(|a, b| a.endpoint.cmp(&b.endpoint));
+    counts
+}
+
+/// The first model named: a machine with several kinds of cores is named by one of them.
+fn cpu_model(cpuinfo: &str) -> String {
+    let value = |wanted: &str| {
+        cpuinfo.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            (name.trim() == wanted).then(|| value.trim())
+        })
+    };
+    let model = match (
+        value("model name"),
+        value("CPU implementer"),
+        value("CPU part"),
+    ) {
+        (Some(model), ..) => model.to_owned(),
+        // Arm's kernels give numbers only.
+        (None, Some(implementer), Some(part)) => format!("implementer {implementer} part {part}"),
+        _ => String::new(),
+    };
+    crate::names::clean(&model).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_named_on_both_architectures() {
+        assert_eq!(
+            cpu_model("processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\n"),
+            "Fast CPU @ 3 GHz"
+        );
+        assert_eq!(
+            cpu_model("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"),
+            "implementer 0x41 part 0xd0c"
+        );
+        assert_eq!(cpu_model(""), "");
+    }
+}

@@ -1,0 +1,136 @@
+//! What an agent's handles, layers, requests and threads share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use appweight_wire::{Age, RequestRecord};
+
+use crate::counters::Counters;
+use crate::hooks::Hooks;
+use crate::names::Endpoints;
+use crate::queue::Queue;
+use crate::settings::Settings;
+use crate::shard::{Ended, Spans};
+use crate::shards::Shards;
+use crate::stop::Stop;
+use crate::totals::Totals;
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    settings: Settings,
+    hooks: Hooks,
+    counters: Counters,
+    spans: Spans,
+    started: Instant,
+    on: AtomicBool,
+    endpoints: Endpoints,
+    shards: Shards,
+    /// Sealed batches on their way.
+    pub(crate) queue: Queue,
+    /// What the agent did so far.
+    pub(crate) totals: Totals,
+    /// Ends the agent's threads.
+    pub(crate) stop: Stop,
+    /// CPU time of the thread that ships, ns.
+    pub(crate) ship_cpu_ns: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Settings, hooks: Hooks, counters: Counters) -> Arc<Self> {
+        let cell_us = micros(settings.cell_width);
+        let spans = Spans {
+            cell_us,
+            process_us: micros(settings.process_interval).min(cell_us),
+            instruction_source: counters.instruction_source(),
+        };
+        Arc::new(Self {
+            queue: Queue::new(settings.queue_bytes),
+            settings,
+            hooks,
+            counters,
+            spans,
+            started: Instant::now(),
+            on: AtomicBool::new(true),
+            endpoints: Endpoints::new(),
+            shards: Shards::new(),
+            totals: Totals::default(),
+            stop: Stop::new(),
+            ship_cpu_ns: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn spans(&self) -> Spans {
+        self.spans
+    }
+
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    /// Whether requests are measured: until the shutdown.
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn switch_off(&self) {
+        self.on.store(false, Ordering::Relaxed);
+    }
+
+    /// How long the agent, and so about the process, has been running.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn age(&self) -> Age {
+        if self.uptime() < self.settings.warm_up {
+            Age::WarmingUp
+        } else {
+            Age::Warm
+        }
+    }
+
+    /// The time, µs since the Unix epoch.
+    pub(crate) fn now_us(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, micros)
+    }
+
+    pub(crate) fn record_one_in(&self) -> u64 {
+        self.settings.record_one_in
+    }
+
+    /// Whether the next request is one of those that are recorded.
+    pub(crate) fn choose_to_record(&self) -> bool {
+        match self.settings.record_one_in {
+            0 => false,
+            1 => true,
+            n => fastrand::u64(0..n) == 0,
+        }
+    }
+
+    pub(crate) fn count(&self, ended: &Ended<'_>, record: Option<RequestRecord>) {
+        // Nobody would ever fetch it after the shutdown.
+        if self.is_on() {
+            self.shards
+                .with_mine(|shard| shard.count(ended, record, self.spans, &self.endpoints));
+        }
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

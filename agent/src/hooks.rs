@@ -1,0 +1,106 @@
+//! What the service tells about a request.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use axum::extract::MatchedPath;
+use http::request::Parts;
+use siphasher::{sip, sip128};
+
+use crate::measurement::Name;
+
+/// Says who a request is from.
+pub(crate) type UserHook = Box<dyn for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>> + Send + Sync>;
+/// Says which endpoint a request is for.
+pub(crate) type EndpointHook = Box<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) user: Option<UserHook>,
+    pub(crate) endpoint: Option<EndpointHook>,
+    pub(crate) user_hash: UserHash,
+}
+
+impl Hooks {
+    /// The keyed hash of who the request is from. The identity itself goes no further.
+    pub(crate) fn user(&self, parts: &Parts) -> Option<u64> {
+        let user = self.user.as_ref()?;
+        user(parts).map(|identity| self.user_hash.hash(&identity))
+    }
+
+    /// The route's template: a raw path never becomes an endpoint.
+    pub(crate) fn endpoint(&self, parts: &Parts) -> Name {
+        if let Some(name) = self.endpoint.as_ref().and_then(|endpoint| endpoint(parts)) {
+            return Name::Owned(name);
+        }
+        match parts.extensions.get::<MatchedPath>() {
+            Some(path) => Name::Route(path.clone()),
+            None => Name::Static("unmatched"),
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Hooks")
+            .field("user", &self.user.is_some())
+            .field("endpoint", &self.endpoint.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// SipHash-2-4 with a secret key, so that nobody who reads a sketch can try identities out.
+pub(crate) struct UserHash(sip::SipHasher24);
+
+impl UserHash {
+    /// The same secret gives the same hashes in all processes of a service.
+    pub(crate) fn new(secret: &str) -> Self {
+        let key = sip128::SipHasher24::new()
+            .hash(secret.as_bytes())
+            .as_bytes();
+        Self(sip::SipHasher24::new_with_key(&key))
+    }
+
+    fn hash(&self, identity: &str) -> u64 {
+        self.0.hash(identity.as_bytes())
+    }
+}
+
+impl Default for UserHash {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_depend_on_the_secret_and_never_change() {
+        let a = UserHash::new("secret");
+        assert_eq!(a.hash("user-1"), UserHash::new("secret").hash("user-1"));
+        assert_ne!(a.hash("user-1"), a.hash("user-2"));
+        assert_ne!(a.hash("user-1"), UserHash::new("other").hash("user-1"));
+    }
+
+    #[test]
+    fn the_hook_comes_before_the_route_and_the_path_is_never_used() {
+        let (parts, ()) = http::Request::builder()
+            .uri("/users/17")
+            .header("x-user", "17")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let mut hooks = Hooks::default();
+        assert!(matches!(hooks.endpoint(&parts), Name::Static("unmatched")));
+        assert_eq!(hooks.user(&parts), None);
+        hooks.endpoint = Some(Box::new(|_| Some("/users/{id}".to_owned())));
+        assert!(matches!(hooks.endpoint(&parts), Name::Owned(name) if name == "/users/{id}"));
+        hooks.user = Some(Box::new(|parts| {
+            Some(parts.headers.get("x-user")?.to_str().ok()?.into())
+        }));
+        assert_eq!(hooks.user(&parts), Some(UserHash::default().hash("17")));
+    }
+}

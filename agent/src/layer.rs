@@ -1,0 +1,123 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use appweight_wire::Kind;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::Agent;
+use crate::measured::{Judge, Measured};
+use crate::measurement::{Measurement, Outcome};
+
+/// A tower layer that measures every request of a service; see [`Agent::layer`].
+#[derive(Debug, Clone)]
+pub struct AgentLayer {
+    agent: Agent,
+}
+
+impl AgentLayer {
+    pub(crate) fn new(agent: Agent) -> Self {
+        Self { agent }
+    }
+}
+
+impl<S> Layer<S> for AgentLayer {
+    type Service = AgentService<S>;
+
+    fn layer(&self, inner: S) -> AgentService<S> {
+        AgentService {
+            inner,
+            agent: self.agent.clone(),
+        }
+    }
+}
+
+/// A service whose requests are measured; made by [`AgentLayer`].
+#[derive(Debug, Clone)]
+pub struct AgentService<S> {
+    inner: S,
+    agent: Agent,
+}
+
+impl<S, B, R> Service<Request<B>> for AgentService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
+        let Some(core) = self.agent.core() else {
+            return ResponseFuture::new(self.inner.call(request), None);
+        };
+        let (parts, body) = request.into_parts();
+        let name = core.hooks().endpoint(&parts);
+        let user = core.hooks().user(&parts);
+        let measurement =
+            Measurement::begin_with(core, Kind::Request, name, Some(&parts.method), user);
+        // A service may do its work before it returns a future, and may panic there.
+        let mut call = Call(Some(measurement));
+        let entered = call.0.as_mut().map(Measurement::enter);
+        let future = self.inner.call(Request::from_parts(parts, body));
+        drop(entered);
+        ResponseFuture::new(future, call.0.take())
+    }
+}
+
+/// Counts a request whose service panicked in `call`.
+struct Call(Option<Measurement>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(measurement) = self.0.take() {
+            measurement.finish(Outcome::UNFINISHED);
+        }
+    }
+}
+
+pin_project! {
+    /// The response of an [`AgentService`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        measured: Measured<F, OfResponse>,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    fn new(future: F, measurement: Option<Measurement>) -> Self {
+        Self {
+            measured: Measured::new(future, measurement),
+        }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().measured.poll(context)
+    }
+}
+
+#[derive(Debug)]
+struct OfResponse;
+
+impl<R, E> Judge<Result<Response<R>, E>> for OfResponse {
+    fn judge(output: &Result<Response<R>, E>) -> Outcome {
+        match output {
+            Ok(response) => Outcome::of_status(response.status()),
+            Err(_) => Outcome::UNFINISHED,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+use appweight_wire::CounterStatus;
+
+/// What an agent counts with, and what it did since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentStatus {
+    /// Whether requests are measured: not if the agent is disabled or was shut down.
+    pub enabled: bool,
+    /// Which counters there are, and why one is missing.
+    pub counters: Vec<CounterStatus>,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Tasks that ended.
+    pub tasks: u64,
+    /// Cells that are open, in all threads.
+    pub cells: u64,
+    /// Records (cells, requests, processes) that a collector has taken.
+    pub sent: u64,
+    /// Batches that a collector has taken.
+    pub sent_batches: u64,
+    /// Bytes of those batches.
+    pub sent_bytes: u64,
+    /// Bytes of batches that wait to be sent.
+    pub queued_bytes: u64,
+    /// Attempts to send a batch that failed and were, or will be, repeated.
+    pub retries: u64,
+    /// Records that were given up: refused by the collector, or no room was left for them.
+    pub dropped: u64,
+    /// Requests and tasks that were counted as `other`, because there were too many endpoints.
+    pub other_endpoint: u64,
+    /// Flags of requests that were not counted, because their endpoint had too many values.
+    pub uncounted_flags: u64,
+}

@@ -1,0 +1,52 @@
+//! The system calls that the standard library does not wrap. All of the crate's unsafe code.
+#![expect(
+    unsafe_code,
+    reason = "clocks, the page size and raw reads are C calls"
+)]
+
+use std::os::fd::RawFd;
+
+/// CPU time of the calling thread, ns.
+pub(crate) fn thread_cpu_ns() -> Option<u64> {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// CPU time of all threads of the process, ended ones too, ns.
+pub(crate) fn process_cpu_ns() -> Option<u64> {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> Option<u64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid timespec that outlives the call, which writes nothing else.
+    let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    if answer != 0 {
+        return None;
+    }
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    let nanoseconds = u64::try_from(time.tv_nsec).ok()?;
+    Some(seconds * 1_000_000_000 + nanoseconds)
+}
+
+/// Bytes of a page of memory.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: sysconf takes any number and touches no memory of ours.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
+}
+
+/// The three numbers that a read of a perf counter gives: count, time enabled, time running.
+///
+/// Read by hand because `perf_event::Counter` asserts on what the kernel answers, and nothing may
+/// panic in a request.
+pub(crate) fn read_perf_counter(counter: RawFd) -> Option<[u64; 3]> {
+    let mut answer = [0_u64; 3];
+    let wanted = size_of_val(&answer);
+    // SAFETY: the buffer is valid for `wanted` bytes, and any bytes are a valid u64. A descriptor
+    // that is not open gives an error, no more.
+    let read = unsafe { libc::read(counter, answer.as_mut_ptr().cast(), wanted) };
+    (usize::try_from(read) == Ok(wanted)).then_some(answer)
+}

@@ -1,0 +1,35 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::shard::Tally;
+
+/// What an agent did since its start, counted by its own threads.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) requests: AtomicU64,
+    pub(crate) tasks: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) other_endpoint: AtomicU64,
+    pub(crate) uncounted_flags: AtomicU64,
+    pub(crate) sent_records: AtomicU64,
+    pub(crate) sent_batches: AtomicU64,
+    pub(crate) sent_bytes: AtomicU64,
+    pub(crate) retries: AtomicU64,
+}
+
+impl Totals {
+    pub(crate) fn add_tally(&self, tally: Tally) {
+        add(&self.requests, tally.requests);
+        add(&self.tasks, tally.tasks);
+        add(&self.dropped, tally.dropped);
+        add(&self.other_endpoint, tally.other_endpoint);
+        add(&self.uncounted_flags, tally.uncounted_flags);
+    }
+}
+
+pub(crate) fn add(total: &AtomicU64, more: u64) {
+    total.fetch_add(more, Ordering::Relaxed);
+}
+
+pub(crate) fn get(total: &AtomicU64) -> u64 {
+    total.load(Ordering::Relaxed)
+}
