@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::app::{App, Viewer};
+use crate::error::ApiError;
+use crate::views::{MediaView, UserView, answer, encode};
+use crate::{Variant, measured};
+
+const PAGE: u32 = 18;
+
+#[derive(Serialize)]
+struct Timeline<'a> {
+    user: UserView<'a>,
+    biography: &'a str,
+    follower_count: i64,
+    media_count: i64,
+    is_followed: bool,
+    items: Vec<MediaView<'a>>,
+}
+
+/// `GET /users/{id}/timeline`: one user's posts, newest first.
+pub(crate) async fn timeline(
+    State(app): State<Arc<App>>,
+    Viewer(viewer): Viewer,
+    Path(author): Path<i64>,
+) -> Result<Response, ApiError> {
+    let user = measured::sqlite(|| app.store.user(author))?.ok_or(ApiError::NotFound("user"))?;
+    let is_followed = measured::sqlite(|| app.store.follows(viewer, author))?;
+    let posts = measured::sqlite(|| app.store.timeline(author, viewer, PAGE))?;
+    let page = Timeline {
+        user: UserView::new(&user),
+        biography: &user.biography,
+        follower_count: user.follower_count,
+        media_count: user.media_count,
+        is_followed,
+        items: posts
+            .iter()
+            .map(|media| MediaView::new(media, None))
+            .collect(),
+    };
+    if app.variants.has(Variant::TimelineJsonTwice) {
+        tracing::debug!(author, "timeline of {} bytes", encode(&page)?.len());
+    }
+    Ok(answer(encode(&page)?))
+}

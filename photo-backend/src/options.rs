@@ -1,0 +1,136 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use photo_backend::Variant;
+
+use crate::parse_duration;
+
+/// AppWeight's reference service: a small photo application with the agent embedded.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer requests until SIGTERM
+    Serve(Serve),
+    /// Make a database
+    Seed(Seed),
+    /// Send traffic to running instances
+    Drive(Drive),
+    /// Measure what a variant truly costs, without the agent
+    Truth(TruthCommand),
+    /// Measure the CPU time of each endpoint, without the agent
+    Costs(Costs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "PHOTO_LISTEN", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
+    /// The database made by `photo-backend seed`; several instances may share it
+    #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
+    pub(crate) database: PathBuf,
+    /// What is deployed here, usually the commit
+    #[arg(long, env = "PHOTO_DEPLOY", default_value = "development")]
+    pub(crate) deploy: String,
+    /// The instance's name
+    #[arg(long, env = "PHOTO_HOST", default_value = "photos-1")]
+    pub(crate) host: String,
+    /// The collector's address, as http://127.0.0.1:7070; without one nothing is measured
+    #[arg(long, env = "PHOTO_COLLECTOR")]
+    pub(crate) collector: Option<String>,
+    /// How long a cell lasts
+    #[arg(long, env = "PHOTO_CELL_WIDTH", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) cell_width: Duration,
+    /// How long the process counts as warming up
+    #[arg(long, env = "PHOTO_WARM_UP", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) warm_up: Duration,
+    /// One request in this many is recorded with all its facts
+    #[arg(long, env = "PHOTO_RECORD_ONE_IN", default_value_t = 100)]
+    pub(crate) record_one_in: u32,
+    /// In what this build differs from the good one; can be given several times
+    #[arg(long, env = "PHOTO_VARIANT", value_delimiter = ',')]
+    pub(crate) variant: Vec<Variant>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Seed {
+    /// The file to make
+    #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
+    pub(crate) database: PathBuf,
+    /// How many users it holds
+    #[arg(long, env = "PHOTO_USERS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(50..=1_000_000))]
+    pub(crate) users: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drive {
+    /// An instance's address, as http://127.0.0.1:8000; can be given several times
+    #[arg(long, env = "PHOTO_TARGET", value_delimiter = ',', required = true)]
+    pub(crate) target: Vec<String>,
+    /// Requests per second
+    #[arg(long, env = "PHOTO_RATE", default_value_t = 600.0)]
+    pub(crate) rate: f64,
+    /// How long to send
+    #[arg(long, env = "PHOTO_DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// How many users are active; the database must hold as many
+    #[arg(long, env = "PHOTO_USERS", default_value_t = 2000)]
+    pub(crate) users: u32,
+    /// Arrivals are shed while so many requests wait for their answer
+    #[arg(long, env = "PHOTO_IN_FLIGHT", default_value_t = 64)]
+    pub(crate) in_flight: usize,
+    /// Decides everything that is random
+    #[arg(long, env = "PHOTO_SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TruthCommand {
+    /// The variant in question
+    #[arg(long, env = "PHOTO_VARIANT")]
+    pub(crate) variant: Variant,
+    /// A variant that both sides run with; can be given several times
+    #[arg(long, env = "PHOTO_ALSO", value_delimiter = ',')]
+    pub(crate) also: Vec<Variant>,
+    /// The database made by `photo-backend seed`; nothing is written to it
+    #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
+    pub(crate) database: PathBuf,
+    /// How long to measure
+    #[arg(long, env = "PHOTO_DURATION", default_value = "4s", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// Decides which users ask, and in which order the sides are asked
+    #[arg(long, env = "PHOTO_SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How to print it
+    #[arg(long, env = "PHOTO_FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Costs {
+    /// The database made by `photo-backend seed`; rows are added to it
+    #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
+    pub(crate) database: PathBuf,
+    /// In what this build differs from the good one; can be given several times
+    #[arg(long, env = "PHOTO_VARIANT", value_delimiter = ',')]
+    pub(crate) variant: Vec<Variant>,
+    /// How many requests to each endpoint
+    #[arg(long, env = "PHOTO_REQUESTS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) requests: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}

@@ -1,0 +1,134 @@
+//! How rows are shown: the shapes of the JSON answers.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::store::{MediaRow, UserRow};
+
+const RENDITIONS: [u32; 5] = [1080, 750, 640, 320, 150];
+const PAGE_BYTES: usize = 32 * 1024;
+
+/// A body of JSON.
+pub(crate) fn encode(page: &impl Serialize) -> Result<Bytes, ApiError> {
+    let mut body = Vec::with_capacity(PAGE_BYTES);
+    serde_json::to_writer(&mut body, page)?;
+    Ok(body.into())
+}
+
+/// An answer with that body.
+pub(crate) fn answer(body: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A user beside what they made.
+#[derive(Debug, Serialize)]
+pub(crate) struct UserView<'a> {
+    id: i64,
+    username: &'a str,
+    full_name: &'a str,
+    is_verified: bool,
+    profile_picture: String,
+}
+
+impl<'a> UserView<'a> {
+    pub(crate) fn new(user: &'a UserRow) -> Self {
+        Self {
+            id: user.id,
+            username: &user.username,
+            full_name: &user.full_name,
+            is_verified: user.verified,
+            profile_picture: picture_url(user.id),
+        }
+    }
+}
+
+/// A post.
+#[derive(Debug, Serialize)]
+pub(crate) struct MediaView<'a> {
+    id: i64,
+    code: String,
+    taken_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<UserView<'a>>,
+    caption: &'a str,
+    location: &'a str,
+    like_count: i64,
+    comment_count: i64,
+    has_liked: bool,
+    renditions: Vec<Rendition>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rendition {
+    width: u32,
+    height: u32,
+    url: String,
+}
+
+impl<'a> MediaView<'a> {
+    pub(crate) fn new(media: &'a MediaRow, author: Option<&'a UserRow>) -> Self {
+        let code = short_code(media.id);
+        Self {
+            id: media.id,
+            taken_at: media.taken_at,
+            author: author.map(UserView::new),
+            caption: &media.caption,
+            location: &media.location,
+            like_count: media.like_count,
+            comment_count: media.comment_count,
+            has_liked: media.has_liked,
+            renditions: RENDITIONS
+                .into_iter()
+                .filter(|&width| width <= media.width)
+                .map(|width| {
+                    let height = media.height * width / media.width.max(1);
+                    Rendition {
+                        width,
+                        height,
+                        url: format!("https://photos.example/media/{code}/{width}x{height}.jpg"),
+                    }
+                })
+                .collect(),
+            code,
+        }
+    }
+}
+
+/// Where a user's picture is.
+pub(crate) fn picture_url(user: i64) -> String {
+    format!(
+        "https://photos.example/users/{}/picture.jpg",
+        short_code(user)
+    )
+}
+
+/// An id in base 64, as it stands in links.
+fn short_code(id: i64) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut rest = id.unsigned_abs();
+    let mut code = Vec::with_capacity(11);
+    loop {
+        code.push(char::from(DIGITS[(rest % 64) as usize]));
+        rest /= 64;
+        if rest == 0 {
+            break;
+        }
+    }
+    code.into_iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_base_64() {
+        assert_eq!(short_code(0), "A");
+        assert_eq!(short_code(63), "_");
+        assert_eq!(short_code(64), "BA");
+        assert_eq!(short_code(64 * 64 + 1), "BAB");
+    }
+}
