@@ -1,0 +1,27 @@
+//! The pages. Each asks its questions, then renders the answers without asking anything more.
+
+mod choose;
+mod comparison;
+mod deploy;
+mod deploy_list;
+mod failure;
+mod fleet;
+mod home;
+mod memory;
+mod requests;
+mod split;
+
+pub(crate) use deploy::deploy;
+pub use failure::not_found;
+pub(crate) use fleet::fleet;
+pub(crate) use home::home;
+pub(crate) use requests::requests;
+
+use maud::{Markup, html};
+
+use crate::format;
+
+/// A time for people and for machines.
+fn time(us: u64) -> Markup {
+    html! { time datetime=(format::machine(us)) { (format::moment(us)) } }
+}
