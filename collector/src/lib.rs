@@ -1,1 +1,30 @@
-//! (being written)
+//! The collector: takes batches, keeps them in a store, judges every deploy, answers queries.
+//!
+//! [`Collector::router`] is the whole HTTP API as an axum router, for a listener or for calls
+//! within the process; [`Collector::watch`] is the loop that judges.
+
+mod app;
+mod body;
+mod cells;
+mod clock;
+mod collector;
+mod ingest;
+mod judgement;
+mod metrics;
+mod openapi;
+mod options;
+mod problem;
+mod query;
+mod routes;
+mod store;
+mod watch;
+
+#[cfg(test)]
+mod testing;
+
+pub use clock::Clock;
+pub use collector::{Collector, CollectorError};
+pub use ingest::BatchReceipt;
+pub use openapi::document;
+pub use options::CollectorOptions;
+pub use store::StoreError;

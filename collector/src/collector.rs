@@ -1,0 +1,142 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use appweight::api::DeployReport;
+use axum::Router;
+
+use crate::app::App;
+use crate::metrics::Metrics;
+use crate::options::micros;
+use crate::store::{Horizons, SqliteStore, StoreError};
+use crate::{CollectorOptions, routes, watch};
+
+/// How often old records are looked for, µs.
+const FORGET_EVERY_US: u64 = 3_600_000_000;
+
+/// A collector: an HTTP API and a watch loop over one store.
+///
+/// ```no_run
+/// use appweight_collector::{Collector, CollectorOptions};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let collector = Collector::open(CollectorOptions::default()).await?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:7878").await?;
+/// let watch = tokio::spawn({
+///     let collector = collector.clone();
+///     async move { collector.watch(std::future::pending()).await }
+/// });
+/// axum::serve(listener, collector.router()).await?;
+/// watch.abort();
+/// collector.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Collector(Arc<App>);
+
+/// Why a collector could not be opened or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    /// The store cannot be used.
+    #[error("{path}: {error}")]
+    Store {
+        /// The database.
+        path: String,
+        /// Why not.
+        error: StoreError,
+    },
+}
+
+impl Collector {
+    /// Opens the store, or makes it, and brings it up to date.
+    ///
+    /// # Errors
+    /// If the file cannot be used, or a newer program made it.
+    pub async fn open(options: CollectorOptions) -> Result<Self, CollectorError> {
+        let database = options.database.clone();
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&database)).await;
+        let store = match opened {
+            Ok(Ok(store)) => store,
+            Ok(Err(error)) => return Err(failed(&options, error)),
+            Err(error) => return Err(failed(&options, StoreError::Cut(error.to_string()))),
+        };
+        Ok(Self(Arc::new(App {
+            store: Arc::new(store),
+            options,
+            metrics: Metrics::new(),
+        })))
+    }
+
+    /// The whole HTTP API.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        routes::router(Arc::clone(&self.0))
+    }
+
+    /// Judges roll-outs and forgets old records until `shutdown` is done. What is being judged then
+    /// is finished first.
+    pub async fn watch(&self, shutdown: impl Future<Output = ()> + Send) {
+        let app = &self.0;
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut forget_us = 0;
+        loop {
+            if app.options.watch
+                && let Err(error) = watch::look(app).await
+            {
+                tracing::error!(%error, "could not look for roll-outs to judge; will try again");
+            }
+            let now_us = app.options.clock.now_us();
+            if now_us >= forget_us {
+                forget_us = now_us.saturating_add(FORGET_EVERY_US);
+                self.forget(now_us).await;
+            }
+            let tick = watch::tick(app).await.unwrap_or(Duration::from_secs(5));
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = tokio::time::sleep(tick) => {}
+            }
+        }
+    }
+
+    /// Looks once for roll-outs whose time has come, and judges them for good.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub async fn watch_once(&self) -> Result<Vec<DeployReport>, CollectorError> {
+        watch::look(&self.0)
+            .await
+            .map_err(|error| failed(&self.0.options, error))
+    }
+
+    /// Leaves the store tidy. Everything acknowledged is safe without it too.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn close(&self) -> Result<(), CollectorError> {
+        self.0
+            .store
+            .close()
+            .await
+            .map_err(|error| failed(&self.0.options, error))
+    }
+
+    async fn forget(&self, now_us: u64) {
+        let options = &self.0.options;
+        let horizons = Horizons {
+            records_us: now_us.saturating_sub(micros(options.keep_records)),
+            batches_us: now_us.saturating_sub(micros(options.keep_batch_ids)),
+        };
+        match self.0.store.forget(horizons).await {
+            Ok(forgotten) => tracing::debug!(?forgotten, "forgot old records"),
+            Err(error) => tracing::error!(%error, "could not forget old records; will try again"),
+        }
+    }
+}
+
+fn failed(options: &CollectorOptions, error: StoreError) -> CollectorError {
+    CollectorError::Store {
+        path: options.database.display().to_string(),
+        error,
+    }
+}

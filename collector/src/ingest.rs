@@ -1,0 +1,188 @@
+//! Taking batches and deploys.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use appweight::api::Problem;
+use appweight_wire::{Deploy, decode_batch, decode_deploy};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::body;
+use crate::cells;
+use crate::metrics::{Outcome, RecordCounts};
+use crate::problem::Refusal;
+use crate::store::{NewBatch, PostedDeploy, PutOutcome};
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchReceipt {
+    /// Whether the same batch had come before, so that nothing was added.
+    pub duplicate: bool,
+}
+
+/// Takes a batch of records, once. Answered when it is safely stored.
+#[utoipa::path(
+    put,
+    path = "/v1/batches/{uuid}",
+    tag = "ingest",
+    params(("uuid" = String, Path, description = "The batch's id: the version 5 UUID of its source and sequence number")),
+    request_body(
+        description = "A batch as docs/wire.md describes it, as MessagePack or, with the same field names, as JSON",
+        content(
+            (Vec<u8> = "application/msgpack"),
+            (Object = "application/json")
+        )
+    ),
+    responses(
+        (status = 201, description = "Stored", body = BatchReceipt),
+        (status = 200, description = "Known already, nothing was added", body = BatchReceipt),
+        (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Other bytes came under that id", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Over the limit", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither MessagePack nor JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn put_batch(
+    State(app): State<Arc<App>>,
+    Path(uuid): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let (outcome, response) = match take_batch(&app, &uuid, &headers, body).await {
+        Ok(PutOutcome::Stored) => (
+            Outcome::Stored,
+            (StatusCode::CREATED, Json(BatchReceipt { duplicate: false })).into_response(),
+        ),
+        Ok(PutOutcome::Duplicate) => (
+            Outcome::Duplicate,
+            Json(BatchReceipt { duplicate: true }).into_response(),
+        ),
+        Ok(PutOutcome::Conflict) => {
+            let refusal = Refusal::of(
+                StatusCode::CONFLICT,
+                "uuid",
+                "Other bytes came under this id before: a source must not use a sequence number twice.",
+            );
+            (Outcome::Conflict, refusal.into_response())
+        }
+        Err(refusal) if refusal.status().is_server_error() => {
+            (Outcome::Failed, refusal.into_response())
+        }
+        Err(refusal) => {
+            tracing::debug!(?refusal, "refused a batch");
+            (Outcome::Refused, refusal.into_response())
+        }
+    };
+    app.metrics.batch(outcome);
+    response
+}
+
+async fn take_batch(
+    app: &App,
+    uuid: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<PutOutcome, Refusal> {
+    let uuid: Uuid = uuid.parse().map_err(|error| {
+        Refusal::of(
+            StatusCode::BAD_REQUEST,
+            "uuid",
+            format!("not a UUID: {error}"),
+        )
+    })?;
+    let format = body::format_of(headers)?;
+    let bytes = body::read(headers, body, app.options.body_limit).await?;
+    app.metrics.received(bytes.len());
+    let mut batch = decode_batch(&bytes, format)?;
+    if batch.id() != uuid {
+        return Err(Refusal::of(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "uuid",
+            format!(
+                "the id of batch {} of source {} is {}",
+                batch.sequence,
+                batch.source,
+                batch.id()
+            ),
+        ));
+    }
+    let counts = RecordCounts::of(&batch);
+    cells::fill_in(&mut batch);
+    let began = Instant::now();
+    let outcome = app
+        .store
+        .put_batch(NewBatch {
+            uuid,
+            digest: Sha256::digest(&bytes).into(),
+            received_us: app.options.clock.now_us(),
+            batch,
+        })
+        .await?;
+    if outcome == PutOutcome::Stored {
+        app.metrics.committed(began.elapsed());
+        app.metrics.records(counts);
+    }
+    Ok(outcome)
+}
+
+/// Starts, ends or describes a roll-out.
+///
+/// Without `started_us` it starts now; with `ended_us` alone the newest roll-out of that id ends. Sent
+/// again with the same service, id and `started_us` it ends or describes the same roll-out.
+#[utoipa::path(
+    post,
+    path = "/v1/deploys",
+    tag = "ingest",
+    request_body(content((Deploy = "application/json"), (Vec<u8> = "application/msgpack"))),
+    responses(
+        (status = 201, description = "A roll-out began", body = Deploy),
+        (status = 200, description = "A known roll-out was changed", body = Deploy),
+        (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No roll-out of that id to end", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Over the limit", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither MessagePack nor JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn post_deploy(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let format = body::format_of(&headers)?;
+    let bytes = body::read(&headers, body, app.options.body_limit).await?;
+    let deploy = decode_deploy(&bytes, format)?;
+    let id = deploy.id.clone();
+    match app
+        .store
+        .post_deploy(deploy, app.options.clock.now_us())
+        .await?
+    {
+        PostedDeploy::Created(deploy) => {
+            tracing::info!(
+                service = deploy.service,
+                deploy = deploy.id,
+                "a roll-out began"
+            );
+            Ok((StatusCode::CREATED, Json(deploy)).into_response())
+        }
+        PostedDeploy::Updated(deploy) => Ok(Json(deploy).into_response()),
+        PostedDeploy::NothingToEnd => Err(Refusal::of(
+            StatusCode::NOT_FOUND,
+            "id",
+            format!("There is no roll-out of {id} to end: post its start, or give started_us."),
+        )),
+    }
+}

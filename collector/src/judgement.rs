@@ -1,0 +1,108 @@
+//! From the store to the judge: which cells a roll-out is judged by.
+
+use std::sync::Arc;
+
+use appweight::api::{DeployReport, DeployStatus};
+use appweight::evidence::Evidence;
+use appweight::judge::judge;
+use appweight_wire::Deploy;
+
+use crate::app::App;
+use crate::store::{CellQuery, StoreError, TimeRange};
+
+/// What happened longer before a roll-out, or after its end, says little about it.
+const FURTHEST_US: u64 = 3_600_000_000;
+
+/// Judges a roll-out by what is in the store now.
+pub(crate) async fn judge_now(
+    app: &Arc<App>,
+    deploy: Deploy,
+    status: DeployStatus,
+) -> Result<DeployReport, StoreError> {
+    let evidence = gather(app, &deploy).await?;
+    let app = Arc::clone(app);
+    // Thousands of cells take their time, which other requests should not wait for.
+    tokio::task::spawn_blocking(move || judge(&deploy, status, &evidence, &app.options.thresholds))
+        .await
+        .map_err(|error| StoreError::Cut(error.to_string()))
+}
+
+async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {
+    let next_us = app
+        .store
+        .next_start(&deploy.service, deploy.started_us)
+        .await?;
+    let (_, widest_us) = app
+        .store
+        .cell_widths(&deploy.service)
+        .await?
+        .unwrap_or_default();
+    let time = window(deploy, next_us, widest_us, app.options.clock.now_us());
+    let query = CellQuery {
+        service: deploy.service.clone(),
+        deploys: Vec::new(),
+        time,
+    };
+    Ok(Evidence {
+        cells: app.store.cells(query).await?,
+        processes: app.store.process_points(&deploy.service, time).await?,
+    })
+}
+
+/// The time that a roll-out is judged by: as long before it as it took, and until the next one began.
+fn window(deploy: &Deploy, next_us: Option<u64>, widest_us: u64, now_us: u64) -> TimeRange {
+    let ended_us = deploy.ended_us.unwrap_or(now_us);
+    let took_us = ended_us.saturating_sub(deploy.started_us);
+    let lookback_us = took_us.max(2 * widest_us).min(FURTHEST_US);
+    TimeRange {
+        from_us: deploy.started_us.saturating_sub(lookback_us),
+        // A record of a clock that is ahead still belongs to now.
+        until_us: next_us
+            .unwrap_or(u64::MAX)
+            .min(now_us.max(ended_us).saturating_add(widest_us))
+            .min(ended_us.saturating_add(FURTHEST_US)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000_000;
+
+    fn rolled(ended_us: Option<u64>) -> Deploy {
+        Deploy {
+            started_us: 1_000 * MINUTE,
+            ended_us,
+            ..Deploy::default()
+        }
+    }
+
+    #[test]
+    fn looks_back_as_long_as_the_roll_out_took_and_stops_at_the_next() {
+        let time = window(
+            &rolled(Some(1_010 * MINUTE)),
+            Some(1_012 * MINUTE),
+            MINUTE,
+            1_020 * MINUTE,
+        );
+        assert_eq!(
+            (time.from_us, time.until_us),
+            (990 * MINUTE, 1_012 * MINUTE)
+        );
+    }
+
+    #[test]
+    fn looks_back_two_cells_at_least_and_an_hour_at_most() {
+        let time = window(&rolled(None), None, MINUTE, 1_000 * MINUTE);
+        assert_eq!(
+            (time.from_us, time.until_us),
+            (998 * MINUTE, 1_001 * MINUTE)
+        );
+        let time = window(&rolled(Some(1_900 * MINUTE)), None, MINUTE, 9_000 * MINUTE);
+        assert_eq!(
+            (time.from_us, time.until_us),
+            (940 * MINUTE, 1_960 * MINUTE)
+        );
+    }
+}

@@ -1,0 +1,61 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use appweight::thresholds::Thresholds;
+
+use crate::Clock;
+
+/// Everything about a collector that can be set.
+///
+/// ```
+/// use appweight_collector::CollectorOptions;
+///
+/// let options = CollectorOptions {
+///     database: "appweight.db".into(),
+///     ..CollectorOptions::default()
+/// };
+/// assert!(options.watch);
+/// ```
+#[derive(Debug, Clone)]
+pub struct CollectorOptions {
+    /// The SQLite file; made if it is not there.
+    pub database: PathBuf,
+    /// What has to be exceeded before a deploy is said to have changed anything.
+    pub thresholds: Thresholds,
+    /// The width of a point of the weight if the question names none.
+    pub weight_window: Duration,
+    /// How long after its end a roll-out is judged for good, so that late cells are in.
+    pub settle: Duration,
+    /// Whether this process judges deploys. Exactly one of those on a store does.
+    pub watch: bool,
+    /// The largest body that is taken, bytes.
+    pub body_limit: usize,
+    /// How long request records and process records are kept. Cells stay.
+    pub keep_records: Duration,
+    /// How long the ids of batches are kept: longer than any agent keeps a batch to send it again.
+    pub keep_batch_ids: Duration,
+    /// What to ask for the time.
+    pub clock: Clock,
+}
+
+impl Default for CollectorOptions {
+    fn default() -> Self {
+        const HOUR: u64 = 3_600;
+        Self {
+            database: PathBuf::from("appweight.db"),
+            thresholds: Thresholds::default(),
+            weight_window: Duration::from_secs(60),
+            settle: Duration::from_secs(120),
+            watch: true,
+            body_limit: 8 * 1024 * 1024,
+            keep_records: Duration::from_secs(24 * HOUR),
+            keep_batch_ids: Duration::from_secs(8 * 24 * HOUR),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// A duration in µs, the unit of every time in the store.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,80 @@
+use appweight::api::Problem;
+use appweight_wire::DecodeError;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::store::StoreError;
+
+/// A request that is refused: answered as `application/problem+json` (RFC 9457).
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    field: Option<String>,
+    detail: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            field: None,
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn of(
+        status: StatusCode,
+        field: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..Self::new(status, detail)
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            kind: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Refused").into(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            field: self.field,
+        };
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store could not do what was asked");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("Nothing was changed: {error}. Try again later."),
+        )
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        let status = match error {
+            DecodeError::Malformed { .. } => StatusCode::BAD_REQUEST,
+            DecodeError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::of(status, error.field(), error.to_string())
+    }
+}

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use appweight::api::{Comparison, Metric, Problem};
+use appweight::compare::{CompareError, Question, compare as set_side_by_side};
+use axum::Json;
+use axum::extract::State;
+use http::{StatusCode, Uri};
+
+use super::params::Params;
+use crate::app::App;
+use crate::problem::Refusal;
+use crate::store::{CellQuery, DeployQuery, StoreError, TimeRange};
+
+/// Two deploys side by side, over all their cells.
+#[utoipa::path(
+    get,
+    path = "/v1/compare",
+    tag = "query",
+    params(
+        ("service" = Option<String>, Query, description = "May be left out if there is only one"),
+        ("base" = String, Query, description = "The old deploy's id"),
+        ("head" = String, Query, description = "The new deploy's id"),
+        ("metric" = Option<Metric>, Query, description = "Instructions where both have them if left out, else CPU time"),
+    ),
+    responses(
+        (status = 200, body = Comparison),
+        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown service or deploy, or no cells of it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Instructions counted in different ways", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn compare(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Json<Comparison>, Refusal> {
+    let params = Params::of(&uri, &["service", "base", "head", "metric"])?;
+    let service = params.service(&app).await?;
+    let (base, head) = (params.required("base")?, params.required("head")?);
+    let metric = match params.text("metric").as_deref() {
+        None => None,
+        Some("instructions") => Some(Metric::Instructions),
+        Some("cpu") => Some(Metric::Cpu),
+        Some(_) => {
+            let detail = "It is instructions or cpu.";
+            return Err(Refusal::of(StatusCode::BAD_REQUEST, "metric", detail));
+        }
+    };
+    for (name, id) in [("base", &base), ("head", &head)] {
+        known(&app, &service, name, id).await?;
+    }
+    let query = CellQuery {
+        service: service.clone(),
+        deploys: vec![base.clone(), head.clone()],
+        time: TimeRange::ALL,
+    };
+    let cells = app.store.cells(query).await?;
+    let (asked_base, asked_head) = (base.clone(), head.clone());
+    let compared = {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || {
+            let question = Question {
+                service: &service,
+                base: &base,
+                head: &head,
+                metric,
+            };
+            set_side_by_side(question, &cells, &app.options.thresholds)
+        })
+        .await
+        .map_err(|error| StoreError::Cut(error.to_string()))?
+    };
+    compared
+        .map(Json)
+        .map_err(|error| refusal(&error, &asked_base, &asked_head))
+}
+
+async fn known(app: &App, service: &str, name: &str, id: &str) -> Result<(), Refusal> {
+    let query = DeployQuery {
+        service: service.to_owned(),
+        id: Some(id.to_owned()),
+        started: TimeRange::ALL,
+        limit: 1,
+    };
+    if app.store.deploys(query).await?.is_empty() {
+        let detail = format!("Service {service} has no deploy {id:?}.");
+        return Err(Refusal::of(StatusCode::NOT_FOUND, name, detail));
+    }
+    Ok(())
+}
+
+fn refusal(error: &CompareError, base: &str, head: &str) -> Refusal {
+    match error {
+        CompareError::NoCells(id) if id == base => {
+            Refusal::of(StatusCode::NOT_FOUND, "base", error.to_string())
+        }
+        CompareError::NoCells(id) if id == head => {
+            Refusal::of(StatusCode::NOT_FOUND, "head", error.to_string())
+        }
+        CompareError::NoCells(_) => Refusal::new(StatusCode::NOT_FOUND, error.to_string()),
+        CompareError::MixedSources { .. } => {
+            Refusal::of(StatusCode::CONFLICT, "metric", error.to_string())
+        }
+    }
+}

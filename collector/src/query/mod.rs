@@ -1,0 +1,7 @@
+//! Answering questions. The answers are the types of [`appweight::api`].
+
+pub(crate) mod compare;
+pub(crate) mod deploys;
+pub(crate) mod fleet;
+mod params;
+pub(crate) mod weight;

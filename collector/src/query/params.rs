@@ -1,0 +1,172 @@
+use std::collections::BTreeMap;
+
+use axum::extract::Query;
+use http::{StatusCode, Uri};
+
+use crate::app::App;
+use crate::problem::Refusal;
+use crate::store::TimeRange;
+
+/// The parameters of a question. A wrong one is named in the refusal.
+#[derive(Debug)]
+pub(super) struct Params(BTreeMap<String, String>);
+
+impl Params {
+    /// Reads them. One that is not among `known` is refused: it is misspelt, and the answer would
+    /// be to another question.
+    pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Refusal> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+        let mut params = BTreeMap::new();
+        for (name, value) in pairs {
+            if !known.contains(&name.as_str()) {
+                let detail = format!(
+                    "There is no such parameter; there are {}.",
+                    known.join(", ")
+                );
+                return Err(Refusal::of(StatusCode::BAD_REQUEST, name, detail));
+            }
+            if params.insert(name.clone(), value).is_some() {
+                return Err(Refusal::of(
+                    StatusCode::BAD_REQUEST,
+                    name,
+                    "It is given twice.",
+                ));
+            }
+        }
+        Ok(Self(params))
+    }
+
+    /// A parameter, if it is there and not empty.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<String, Refusal> {
+        self.text(name)
+            .ok_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, name, "It must be given."))
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let number = text.parse().map_err(|_| {
+            Refusal::of(
+                StatusCode::BAD_REQUEST,
+                name,
+                format!("{text:?} is not a whole number of 0 or more."),
+            )
+        })?;
+        Ok(Some(number))
+    }
+
+    /// How many to answer with, `limit`: at least 1.
+    pub(super) fn limit(&self, default: u32, most: u32) -> Result<u32, Refusal> {
+        match self.number("limit")? {
+            None => Ok(default),
+            Some(number) => u32::try_from(number)
+                .ok()
+                .filter(|limit| (1..=most).contains(limit))
+                .ok_or_else(|| {
+                    Refusal::of(
+                        StatusCode::BAD_REQUEST,
+                        "limit",
+                        format!("It is 1 to {most}."),
+                    )
+                }),
+        }
+    }
+
+    /// The time asked for: `from_us` until `until_us`.
+    pub(super) fn time(&self) -> Result<TimeRange, Refusal> {
+        let time = TimeRange {
+            from_us: self.number("from_us")?.unwrap_or(TimeRange::ALL.from_us),
+            until_us: self.number("until_us")?.unwrap_or(TimeRange::ALL.until_us),
+        };
+        if time.from_us > time.until_us {
+            return Err(Refusal::of(
+                StatusCode::BAD_REQUEST,
+                "from_us",
+                "It lies after until_us.",
+            ));
+        }
+        Ok(time)
+    }
+
+    /// The service asked about; may be left out if there is only one.
+    pub(super) async fn service(&self, app: &App) -> Result<String, Refusal> {
+        let mut known: Vec<String> = app
+            .store
+            .services()
+            .await?
+            .into_iter()
+            .map(|known| known.service)
+            .collect();
+        match self.text("service") {
+            Some(service) if known.contains(&service) => Ok(service),
+            Some(service) => Err(Refusal::of(
+                StatusCode::NOT_FOUND,
+                "service",
+                format!("Nothing is known of service {service:?}."),
+            )),
+            None if known.len() == 1 => Ok(known.remove(0)),
+            None if known.is_empty() => Err(Refusal::of(
+                StatusCode::NOT_FOUND,
+                "service",
+                "There is no service yet: no batch and no deploy has come.",
+            )),
+            None => Err(Refusal::of(
+                StatusCode::BAD_REQUEST,
+                "service",
+                format!(
+                    "It must be given, there are {}: {}.",
+                    known.len(),
+                    known.join(", ")
+                ),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(query: &str) -> Result<Params, Refusal> {
+        Params::of(
+            &format!("/x?{query}").parse().unwrap(),
+            &["limit", "from_us", "until_us", "id"],
+        )
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for query in ["limt=1", "id=a&id=b"] {
+            assert_eq!(
+                of(query).unwrap_err().status(),
+                StatusCode::BAD_REQUEST,
+                "{query}"
+            );
+        }
+        for query in [
+            "limit=0",
+            "limit=11",
+            "limit=-1",
+            "limit=x",
+            "limit=99999999999",
+        ] {
+            assert!(of(query).unwrap().limit(5, 10).is_err(), "{query}");
+        }
+        assert!(of("from_us=2&until_us=1").unwrap().time().is_err());
+        assert!(of("id=").unwrap().required("id").is_err());
+    }
+
+    #[test]
+    fn right_ones_are_read_and_decoded() {
+        let params = of("limit=7&id=release%2F1+2").unwrap();
+        assert_eq!(params.limit(5, 10).unwrap(), 7);
+        assert_eq!(params.text("id").unwrap(), "release/1 2");
+        assert_eq!(params.time().unwrap(), TimeRange::ALL);
+    }
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use appweight::api::{Problem, WeightSeries};
+use appweight::weight::weigh;
+use appweight_wire::limits;
+use axum::Json;
+use axum::extract::State;
+use http::{StatusCode, Uri};
+
+use super::deploys::summaries;
+use super::params::Params;
+use crate::app::App;
+use crate::options::micros;
+use crate::problem::Refusal;
+use crate::store::{DeployQuery, StoreError, TimeRange};
+
+const DAY_US: u64 = 86_400_000_000;
+
+/// What a service weighed, window by window, with its deploys.
+#[utoipa::path(
+    get,
+    path = "/v1/weight",
+    tag = "query",
+    params(
+        ("service" = Option<String>, Query, description = "May be left out if there is only one"),
+        ("from_us" = Option<u64>, Query, description = "The start; a day before the end if left out"),
+        ("until_us" = Option<u64>, Query, description = "The end; now if left out"),
+        ("window_us" = Option<u64>, Query, description = "The width of a point; the collector's setting if left out"),
+    ),
+    responses(
+        (status = 200, body = WeightSeries),
+        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown service", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn weight(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Json<WeightSeries>, Refusal> {
+    let params = Params::of(&uri, &["service", "from_us", "until_us", "window_us"])?;
+    let service = params.service(&app).await?;
+    let mut time = params.time()?;
+    if params.number("from_us")?.is_none() {
+        let end_us = time.until_us.min(app.options.clock.now_us());
+        time.from_us = end_us.saturating_sub(DAY_US);
+    }
+    let window_us = params
+        .number("window_us")?
+        .unwrap_or(micros(app.options.weight_window));
+    if !(1..=limits::CELL_WIDTH_US).contains(&window_us) {
+        return Err(Refusal::of(
+            StatusCode::BAD_REQUEST,
+            "window_us",
+            "It is 1 µs to a day.",
+        ));
+    }
+    // Windows begin at multiples of their width: a cut one would weigh too little.
+    time = TimeRange {
+        from_us: time.from_us - time.from_us % window_us,
+        ..time
+    };
+    let points = app.store.process_points(&service, time).await?;
+    let weighed = tokio::task::spawn_blocking(move || weigh(&points, window_us))
+        .await
+        .map_err(|error| StoreError::Cut(error.to_string()))?;
+    let query = DeployQuery {
+        service: service.clone(),
+        id: None,
+        started: time,
+        limit: 1_000,
+    };
+    Ok(Json(WeightSeries {
+        service,
+        metric: weighed.metric,
+        instructions_absent_because: weighed.instructions_absent_because,
+        points: weighed.points,
+        peak: weighed.peak,
+        deploys: summaries(&app, query).await?,
+    }))
+}

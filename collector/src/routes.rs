@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use appweight::api::Problem;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use http::{Method, StatusCode, Uri, header};
+
+use crate::app::App;
+use crate::problem::Refusal;
+use crate::query::{compare, deploys, fleet, weight};
+use crate::{ingest, openapi};
+
+/// The whole HTTP API.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/batches/{uuid}", put(ingest::put_batch))
+        .route("/v1/deploys", post(ingest::post_deploy).get(deploys::list))
+        .route("/v1/deploys/{id}", get(deploys::one))
+        .route("/v1/services", get(fleet::services))
+        .route("/v1/weight", get(weight::weight))
+        .route("/v1/compare", get(compare::compare))
+        .route("/v1/processes", get(fleet::processes))
+        .route("/v1/requests", get(fleet::requests))
+        .route("/v1/openapi.json", get(async || Json(openapi::document())))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(app)
+}
+
+/// Whether the collector can do its work: its store answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "operation",
+    responses(
+        (status = 200, description = "It can", body = String, content_type = "text/plain"),
+        (status = 503, description = "It cannot", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {
+    app.store.check().await?;
+    Ok("ok\n")
+}
+
+/// The collector's own numbers in the Prometheus text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operation",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refusal> {
+    let text = app.metrics.render(app.store.size_bytes().await?);
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text))
+}
+
+async fn no_such_route(uri: Uri) -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "There is nothing at {}; /v1/openapi.json tells what there is.",
+            uri.path()
+        ),
+    )
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!(
+            "{method} is not possible at {}; /v1/openapi.json tells what is.",
+            uri.path()
+        ),
+    )
+}

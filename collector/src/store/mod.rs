@@ -1,0 +1,226 @@
+//! Where everything is kept. Only this folder knows SQL.
+
+mod rollouts;
+mod sqlite;
+#[cfg(test)]
+mod suite;
+
+pub(crate) use sqlite::SqliteStore;
+
+use appweight::api::{DeployReport, ProcessView, RequestView, ServiceSummary};
+use appweight::evidence::{PlacedCell, ProcessPoint};
+use appweight_wire::{Batch, Deploy};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+/// Keeps batches, deploys and reports, and answers questions about them.
+///
+/// What a write returned is durable, and a write that failed left nothing behind.
+#[async_trait]
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Keeps a batch, once: its cells are added to those of the same key, and a deploy id that was
+    /// never seen becomes a roll-out.
+    async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError>;
+    /// Starts, ends or describes a roll-out.
+    async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError>;
+    /// Keeps the final report of the roll-out that it names.
+    async fn put_report(&self, report: DeployReport) -> Result<(), StoreError>;
+
+    /// Every service with a cell, a record or a deploy, by name.
+    async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError>;
+    /// Roll-outs, newest first.
+    async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError>;
+    /// Every roll-out of every service without a final report, oldest first.
+    async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError>;
+    /// When the next roll-out of the service after `started_us` began.
+    async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError>;
+    /// Cells of a service, without those kept per flag, by rising start.
+    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
+    /// When a deploy's first cell of that time begins and its last one ends.
+    async fn cell_span(
+        &self,
+        service: &str,
+        deploy: &str,
+        time: TimeRange,
+    ) -> Result<Option<TimeRange>, StoreError>;
+    /// The narrowest and the widest of the service's newest cells, µs.
+    async fn cell_widths(&self, service: &str) -> Result<Option<(u64, u64)>, StoreError>;
+    /// Process records of a service that begin in that time, by rising start.
+    async fn process_points(
+        &self,
+        service: &str,
+        time: TimeRange,
+    ) -> Result<Vec<ProcessPoint>, StoreError>;
+    /// The newest record of each process that has one since `since_us`, by host.
+    async fn process_views(
+        &self,
+        service: &str,
+        since_us: u64,
+    ) -> Result<Vec<ProcessView>, StoreError>;
+    /// Recorded requests.
+    async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError>;
+
+    /// Deletes what is older than its horizon.
+    async fn forget(&self, horizons: Horizons) -> Result<Forgotten, StoreError>;
+    /// Whether the store answers.
+    async fn check(&self) -> Result<(), StoreError>;
+    /// What it occupies, bytes.
+    async fn size_bytes(&self) -> Result<u64, StoreError>;
+    /// Leaves everything tidy before the process ends.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// A batch that was checked, with what identifies it.
+#[derive(Debug, Clone)]
+pub(crate) struct NewBatch {
+    /// Its id.
+    pub(crate) uuid: Uuid,
+    /// The SHA-256 of its body.
+    pub(crate) digest: [u8; 32],
+    /// When it came, µs.
+    pub(crate) received_us: u64,
+    /// What it holds.
+    pub(crate) batch: Batch,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PutOutcome {
+    /// It was new.
+    Stored,
+    /// The same bytes came before.
+    Duplicate,
+    /// Other bytes came before under that id; nothing was changed.
+    Conflict,
+}
+
+/// What became of a posted deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PostedDeploy {
+    /// A roll-out began.
+    Created(Deploy),
+    /// One that was known was ended or described.
+    Updated(Deploy),
+    /// It says that a roll-out ended, but there is none of that id.
+    NothingToEnd,
+}
+
+/// A span of time: from its start up to, but not including, its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeRange {
+    /// The start, µs.
+    pub(crate) from_us: u64,
+    /// The end, µs.
+    pub(crate) until_us: u64,
+}
+
+impl TimeRange {
+    /// All time.
+    pub(crate) const ALL: Self = Self {
+        from_us: 0,
+        until_us: i64::MAX as u64,
+    };
+}
+
+/// Which roll-outs.
+#[derive(Debug, Clone)]
+pub(crate) struct DeployQuery {
+    /// Of which service.
+    pub(crate) service: String,
+    /// Only those of that id.
+    pub(crate) id: Option<String>,
+    /// Those that started in that time.
+    pub(crate) started: TimeRange,
+    /// At most so many.
+    pub(crate) limit: u32,
+}
+
+/// A roll-out and what was said of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DeployEntry {
+    /// The roll-out.
+    pub(crate) deploy: Deploy,
+    /// The final report, if it was judged.
+    pub(crate) report: Option<DeployReport>,
+}
+
+/// Which cells.
+#[derive(Debug, Clone)]
+pub(crate) struct CellQuery {
+    /// Of which service.
+    pub(crate) service: String,
+    /// Only those of these deploys; all if empty.
+    pub(crate) deploys: Vec<String>,
+    /// Those that begin in that time.
+    pub(crate) time: TimeRange,
+}
+
+/// Which recorded requests.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestQuery {
+    /// Of which service.
+    pub(crate) service: String,
+    /// Only those of that endpoint.
+    pub(crate) endpoint: Option<String>,
+    /// Only those of that deploy.
+    pub(crate) deploy: Option<String>,
+    /// What comes first.
+    pub(crate) order: RequestOrder,
+    /// At most so many.
+    pub(crate) limit: u32,
+}
+
+/// Which request comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum RequestOrder {
+    /// The one with the most instructions, or the most CPU time where those are absent.
+    #[default]
+    Cost,
+    /// The newest.
+    Time,
+}
+
+/// Up to when things are forgotten, each in µs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Horizons {
+    /// Request and process records that began before.
+    pub(crate) records_us: u64,
+    /// Ids of batches that came before.
+    pub(crate) batches_us: u64,
+}
+
+/// How much was forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// Request and process records.
+    pub(crate) records: u64,
+    /// Ids of batches.
+    pub(crate) batches: u64,
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused.
+    #[error("the database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A newer program made the file.
+    #[error("the database has schema {found}, this program knows up to {known}: use a newer one")]
+    Newer {
+        /// The file's schema.
+        found: i64,
+        /// The newest one known here.
+        known: i64,
+    },
+    /// What was read cannot be understood.
+    #[error("a stored {what} cannot be read: {reason}")]
+    Corrupt {
+        /// What it should be.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The work was cut off, since the program ends or a bug made it panic.
+    #[error("the database's thread was cut off: {0}")]
+    Cut(String),
+}

@@ -1,0 +1,215 @@
+use appweight::api::DeployReport;
+use appweight_wire::Deploy;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use super::code;
+use crate::store::rollouts::{Rollout, Rollouts};
+use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
+
+const COLUMNS: &str =
+    "d.service, d.id, d.started_us, d.ended_us, d.replaced, d.author, d.title, d.link";
+
+/// A record of a process that runs `id` came in.
+pub(super) fn see(
+    transaction: &Transaction<'_>,
+    service: &str,
+    id: &str,
+    first_us: u64,
+) -> Result<(), StoreError> {
+    // Nearly always nothing is new, and one look at an index tells.
+    let settled: bool = transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM deploys WHERE service = ?1 AND id = ?2
+                AND (NOT discovered OR started_us <= ?3))",
+        )?
+        .query_row(params![service, id, code::time(first_us)], |row| row.get(0))?;
+    if settled {
+        return Ok(());
+    }
+    let mut rollouts = load(transaction, service)?;
+    rollouts.see(service, id, first_us);
+    save(transaction, &rollouts)
+}
+
+/// The CI started, ended or described a roll-out.
+pub(super) fn post(
+    connection: &mut Connection,
+    deploy: Deploy,
+    now_us: u64,
+) -> Result<PostedDeploy, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut rollouts = load(&transaction, &deploy.service)?;
+    let posted = rollouts.post(deploy, now_us);
+    save(&transaction, &rollouts)?;
+    transaction.commit()?;
+    Ok(posted)
+}
+
+/// Keeps a final report, and with it the end of its roll-out where the judge had to infer it.
+pub(super) fn put_report(
+    connection: &mut Connection,
+    report: &DeployReport,
+) -> Result<(), StoreError> {
+    let json = serde_json::to_string(report).map_err(|error| unreadable(&error))?;
+    // Not a number has no JSON: better refused now than found unreadable for ever after.
+    serde_json::from_str::<DeployReport>(&json).map_err(|error| unreadable(&error))?;
+    let deploy = &report.summary.deploy;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let row: Option<i64> = transaction
+        .prepare_cached(
+            "SELECT deploy_row FROM deploys WHERE service = ?1 AND id = ?2 AND started_us = ?3",
+        )?
+        .query_row(
+            params![deploy.service, deploy.id, code::time(deploy.started_us)],
+            |row| row.get(0),
+        )
+        .optional()?;
+    // None: a late record moved its start meanwhile; the next look judges it anew.
+    if let Some(row) = row {
+        transaction
+            .prepare_cached(
+                "UPDATE deploys SET ended_us = coalesce(ended_us, ?2) WHERE deploy_row = ?1",
+            )?
+            .execute(params![row, deploy.ended_us.map(code::time)])?;
+        transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO reports (deploy_row, judged_us, report) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![
+                row,
+                code::time(report.summary.judged_us.unwrap_or(0)),
+                json
+            ])?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    query: &DeployQuery,
+) -> Result<Vec<DeployEntry>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, r.report FROM deploys d LEFT JOIN reports r USING (deploy_row)
+        WHERE d.service = ?1 AND d.started_us >= ?2 AND d.started_us < ?3 AND (?4 IS NULL OR d.id = ?4)
+        ORDER BY d.started_us DESC, d.deploy_row DESC LIMIT ?5"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![
+        query.service,
+        code::time(query.started.from_us),
+        code::time(query.started.until_us),
+        query.id,
+        query.limit
+    ])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let deploy = deploy_of(row)?;
+        let report = match row.get::<_, Option<String>>(8)? {
+            None => None,
+            Some(json) => {
+                let mut report: DeployReport =
+                    serde_json::from_str(&json).map_err(|error| unreadable(&error))?;
+                // Its title may have been told after it was judged.
+                report.summary.deploy = deploy.clone();
+                Some(report)
+            }
+        };
+        entries.push(DeployEntry { deploy, report });
+    }
+    Ok(entries)
+}
+
+pub(super) fn unjudged(connection: &Connection) -> Result<Vec<Deploy>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM deploys d LEFT JOIN reports r USING (deploy_row)
+        WHERE r.deploy_row IS NULL ORDER BY d.started_us, d.deploy_row"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let deploys = statement.query_map([], deploy_of)?;
+    Ok(deploys.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn next_start(
+    connection: &Connection,
+    service: &str,
+    started_us: u64,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT min(started_us) FROM deploys WHERE service = ?1 AND started_us > ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(
+        statement.query_row(params![service, code::time(started_us)], |row| {
+            code::maybe_time_of(row, 0)
+        })?,
+    )
+}
+
+fn load(transaction: &Transaction<'_>, service: &str) -> Result<Rollouts, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, d.deploy_row, d.posted_us, d.discovered, d.replaced_given, r.deploy_row IS NOT NULL
+        FROM deploys d LEFT JOIN reports r USING (deploy_row)
+        WHERE d.service = ?1 ORDER BY d.started_us, d.deploy_row"
+    );
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let rollouts = statement.query_map([service], |row| {
+        Ok(Rollout {
+            deploy: deploy_of(row)?,
+            row: row.get(8)?,
+            posted_us: code::maybe_time_of(row, 9)?,
+            discovered: row.get(10)?,
+            replaced_given: row.get(11)?,
+            judged: row.get(12)?,
+            changed: false,
+        })
+    })?;
+    Ok(Rollouts::new(rollouts.collect::<Result<_, _>>()?))
+}
+
+fn save(transaction: &Transaction<'_>, rollouts: &Rollouts) -> Result<(), StoreError> {
+    let sql = "INSERT INTO deploys (deploy_row, service, id, started_us, posted_us, ended_us, replaced, author, title,
+            link, discovered, replaced_given)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        ON CONFLICT (deploy_row) DO UPDATE SET started_us = excluded.started_us, posted_us = excluded.posted_us,
+            ended_us = excluded.ended_us, replaced = excluded.replaced, author = excluded.author,
+            title = excluded.title, link = excluded.link, discovered = excluded.discovered,
+            replaced_given = excluded.replaced_given";
+    let mut statement = transaction.prepare_cached(sql)?;
+    for rollout in rollouts.changed() {
+        let deploy = &rollout.deploy;
+        statement.execute(params![
+            rollout.row,
+            deploy.service,
+            deploy.id,
+            code::time(deploy.started_us),
+            rollout.posted_us.map(code::time),
+            deploy.ended_us.map(code::time),
+            deploy.replaced,
+            deploy.author,
+            deploy.title,
+            deploy.link,
+            rollout.discovered,
+            rollout.replaced_given,
+        ])?;
+    }
+    Ok(())
+}
+
+fn deploy_of(row: &Row<'_>) -> rusqlite::Result<Deploy> {
+    Ok(Deploy {
+        service: row.get(0)?,
+        id: row.get(1)?,
+        started_us: code::time_of(row, 2)?,
+        ended_us: code::maybe_time_of(row, 3)?,
+        replaced: row.get(4)?,
+        author: row.get(5)?,
+        title: row.get(6)?,
+        link: row.get(7)?,
+    })
+}
+
+fn unreadable(error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt {
+        what: "report",
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,240 @@
+//! The store in one SQLite file.
+//!
+//! Write-ahead log with `synchronous=FULL`: a commit is on the disk when it returns, so what was
+//! acknowledged survives a crash of the machine too. One connection writes; readers have their own
+//! and never wait for it.
+
+mod code;
+mod deploys;
+mod forget;
+mod read;
+mod records;
+mod schema;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use appweight::api::{DeployReport, ProcessView, RequestView, ServiceSummary};
+use appweight::evidence::{PlacedCell, ProcessPoint};
+use appweight_wire::Deploy;
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    CellQuery, DeployEntry, DeployQuery, Forgotten, Horizons, NewBatch, PostedDeploy, PutOutcome,
+    RequestQuery, Store, StoreError, TimeRange,
+};
+
+/// How many idle readers are kept.
+const IDLE_READERS: usize = 4;
+
+/// A store in one SQLite file.
+#[derive(Clone)]
+pub(crate) struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, and brings its schema up to date.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut writer = Connection::open(path)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "foreign_keys", true)?;
+        set_up(&writer)?;
+        schema::migrate(&mut writer)?;
+        Ok(Self(Arc::new(Inner {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+        })))
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.0);
+        off_the_runtime(move || work(&mut lock(&inner.writer))).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.0);
+        off_the_runtime(move || {
+            let idle = lock(&inner.readers).pop();
+            let reader = match idle {
+                Some(reader) => reader,
+                None => inner.open_reader()?,
+            };
+            let result = work(&reader);
+            let mut readers = lock(&inner.readers);
+            if readers.len() < IDLE_READERS {
+                readers.push(reader);
+            }
+            result
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn open_reader(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(&self.path, flags)?;
+        reader.pragma_update(None, "query_only", true)?;
+        set_up(&reader)?;
+        Ok(reader)
+    }
+}
+
+fn set_up(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// A panic leaves no half-done transaction behind (it is rolled back when dropped), so the
+/// connection behind a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Cut(error.to_string())),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError> {
+        self.write(move |connection| write::put_batch(connection, &batch))
+            .await
+    }
+
+    async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError> {
+        self.write(move |connection| deploys::post(connection, deploy, now_us))
+            .await
+    }
+
+    async fn put_report(&self, report: DeployReport) -> Result<(), StoreError> {
+        self.write(move |connection| deploys::put_report(connection, &report))
+            .await
+    }
+
+    async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {
+        self.read(read::services).await
+    }
+
+    async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {
+        self.read(move |connection| deploys::list(connection, &query))
+            .await
+    }
+
+    async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError> {
+        self.read(deploys::unjudged).await
+    }
+
+    async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| deploys::next_start(connection, &service, started_us))
+            .await
+    }
+
+    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
+        self.read(move |connection| read::cells(connection, &query))
+            .await
+    }
+
+    async fn cell_span(
+        &self,
+        service: &str,
+        deploy: &str,
+        time: TimeRange,
+    ) -> Result<Option<TimeRange>, StoreError> {
+        let (service, deploy) = (service.to_owned(), deploy.to_owned());
+        self.read(move |connection| read::cell_span(connection, &service, &deploy, time))
+            .await
+    }
+
+    async fn cell_widths(&self, service: &str) -> Result<Option<(u64, u64)>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| read::cell_widths(connection, &service))
+            .await
+    }
+
+    async fn process_points(
+        &self,
+        service: &str,
+        time: TimeRange,
+    ) -> Result<Vec<ProcessPoint>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| records::process_points(connection, &service, time))
+            .await
+    }
+
+    async fn process_views(
+        &self,
+        service: &str,
+        since_us: u64,
+    ) -> Result<Vec<ProcessView>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| records::process_views(connection, &service, since_us))
+            .await
+    }
+
+    async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError> {
+        self.read(move |connection| records::requests(connection, &query))
+            .await
+    }
+
+    async fn forget(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
+        let mut total = Forgotten::default();
+        loop {
+            let (some, more) = self
+                .write(move |connection| forget::forget_some(connection, horizons))
+                .await?;
+            total.records += some.records;
+            total.batches += some.batches;
+            if !more {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.read(|connection| {
+            Ok(connection.query_row("SELECT count(*) FROM services", [], |_| Ok(()))?)
+        })
+        .await
+    }
+
+    async fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+            Ok(connection.query_row(sql, [], |row| code::time_of(row, 0))?)
+        })
+        .await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        lock(&self.0.readers).clear();
+        self.write(|connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            Ok(())
+        })
+        .await
+    }
+}

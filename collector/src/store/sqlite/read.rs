@@ -1,0 +1,124 @@
+//! Questions about services and cells.
+
+use appweight::api::ServiceSummary;
+use appweight::evidence::PlacedCell;
+use appweight_wire::{Cell, CellKey};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use super::code;
+use crate::store::{CellQuery, StoreError, TimeRange};
+
+pub(super) fn services(connection: &Connection) -> Result<Vec<ServiceSummary>, StoreError> {
+    let sql = "SELECT n.service, coalesce(s.first_us, n.started_us), coalesce(s.last_us, n.started_us),
+            (SELECT id FROM deploys d WHERE d.service = n.service ORDER BY d.started_us DESC, d.deploy_row DESC LIMIT 1)
+        FROM (
+            SELECT service, 0 AS started_us FROM services
+            UNION ALL
+            SELECT service, min(started_us) FROM deploys
+                WHERE service NOT IN (SELECT service FROM services) GROUP BY service
+        ) n LEFT JOIN services s USING (service)
+        ORDER BY n.service";
+    let mut statement = connection.prepare_cached(sql)?;
+    let services = statement.query_map([], |row| {
+        Ok(ServiceSummary {
+            service: row.get(0)?,
+            first_us: code::time_of(row, 1)?,
+            last_us: code::time_of(row, 2)?,
+            deploy: row.get(3)?,
+        })
+    })?;
+    Ok(services.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn cells(
+    connection: &Connection,
+    query: &CellQuery,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let mut sql = String::from(
+        "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
+            n, weight, errors, scaled, metrics
+        FROM cells WHERE service = ? AND start_us >= ? AND start_us < ? AND flag_name = ''",
+    );
+    if !query.deploys.is_empty() {
+        sql.push_str(" AND deploy IN (");
+        sql.push_str(&vec!["?"; query.deploys.len()].join(", "));
+        sql.push(')');
+    }
+    sql.push_str(" ORDER BY start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age");
+    let values = [
+        Value::from(query.service.clone()),
+        Value::from(code::time(query.time.from_us)),
+        Value::from(code::time(query.time.until_us)),
+    ];
+    let values = values
+        .into_iter()
+        .chain(query.deploys.iter().cloned().map(Value::from));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut cells = Vec::new();
+    while let Some(row) = rows.next()? {
+        cells.push(cell_of(row)?);
+    }
+    Ok(cells)
+}
+
+fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
+    let mut cell = Cell::new(CellKey {
+        start_us: code::time_of(row, 3)?,
+        width_us: code::time_of(row, 4)?,
+        kind: code::kind_of(row.get(5)?)?,
+        endpoint: row.get(6)?,
+        instruction_source: code::source_of(row.get(7)?)?,
+        age: code::age_of(row.get(8)?)?,
+        flag: None,
+    });
+    cell.n = row.get::<_, i64>(9)?.cast_unsigned();
+    cell.weight = row.get::<_, i64>(10)?.cast_unsigned();
+    cell.errors = row.get::<_, i64>(11)?.cast_unsigned();
+    cell.scaled = row.get::<_, i64>(12)?.cast_unsigned();
+    let metrics = row.get_ref(13)?.as_blob().map_err(rusqlite::Error::from)?;
+    code::Metrics::unpack_into(&mut cell, metrics)?;
+    Ok(PlacedCell {
+        deploy: row.get(0)?,
+        cluster: row.get(1)?,
+        host_group: row.get(2)?,
+        cell,
+    })
+}
+
+pub(super) fn cell_span(
+    connection: &Connection,
+    service: &str,
+    deploy: &str,
+    time: TimeRange,
+) -> Result<Option<TimeRange>, StoreError> {
+    let sql = "SELECT min(start_us), max(start_us + width_us) FROM cells
+        WHERE service = ?1 AND deploy = ?2 AND start_us >= ?3 AND start_us < ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (from, until) = statement.query_row(
+        params![
+            service,
+            deploy,
+            code::time(time.from_us),
+            code::time(time.until_us)
+        ],
+        |row| Ok((code::maybe_time_of(row, 0)?, code::maybe_time_of(row, 1)?)),
+    )?;
+    Ok(from
+        .zip(until)
+        .map(|(from_us, until_us)| TimeRange { from_us, until_us }))
+}
+
+pub(super) fn cell_widths(
+    connection: &Connection,
+    service: &str,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let sql = "SELECT min(width_us), max(width_us) FROM
+        (SELECT width_us FROM cells WHERE service = ?1 ORDER BY start_us DESC LIMIT 64)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (narrowest, widest) = statement.query_row([service], |row| {
+        Ok((code::maybe_time_of(row, 0)?, code::maybe_time_of(row, 1)?))
+    })?;
+    Ok(narrowest.zip(widest))
+}

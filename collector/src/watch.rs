@@ -1,0 +1,107 @@
+//! The watch: every roll-out is judged for good, once. All its state is in the store, so a
+//! restart goes on where it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use appweight::api::{DeployReport, DeployStatus, DeployVerdict};
+use appweight_wire::Deploy;
+
+use crate::app::App;
+use crate::judgement::judge_now;
+use crate::options::micros;
+use crate::store::{StoreError, TimeRange};
+
+const LONGEST_TICK: Duration = Duration::from_secs(5);
+const SHORTEST_TICK: Duration = Duration::from_millis(500);
+
+/// Judges every roll-out whose time has come. Returns what was said.
+pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError> {
+    let mut reports = Vec::new();
+    for mut deploy in app.store.unjudged().await? {
+        let now_us = app.options.clock.now_us();
+        let Some(ended_us) = end_of(app, &deploy, now_us).await? else {
+            continue;
+        };
+        if now_us < ended_us.saturating_add(micros(app.options.settle)) {
+            continue;
+        }
+        if deploy.replaced.is_some() {
+            deploy.ended_us = Some(ended_us);
+        }
+        let mut report = judge_now(app, deploy, DeployStatus::Judged).await?;
+        report.summary.status = DeployStatus::Judged;
+        report.summary.judged_us = Some(now_us);
+        app.store.put_report(report.clone()).await?;
+        app.metrics.judged(report.summary.verdict);
+        announce(&report);
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+/// When a roll-out was over: when the CI said so, when the next one began, or when the replaced
+/// deploy sent its last cell a while ago. `None` while it rolls.
+async fn end_of(app: &App, deploy: &Deploy, now_us: u64) -> Result<Option<u64>, StoreError> {
+    if deploy.ended_us.is_some() {
+        return Ok(deploy.ended_us);
+    }
+    let next_us = app
+        .store
+        .next_start(&deploy.service, deploy.started_us)
+        .await?;
+    if next_us.is_some() {
+        return Ok(next_us);
+    }
+    let Some(replaced) = &deploy.replaced else {
+        // A first deploy is compared with nothing: there is no need to wait for its end.
+        return Ok(Some(deploy.started_us));
+    };
+    let (_, widest_us) = app
+        .store
+        .cell_widths(&deploy.service)
+        .await?
+        .unwrap_or_default();
+    let since = TimeRange {
+        from_us: deploy.started_us.saturating_sub(widest_us),
+        ..TimeRange::ALL
+    };
+    if app
+        .store
+        .cell_span(&deploy.service, &deploy.id, since)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let last = app
+        .store
+        .cell_span(&deploy.service, replaced, since)
+        .await?;
+    let ended_us = last.map_or(deploy.started_us, |span| {
+        span.until_us.max(deploy.started_us)
+    });
+    let silent_us = micros(app.options.settle).max(2 * widest_us);
+    Ok((ended_us.saturating_add(silent_us) <= now_us).then_some(ended_us))
+}
+
+fn announce(report: &DeployReport) {
+    let summary = &report.summary;
+    let (service, deploy) = (&summary.deploy.service, &summary.deploy.id);
+    if summary.verdict == DeployVerdict::Regressed {
+        tracing::warn!(service, deploy, verdict = ?summary.verdict, "{}", summary.headline);
+    } else {
+        tracing::info!(service, deploy, verdict = ?summary.verdict, "{}", summary.headline);
+    }
+}
+
+/// How long to wait before the next look: half of the narrowest cell, within bounds.
+pub(crate) async fn tick(app: &App) -> Result<Duration, StoreError> {
+    let mut tick = LONGEST_TICK;
+    for service in app.store.services().await? {
+        if let Some((narrowest_us, _)) = app.store.cell_widths(&service.service).await? {
+            tick = tick.min(Duration::from_micros(narrowest_us / 2));
+        }
+    }
+    Ok(tick.max(SHORTEST_TICK))
+}
