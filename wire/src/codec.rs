@@ -105,9 +105,11 @@ pub fn encode<T: Serialize>(value: &T, format: Format) -> Vec<u8> {
 fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result<T, DecodeError> {
     let value: T = match format {
         Format::MessagePack => {
-            let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
+            // Reads from a slice that shrinks: a deserializer of a whole slice does not tell what it left.
+            let mut rest = body;
+            let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
             let value = serde_path_to_error::deserialize(&mut deserializer).map_err(malformed)?;
-            if deserializer.get_ref().is_empty() {
+            if rest.is_empty() {
                 value
             } else {
                 return Err(DecodeError::Malformed {
@@ -134,5 +136,25 @@ fn malformed<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> Deco
     DecodeError::Malformed {
         field: error.path().to_string(),
         reason: error.inner().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_come_back_and_bytes_behind_the_end_are_refused() {
+        let deploy = Deploy {
+            service: "photos".into(),
+            id: "8f2c1a9".into(),
+            ..Deploy::default()
+        };
+        for format in [Format::MessagePack, Format::Json] {
+            let mut body = encode(&deploy, format);
+            assert_eq!(decode_deploy(&body, format).unwrap(), deploy);
+            body.push(b'0');
+            assert_eq!(decode_deploy(&body, format).unwrap_err().field(), ".");
+        }
     }
 }
