@@ -3,7 +3,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use http::request::Parts;
 
 use crate::error::ApiError;
@@ -19,7 +18,7 @@ pub struct App {
     pub(crate) store: Store,
     pub(crate) variants: Variants,
     pub(crate) model: OnceLock<Model>,
-    pub(crate) inbox_history: Mutex<Vec<Bytes>>,
+    pub(crate) inbox_history: Mutex<Vec<Vec<u8>>>,
 }
 
 impl App {

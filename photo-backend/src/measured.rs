@@ -1,32 +1,57 @@
 //! All that this service says to the agent.
 
+use std::time::Duration;
+
+use appweight_agent::Agent;
 use axum::Router;
+use http::request::Parts;
 
 use crate::serve::MeasureOptions;
 
-/// The agent of this process, if it has one.
-pub(crate) struct Measured;
+/// The service's name on the dashboard.
+const SERVICE: &str = "photos";
+const SHIP_WITHIN: Duration = Duration::from_secs(2);
+
+/// The agent of this process; one that does nothing if it has no options.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured(Agent);
 
 impl Measured {
-    pub(crate) fn start(_options: Option<MeasureOptions>) -> Self {
-        Self
+    pub(crate) fn start(options: Option<MeasureOptions>) -> Self {
+        Self(options.map_or_else(Agent::disabled, |options| {
+            Agent::builder()
+                .service(SERVICE)
+                .deploy(options.deploy)
+                .host(options.host)
+                .collector(options.collector)
+                .cell_width(options.cell_width)
+                .warm_up(options.warm_up)
+                .record_one_in(options.record_one_in)
+                .user(|parts: &Parts| Some(parts.headers.get("x-user")?.to_str().ok()?.into()))
+                .start()
+        }))
     }
 
     /// The service with every request measured.
     pub(crate) fn wrap(&self, service: Router) -> Router {
-        service
+        service.layer(self.0.layer())
+    }
+
+    /// Work that nobody waits for, measured like a request.
+    pub(crate) fn task<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        self.0.measure(name, work)
     }
 
     /// Ships what is left.
-    pub(crate) async fn stop(self) {}
+    pub(crate) async fn stop(self) {
+        let shipped = tokio::task::spawn_blocking(move || self.0.shutdown(SHIP_WITHIN)).await;
+        if !matches!(shipped, Ok(true)) {
+            tracing::warn!("not everything that was measured reached the collector");
+        }
+    }
 }
 
 /// A call to the database, charged to the request as time spent downstream.
 pub(crate) fn sqlite<T>(call: impl FnOnce() -> T) -> T {
-    call()
-}
-
-/// Work that nobody waits for, measured like a request.
-pub(crate) fn task<T>(_name: &str, work: impl FnOnce() -> T) -> T {
-    work()
+    appweight_agent::downstream_blocking("sqlite", call)
 }

@@ -54,7 +54,7 @@ pub(crate) struct Serve {
     pub(crate) warm_up: Duration,
     /// One request in this many is recorded with all its facts
     #[arg(long, env = "PHOTO_RECORD_ONE_IN", default_value_t = 100)]
-    pub(crate) record_one_in: u32,
+    pub(crate) record_one_in: u64,
     /// In what this build differs from the good one; can be given several times
     #[arg(long, env = "PHOTO_VARIANT", value_delimiter = ',')]
     pub(crate) variant: Vec<Variant>,

@@ -14,7 +14,9 @@ pub(crate) struct Features {
     pub(crate) affinity: f64,
     pub(crate) likes: i64,
     pub(crate) comments: i64,
+    pub(crate) friends_liked: i64,
     pub(crate) seen: bool,
+    pub(crate) verified: bool,
 }
 
 /// A published model: the curves are sampled at equal steps.
@@ -22,6 +24,8 @@ pub(crate) struct Features {
 pub(crate) struct Model {
     pub(crate) bias: f64,
     pub(crate) seen_penalty: f64,
+    pub(crate) friend_bonus: f64,
+    pub(crate) verified_bonus: f64,
     pub(crate) by_age: Vec<f64>,
     pub(crate) by_affinity: Vec<f64>,
     pub(crate) by_popularity: Vec<f64>,
@@ -54,10 +58,11 @@ impl Model {
             clippy::cast_precision_loss,
             reason = "ages and counts are far below 2^52"
         )]
-        let (age, likes, comments) = (
+        let (age, likes, comments, friends) = (
             features.age_s as f64,
             features.likes as f64,
             features.comments as f64,
+            features.friends_liked as f64,
         );
         let popularity = (likes + 4.0 * comments).ln_1p() / 16.0;
         let seen = if features.seen {
@@ -72,6 +77,12 @@ impl Model {
                 features.affinity * steps(&self.by_affinity),
             )
             + at(&self.by_popularity, popularity * steps(&self.by_popularity))
+            + if features.verified {
+                self.verified_bonus
+            } else {
+                0.0
+            }
+            + friends.min(4.0) * self.friend_bonus
             - seen
     }
 }
@@ -117,6 +128,8 @@ mod tests {
         let model = Model {
             bias: 0.0,
             seen_penalty: 5.0,
+            friend_bonus: 0.5,
+            verified_bonus: 0.1,
             by_age: vec![2.0, 1.0, 0.0],
             by_affinity: vec![0.0, 1.0],
             by_popularity: vec![0.0, 1.0],
@@ -126,7 +139,9 @@ mod tests {
             affinity: 0.5,
             likes: 3,
             comments: 1,
+            friends_liked: 0,
             seen,
+            verified: false,
         };
         assert!(model.score(&post(0, false)) > model.score(&post(1800, false)));
         assert!(model.score(&post(1800, false)) > model.score(&post(0, true)));

@@ -41,7 +41,7 @@ pub struct MeasureOptions {
     /// How long the process counts as warming up.
     pub warm_up: Duration,
     /// One request in this many is recorded with all its facts.
-    pub record_one_in: u32,
+    pub record_one_in: u64,
 }
 
 /// Why a server did not start or broke off.
@@ -106,7 +106,7 @@ impl Server {
     ) -> Result<(), ServeError> {
         let app = App::new(self.store, self.options.variants);
         let measured = Measured::start(self.options.measure);
-        let tasks = tasks::start(&app);
+        let tasks = tasks::start(&app, &measured);
         let service = measured.wrap(router(app));
         let listener = self.listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::app::App;
-use crate::measured;
+use crate::measured::{self, Measured};
 use crate::store::StoreError;
 
 const FAN_OUT_EVERY: Duration = Duration::from_millis(200);
@@ -18,20 +18,23 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 const RESTART_LOG_ABOVE_PAGES: i64 = 2000;
 
 /// Starts the tasks; they end when the set is dropped.
-pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
+pub(crate) fn start(app: &Arc<App>, measured: &Measured) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let fan_out_app = Arc::clone(app);
+    let (fan_out_app, fan_out_measured) = (Arc::clone(app), measured.clone());
     tasks.spawn(async move {
         loop {
             sleep(about(FAN_OUT_EVERY)).await;
-            report("task:fan_out", fan_out(&fan_out_app).await);
+            report(
+                "task:fan_out",
+                fan_out(&fan_out_app, &fan_out_measured).await,
+            );
         }
     });
-    let checkpoint_app = Arc::clone(app);
+    let (checkpoint_app, checkpoint_measured) = (Arc::clone(app), measured.clone());
     tasks.spawn(async move {
         loop {
             sleep(about(CHECKPOINT_EVERY)).await;
-            let done = measured::task("task:checkpoint", || checkpoint(&checkpoint_app));
+            let done = checkpoint_measured.task("task:checkpoint", || checkpoint(&checkpoint_app));
             report("task:checkpoint", done);
         }
     });
@@ -40,9 +43,9 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
 
 /// Empties the queue of new posts. Each job is measured by itself, so that its cost does not depend
 /// on how many came together.
-async fn fan_out(app: &App) -> Result<(), StoreError> {
+async fn fan_out(app: &App, measured: &Measured) -> Result<(), StoreError> {
     while app.store.has_fan_out_job()? {
-        measured::task("task:fan_out", || {
+        measured.task("task:fan_out", || {
             measured::sqlite(|| app.store.fan_out_one())
         })?;
         tokio::task::yield_now().await;

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::store::{MediaRow, UserRow};
+use crate::store::{CommentRow, MediaRow, UserRow};
 
 const RENDITIONS: [u32; 5] = [1080, 750, 640, 320, 150];
 const PAGE_BYTES: usize = 32 * 1024;
@@ -58,7 +58,28 @@ pub(crate) struct MediaView<'a> {
     like_count: i64,
     comment_count: i64,
     has_liked: bool,
+    friends_liked: i64,
+    comments: Vec<CommentView<'a>>,
     renditions: Vec<Rendition>,
+}
+
+#[derive(Debug, Serialize)]
+struct CommentView<'a> {
+    id: i64,
+    username: &'a str,
+    created_at: i64,
+    text: &'a str,
+}
+
+impl<'a> CommentView<'a> {
+    fn new(comment: &'a CommentRow) -> Self {
+        Self {
+            id: comment.id,
+            username: &comment.username,
+            created_at: comment.created_at,
+            text: &comment.text,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -69,7 +90,11 @@ struct Rendition {
 }
 
 impl<'a> MediaView<'a> {
-    pub(crate) fn new(media: &'a MediaRow, author: Option<&'a UserRow>) -> Self {
+    pub(crate) fn new(
+        media: &'a MediaRow,
+        author: Option<&'a UserRow>,
+        comments: &'a [CommentRow],
+    ) -> Self {
         let code = short_code(media.id);
         Self {
             id: media.id,
@@ -80,6 +105,12 @@ impl<'a> MediaView<'a> {
             like_count: media.like_count,
             comment_count: media.comment_count,
             has_liked: media.has_liked,
+            friends_liked: media.friends_liked,
+            comments: comments
+                .iter()
+                .filter(|comment| comment.media_id == media.id)
+                .map(CommentView::new)
+                .collect(),
             renditions: RENDITIONS
                 .into_iter()
                 .filter(|&width| width <= media.width)

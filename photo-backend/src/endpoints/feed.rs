@@ -12,8 +12,9 @@ use crate::store::{MediaRow, UserRow};
 use crate::views::{MediaView, answer, encode};
 use crate::{Variant, measured};
 
-const CANDIDATES: u32 = 60;
+const CANDIDATES: u32 = 80;
 const PAGE: usize = 24;
+const COMMENTS: u32 = 2;
 
 #[derive(Serialize)]
 struct Feed<'a> {
@@ -29,19 +30,44 @@ pub(crate) async fn feed(
     Viewer(viewer): Viewer,
 ) -> Result<Response, ApiError> {
     let candidates = measured::sqlite(|| app.store.feed_candidates(viewer, CANDIDATES))?;
-    let page = best(candidates, Model::cached(&app)?);
-    let authors = authors(&app, &page)?;
+    let authors = authors(&app, &candidates)?;
+    let page = best(candidates, &authors, Model::cached(&app)?);
+    let comments = measured::sqlite(|| app.store.comments(&page, COMMENTS))?;
     let body = encode(&Feed {
         prefetch_stories: app.variants.has(Variant::StoriesPrefetch).then_some(true),
         items: page
             .iter()
-            .map(|media| MediaView::new(media, authors.get(&media.author_id)))
+            .map(|media| MediaView::new(media, authors.get(&media.author_id), &comments))
             .collect(),
     })?;
     Ok(answer(body))
 }
 
-fn best(candidates: Vec<MediaRow>, model: &Model) -> Vec<MediaRow> {
+/// The authors of all candidates: what is known of them counts in the ranking.
+fn authors(app: &App, candidates: &[MediaRow]) -> Result<HashMap<i64, UserRow>, ApiError> {
+    let mut authors = HashMap::with_capacity(candidates.len());
+    if app.variants.has(Variant::FeedEachAuthor) {
+        for media in candidates {
+            if let Some(author) = measured::sqlite(|| app.store.user(media.author_id))? {
+                authors.insert(author.id, author);
+            }
+        }
+    } else {
+        let mut ids: Vec<i64> = candidates.iter().map(|media| media.author_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for author in measured::sqlite(|| app.store.users_in(&ids))? {
+            authors.insert(author.id, author);
+        }
+    }
+    Ok(authors)
+}
+
+fn best(
+    candidates: Vec<MediaRow>,
+    authors: &HashMap<i64, UserRow>,
+    model: &Model,
+) -> Vec<MediaRow> {
     let newest = candidates
         .iter()
         .map(|media| media.taken_at)
@@ -50,12 +76,15 @@ fn best(candidates: Vec<MediaRow>, model: &Model) -> Vec<MediaRow> {
     let mut scored: Vec<(f64, MediaRow)> = candidates
         .into_iter()
         .map(|media| {
+            let author = authors.get(&media.author_id);
             let score = model.score(&Features {
                 age_s: newest - media.taken_at,
                 affinity: media.affinity,
                 likes: media.like_count,
                 comments: media.comment_count,
+                friends_liked: media.friends_liked,
                 seen: media.has_liked,
+                verified: author.is_some_and(|author| author.verified),
             });
             (score, media)
         })
@@ -66,23 +95,4 @@ fn best(candidates: Vec<MediaRow>, model: &Model) -> Vec<MediaRow> {
         .take(PAGE)
         .map(|(_, media)| media)
         .collect()
-}
-
-fn authors(app: &App, page: &[MediaRow]) -> Result<HashMap<i64, UserRow>, ApiError> {
-    let mut authors = HashMap::with_capacity(page.len());
-    if app.variants.has(Variant::FeedEachAuthor) {
-        for media in page {
-            if let Some(author) = measured::sqlite(|| app.store.user(media.author_id))? {
-                authors.insert(author.id, author);
-            }
-        }
-    } else {
-        let mut ids: Vec<i64> = page.iter().map(|media| media.author_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for author in measured::sqlite(|| app.store.users_in(&ids))? {
-            authors.insert(author.id, author);
-        }
-    }
-    Ok(authors)
 }

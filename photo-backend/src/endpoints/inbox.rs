@@ -12,7 +12,7 @@ use crate::store::{MessageRow, UserRow};
 use crate::views::{UserView, answer, encode};
 use crate::{Variant, measured};
 
-const PAGE: u32 = 30;
+const PAGE: u32 = 40;
 
 #[derive(Serialize)]
 struct Inbox<'a> {
@@ -28,6 +28,9 @@ struct Thread<'a> {
     last_message: &'a str,
     sent_at: i64,
     is_read: bool,
+    is_followed: bool,
+    follows_back: bool,
+    has_new_story: bool,
 }
 
 /// `GET /inbox`: the newest message of each conversation.
@@ -50,6 +53,9 @@ pub(crate) async fn inbox(
                     last_message: &message.text,
                     sent_at: message.sent_at,
                     is_read: message.is_read,
+                    is_followed: message.is_followed,
+                    follows_back: message.follows_back,
+                    has_new_story: message.story_id > message.seen_until,
                 }
             })
             .collect(),
@@ -65,7 +71,7 @@ fn remember(app: &App, page: &Bytes) {
     app.inbox_history
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(page.clone());
+        .push(page.to_vec());
 }
 
 fn senders(app: &App, messages: &[MessageRow]) -> Result<HashMap<i64, UserRow>, ApiError> {

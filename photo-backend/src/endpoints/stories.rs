@@ -12,7 +12,7 @@ use crate::views::{answer, encode, picture_url};
 use crate::{Variant, measured};
 
 const FOLLOWEES: u32 = 30;
-const PAGE: usize = 20;
+const PAGE: usize = 30;
 
 #[derive(Serialize)]
 struct Tray<'a> {
@@ -71,7 +71,9 @@ fn rank<'a>(rows: &'a [StoryRow], model: &Model) -> Vec<&'a [StoryRow]> {
                 affinity: last.affinity,
                 likes: 0,
                 comments: 0,
+                friends_liked: 0,
                 seen: last.seen_until >= last.id,
+                verified: last.verified,
             });
             Some((score, reel))
         })

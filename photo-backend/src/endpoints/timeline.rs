@@ -9,7 +9,8 @@ use crate::error::ApiError;
 use crate::views::{MediaView, UserView, answer, encode};
 use crate::{Variant, measured};
 
-const PAGE: u32 = 18;
+const PAGE: u32 = 20;
+const COMMENTS: u32 = 2;
 
 #[derive(Serialize)]
 struct Timeline<'a> {
@@ -30,6 +31,7 @@ pub(crate) async fn timeline(
     let user = measured::sqlite(|| app.store.user(author))?.ok_or(ApiError::NotFound("user"))?;
     let is_followed = measured::sqlite(|| app.store.follows(viewer, author))?;
     let posts = measured::sqlite(|| app.store.timeline(author, viewer, PAGE))?;
+    let comments = measured::sqlite(|| app.store.comments(&posts, COMMENTS))?;
     let page = Timeline {
         user: UserView::new(&user),
         biography: &user.biography,
@@ -38,11 +40,12 @@ pub(crate) async fn timeline(
         is_followed,
         items: posts
             .iter()
-            .map(|media| MediaView::new(media, None))
+            .map(|media| MediaView::new(media, None, &comments))
             .collect(),
     };
     if app.variants.has(Variant::TimelineJsonTwice) {
-        tracing::debug!(author, "timeline of {} bytes", encode(&page)?.len());
+        let bytes = encode(&page)?.len();
+        tracing::debug!(author, bytes, "timeline");
     }
     Ok(answer(encode(&page)?))
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use bytes::Bytes;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::now_s;
 use crate::app::{App, Viewer};
@@ -16,6 +16,14 @@ use crate::views::{answer, encode};
 
 const SIDES: [u32; 2] = [240, 120];
 const QUALITY: u8 = 80;
+
+#[derive(Deserialize)]
+pub(crate) struct About {
+    #[serde(default)]
+    caption: String,
+    #[serde(default)]
+    location: String,
+}
 
 #[derive(Serialize)]
 struct Upload {
@@ -36,6 +44,7 @@ struct Rendition {
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
+    Query(about): Query<About>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let photo = image::load_from_memory_with_format(&body, ImageFormat::Jpeg)?;
@@ -49,6 +58,8 @@ pub(crate) async fn upload(
         taken_at: now_s(),
         width,
         height,
+        caption: about.caption,
+        location: about.location,
     };
     let id = measured::sqlite(|| app.store.insert_media(&media))?;
     Ok(answer(encode(&Upload {

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
-pub(crate) use rows::{MediaRow, MessageRow, StoryRow, UserRow};
-pub(crate) use seed::MEDIA_PER_USER;
+pub(crate) use rows::{CommentRow, MediaRow, MessageRow, StoryRow, UserRow};
+pub(crate) use seed::{MEDIA_PER_USER, STORIES_PER_USER};
 pub use seed::{SeedReport, seed};
 pub(crate) use writes::NewMedia;
 

@@ -2,12 +2,16 @@
 
 use rusqlite::{OptionalExtension, Row, ToSql};
 
-use super::{MediaRow, MessageRow, Store, StoreError, StoryRow, UserRow};
+use super::{CommentRow, MediaRow, MessageRow, Store, StoreError, StoryRow, UserRow};
 
 const FEED_CANDIDATES: &str = "
     SELECT media.id, media.author_id, media.taken_at, media.width, media.height, media.caption,
            media.location, media.like_count, media.comment_count,
-           likes.user_id IS NOT NULL, coalesce(follows.affinity, 0.0)
+           likes.user_id IS NOT NULL, coalesce(follows.affinity, 0.0),
+           (SELECT count(*)
+            FROM (SELECT user_id FROM likes WHERE media_id = media.id LIMIT 8) AS fans
+            JOIN follows AS friends
+                ON friends.follower_id = ?1 AND friends.followee_id = fans.user_id)
     FROM feed_entries
     JOIN media ON media.id = feed_entries.media_id
     LEFT JOIN likes ON likes.media_id = media.id AND likes.user_id = ?1
@@ -19,7 +23,11 @@ const FEED_CANDIDATES: &str = "
 const TIMELINE: &str = "
     SELECT media.id, media.author_id, media.taken_at, media.width, media.height, media.caption,
            media.location, media.like_count, media.comment_count,
-           likes.user_id IS NOT NULL, 1.0
+           likes.user_id IS NOT NULL, 1.0,
+           (SELECT count(*)
+            FROM (SELECT user_id FROM likes WHERE media_id = media.id LIMIT 8) AS fans
+            JOIN follows AS friends
+                ON friends.follower_id = ?2 AND friends.followee_id = fans.user_id)
     FROM media
     LEFT JOIN likes ON likes.media_id = media.id AND likes.user_id = ?2
     WHERE media.author_id = ?1
@@ -45,8 +53,28 @@ const STORIES: &str = "
     ORDER BY followed.followee_id, stories.id";
 
 const INBOX: &str = "
-    SELECT id, sender_id, sent_at, is_read, text
-    FROM messages WHERE recipient_id = ?1 ORDER BY id DESC LIMIT ?2";
+    SELECT messages.id, messages.sender_id, messages.sent_at, messages.is_read, messages.text,
+           forth.follower_id IS NOT NULL, back.follower_id IS NOT NULL,
+           coalesce((SELECT max(id) FROM stories WHERE author_id = messages.sender_id), 0),
+           coalesce(story_seen.story_id, 0)
+    FROM messages
+    LEFT JOIN follows AS forth
+        ON forth.follower_id = ?1 AND forth.followee_id = messages.sender_id
+    LEFT JOIN follows AS back
+        ON back.follower_id = messages.sender_id AND back.followee_id = ?1
+    LEFT JOIN story_seen
+        ON story_seen.user_id = ?1 AND story_seen.author_id = messages.sender_id
+    WHERE messages.recipient_id = ?1
+    ORDER BY messages.id DESC
+    LIMIT ?2";
+
+const COMMENTS: &str = "
+    SELECT comments.id, comments.media_id, users.username, comments.created_at, comments.text
+    FROM json_each(?1) AS page
+    JOIN comments ON comments.id IN
+        (SELECT id FROM comments WHERE media_id = page.value ORDER BY id DESC LIMIT ?2)
+    JOIN users ON users.id = comments.author_id
+    ORDER BY page.key, comments.id";
 
 const FOLLOWS: &str = "SELECT 1 FROM follows WHERE follower_id = ?1 AND followee_id = ?2";
 
@@ -94,6 +122,17 @@ impl Store {
     /// A user's newest messages.
     pub(crate) fn inbox(&self, recipient: i64, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
         self.rows(INBOX, &[&recipient, &limit], MessageRow::read)
+    }
+
+    /// The newest comments on each of these posts, by post, oldest first.
+    pub(crate) fn comments(
+        &self,
+        media: &[MediaRow],
+        limit: u32,
+    ) -> Result<Vec<CommentRow>, StoreError> {
+        let ids: Vec<i64> = media.iter().map(|media| media.id).collect();
+        let ids = serde_json::to_string(&ids)?;
+        self.rows(COMMENTS, &[&ids, &limit], CommentRow::read)
     }
 
     /// Whether one user follows another.

@@ -41,6 +41,8 @@ pub(crate) struct MediaRow {
     pub(crate) has_liked: bool,
     /// How close the viewer is to the author, 0 to 1.
     pub(crate) affinity: f64,
+    /// How many of those whom the viewer follows like it, as far as was looked.
+    pub(crate) friends_liked: i64,
 }
 
 impl MediaRow {
@@ -57,6 +59,7 @@ impl MediaRow {
             comment_count: row.get(8)?,
             has_liked: row.get(9)?,
             affinity: row.get(10)?,
+            friends_liked: row.get(11)?,
         })
     }
 }
@@ -98,6 +101,14 @@ pub(crate) struct MessageRow {
     pub(crate) sent_at: i64,
     pub(crate) is_read: bool,
     pub(crate) text: String,
+    /// Whether the recipient follows the sender.
+    pub(crate) is_followed: bool,
+    /// Whether the sender follows the recipient.
+    pub(crate) follows_back: bool,
+    /// The sender's newest story, 0 for none.
+    pub(crate) story_id: i64,
+    /// The sender's newest story that the recipient has seen, 0 for none.
+    pub(crate) seen_until: i64,
 }
 
 impl MessageRow {
@@ -107,6 +118,32 @@ impl MessageRow {
             sender_id: row.get(1)?,
             sent_at: row.get(2)?,
             is_read: row.get(3)?,
+            text: row.get(4)?,
+            is_followed: row.get(5)?,
+            follows_back: row.get(6)?,
+            story_id: row.get(7)?,
+            seen_until: row.get(8)?,
+        })
+    }
+}
+
+/// A comment with its author's name.
+#[derive(Debug, Clone)]
+pub(crate) struct CommentRow {
+    pub(crate) id: i64,
+    pub(crate) media_id: i64,
+    pub(crate) username: String,
+    pub(crate) created_at: i64,
+    pub(crate) text: String,
+}
+
+impl CommentRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            media_id: row.get(1)?,
+            username: row.get(2)?,
+            created_at: row.get(3)?,
             text: row.get(4)?,
         })
     }

@@ -13,10 +13,11 @@ use crate::ranking::Model;
 pub(crate) const MEDIA_PER_USER: i64 = 20;
 
 const FOLLOWEES: i64 = 30;
-const STORIES_PER_USER: i64 = 3;
+/// Story `k` (from 0) of user `u` of `n` has the id `k * n + u`.
+pub(crate) const STORIES_PER_USER: i64 = 5;
 const MESSAGES_PER_USER: i64 = 40;
 const LIKES_PER_MEDIA: u64 = 3;
-const COMMENTS_EVERY: i64 = 2;
+const COMMENTS_PER_MEDIA: i64 = 2;
 const BEGINNING: i64 = 1_700_000_000;
 const MODEL_POINTS: usize = 512;
 
@@ -89,6 +90,8 @@ impl Seeder<'_> {
         let model = Model {
             bias: 0.25,
             seen_penalty: 4.0,
+            friend_bonus: 0.125,
+            verified_bonus: 0.0625,
             by_age: curve(|x| 2.0 * (-4.0 * x).exp()),
             by_affinity: curve(|x| x),
             by_popularity: curve(f64::sqrt),
@@ -152,16 +155,23 @@ impl Seeder<'_> {
             for _ in 0..self.rng.u64(0..=2 * LIKES_PER_MEDIA) {
                 likes += i64::from(like.execute([id, self.rng.i64(1..=self.users)])? == 1);
             }
-            let comments = i64::from(id % COMMENTS_EVERY == 0);
-            if comments > 0 {
-                let text = words(&mut self.rng, 8);
+            for _ in 0..COMMENTS_PER_MEDIA {
+                let text = words(&mut self.rng, 5);
                 comment.execute((id, self.rng.i64(1..=self.users), taken_at + 60, text))?;
             }
             let height = if self.rng.bool() { 1350 } else { 1080 };
-            let caption = words(&mut self.rng, 16);
+            let caption = words(&mut self.rng, 10);
             let location = words(&mut self.rng, 2);
             media.execute((
-                id, author, taken_at, 1080, height, caption, location, likes, comments,
+                id,
+                author,
+                taken_at,
+                1080,
+                height,
+                caption,
+                location,
+                likes,
+                COMMENTS_PER_MEDIA,
             ))?;
         }
         Ok(())
@@ -177,7 +187,7 @@ impl Seeder<'_> {
                  JOIN media ON media.author_id = follows.followee_id
                            AND media.id > ?1
              ) WHERE place <= ?2",
-            (self.users * (MEDIA_PER_USER - 2), FEED_ENTRIES),
+            (self.users * (MEDIA_PER_USER - 4), FEED_ENTRIES),
         )?;
         Ok(())
     }
@@ -203,7 +213,7 @@ impl Seeder<'_> {
             for recipient in 1..=self.users {
                 let sender = (recipient + 7 * number + 1) % self.users + 1;
                 let sent_at = BEGINNING + number * 600 + self.rng.i64(0..600);
-                let text = words(&mut self.rng, 20);
+                let text = words(&mut self.rng, 10);
                 insert.execute((recipient, sender, sent_at, self.rng.bool(), text))?;
             }
         }

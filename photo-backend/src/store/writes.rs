@@ -4,7 +4,7 @@ use serde::Serialize;
 use super::{Store, StoreError};
 
 /// A feed is chosen from this many posts at most; older entries go when new ones come.
-pub(super) const FEED_ENTRIES: u32 = 60;
+pub(super) const FEED_ENTRIES: u32 = 80;
 
 /// A new photo.
 pub(crate) struct NewMedia {
@@ -12,6 +12,8 @@ pub(crate) struct NewMedia {
     pub(crate) taken_at: i64,
     pub(crate) width: u32,
     pub(crate) height: u32,
+    pub(crate) caption: String,
+    pub(crate) location: String,
 }
 
 /// What a checkpoint moved, in pages of the write-ahead log.
@@ -28,9 +30,16 @@ impl Store {
             connection
                 .prepare_cached(
                     "INSERT INTO media (author_id, taken_at, width, height, caption, location)
-                     VALUES (?1, ?2, ?3, ?4, '', '')",
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
-                .execute((media.author, media.taken_at, media.width, media.height))?;
+                .execute((
+                    media.author,
+                    media.taken_at,
+                    media.width,
+                    media.height,
+                    &media.caption,
+                    &media.location,
+                ))?;
             let id = connection.last_insert_rowid();
             connection
                 .prepare_cached("UPDATE users SET media_count = media_count + 1 WHERE id = ?1")?

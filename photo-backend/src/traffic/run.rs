@@ -204,6 +204,9 @@ impl Visit {
         match timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(prefetch)) => {
                 self.counters.ok(endpoint);
+                if endpoint == Endpoint::Upload {
+                    self.mix.uploaded();
+                }
                 prefetch
             }
             Ok(Err(error)) => {
