@@ -49,11 +49,12 @@ pub(crate) fn weight(series: &WeightSeries, deploys: &[DeploySummary]) -> Markup
 
 /// Active users, then requests, below the weight and at the same times.
 pub(crate) fn load(series: &WeightSeries) -> Markup {
+    let window = format::window(series.points.first().map_or(0, |p| p.width_us));
     let points = thinned(&series.points);
     let has_users = points.iter().any(|p| p.active_users.is_some());
     html! {
         @if has_users {
-            h3 { "Active users " small { "per window" } }
+            h3 { "Active users " small { "per " (window) } }
             (small("Active users over time", &points, series.metric, false, |p| p.active_users))
         }
         h3 { "Requests " small { "per second" } }

@@ -22,10 +22,12 @@ pub(crate) fn scale<'a>(changes: impl Iterator<Item = (Look, &'a Change)>) -> f6
         })
         .filter(|w| w.is_finite())
         .fold(0.05, f64::max);
-    [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .find(|nice| widest <= *nice)
-        .unwrap_or(widest)
+    [
+        0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
+    ]
+    .into_iter()
+    .find(|nice| widest <= *nice)
+    .unwrap_or(widest)
 }
 
 /// The interval as a bar, the estimate as a line in it, zero in the middle.
@@ -90,7 +92,7 @@ mod tests {
         let found = change(0.16, 0.12, 0.204);
         let vague = change(0.01, -3.0, 3.0);
         let all = [(Look::Heavier, &found), (Look::Unsure, &vague)];
-        assert_eq!(scale(all.into_iter()), 0.3);
+        assert_eq!(scale(all.into_iter()), 0.25);
         assert_eq!(scale([].into_iter()), 0.05);
     }
 

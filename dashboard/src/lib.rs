@@ -40,6 +40,7 @@ pub fn router(client: QueryClient) -> Router {
 }
 
 #[cfg(test)]
+#[path = "../fixture/mod.rs"]
 mod fixture;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ pub(crate) const SCALE: i32 = 2;
 /// The width of every chart, as drawn.
 pub(crate) const WIDTH: i32 = 1120 * SCALE;
 const LEFT: i32 = 76 * SCALE;
-const RIGHT: i32 = 14 * SCALE;
+const RIGHT: i32 = 24 * SCALE;
 const BOTTOM: i32 = 24 * SCALE;
 
 /// plotters writes colours as numbers; these stand for the page's and are exchanged for them.
@@ -123,7 +123,7 @@ fn draw_into(
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .max_light_lines(0)
+        .light_line_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(SCALE as u32))
         .axis_style(AXIS.stroke_width(SCALE as u32))
         .set_tick_mark_size(LabelAreaPosition::Left, 0)
@@ -132,7 +132,8 @@ fn draw_into(
         .x_labels(times.len().max(1))
         .y_labels(line.amounts.len().max(1))
         .x_label_formatter(&x_label)
-        .y_label_formatter(&|v| (line.label)(*v))
+        // The last character keeps the label off the axis.
+        .y_label_formatter(&|v| format!("{}\u{a0}\u{a0}", (line.label)(*v)))
         .draw()?;
     for piece in line.pieces {
         let points = || piece.iter().map(|(us, v)| (x(*us), v.clamp(low, high)));
@@ -218,7 +219,7 @@ mod tests {
         assert!(drawn.inside.contains("var(--chart-text)"));
         assert!(!drawn.inside.contains('#'), "{}", drawn.inside);
         assert!(!drawn.inside.contains("<svg"));
-        assert!(drawn.inside.contains("00:00:05"));
+        assert!(drawn.inside.contains("00:00:04"));
     }
 
     #[test]

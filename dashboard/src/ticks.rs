@@ -13,10 +13,10 @@ pub(crate) fn of_time(from_us: u64, until_us: u64, at_most: u64) -> (Vec<u64>, &
         .into_iter()
         .find(|step| span_s / step <= at_most)
         .unwrap_or_else(|| span_s.div_ceil(at_most.max(1)).next_multiple_of(604_800));
-    let step = step_s * 1_000_000;
+    let step = step_s.saturating_mul(1_000_000);
     let first = from_us.div_ceil(step).saturating_mul(step);
     let ticks = (0..=at_most + 1)
-        .map(|i| first.saturating_add(i * step))
+        .map(|i| first.saturating_add(i.saturating_mul(step)))
         .take_while(|t| *t <= until_us)
         .collect();
     let pattern = match step_s {

@@ -195,10 +195,10 @@ fn neighbours(summary: &DeploySummary, deploys: &[DeploySummary]) -> Markup {
         .and_then(|i| i.checked_sub(1))
         .and_then(|i| deploys.get(i));
     let older = at.and_then(|i| deploys.get(i + 1));
-    let link = |d: &DeploySummary, rel: &str, arrow: &str, name: &str| {
+    let link = |d: &DeploySummary, rel: &str, name: &str| {
         html! {
             a.neighbour.(rel) rel=(rel) href=(href::deploy(&d.deploy)) {
-                span { (arrow) " " (name) }
+                span { (name) }
                 (Look::of_deploy(d).icon())
                 bdi { (d.deploy.title.as_deref().unwrap_or(&d.deploy.id)) }
             }
@@ -207,8 +207,8 @@ fn neighbours(summary: &DeploySummary, deploys: &[DeploySummary]) -> Markup {
     html! {
         @if older.is_some() || newer.is_some() {
             nav.neighbours aria-label="Deploys before and after" {
-                @if let Some(d) = older { (link(d, "prev", "←", "before")) } @else { span {} }
-                @if let Some(d) = newer { (link(d, "next", "→", "after")) }
+                @if let Some(d) = older { (link(d, "prev", "← before")) } @else { span {} }
+                @if let Some(d) = newer { (link(d, "next", "after →")) }
             }
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn render(split: &WeightSplit) -> Markup {
                 tbody {
                     @for (name, meaning, value) in parts {
                         tr {
-                            th scope="row" { (name) small { (meaning) } }
+                            th scope="row" { (name) " " small { (meaning) } }
                             td.number { (format::signed_amount(value, metric)) }
                             td.number.muted { (relative(value, split.before)) }
                             td { (glyph::part(value, scale)) }
