@@ -68,6 +68,11 @@ impl Collector {
         })))
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(app: App) -> Self {
+        Self(Arc::new(app))
+    }
+
     /// The whole HTTP API.
     #[must_use]
     pub fn router(&self) -> Router {
@@ -121,7 +126,7 @@ impl Collector {
             .map_err(|error| failed(&self.0.options, error))
     }
 
-    async fn forget(&self, now_us: u64) {
+    pub(crate) async fn forget(&self, now_us: u64) {
         let options = &self.0.options;
         let horizons = Horizons {
             records_us: now_us.saturating_sub(micros(options.keep_records)),

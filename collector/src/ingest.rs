@@ -7,6 +7,7 @@ use appweight::api::Problem;
 use appweight_wire::{Deploy, decode_batch, decode_deploy};
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -55,11 +56,11 @@ pub struct BatchReceipt {
 )]
 pub(crate) async fn put_batch(
     State(app): State<Arc<App>>,
-    Path(uuid): Path<String>,
+    uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let (outcome, response) = match take_batch(&app, &uuid, &headers, body).await {
+    let (outcome, response) = match take_batch(&app, uuid, &headers, body).await {
         Ok(PutOutcome::Stored) => (
             Outcome::Stored,
             (StatusCode::CREATED, Json(BatchReceipt { duplicate: false })).into_response(),
@@ -90,10 +91,11 @@ pub(crate) async fn put_batch(
 
 async fn take_batch(
     app: &App,
-    uuid: &str,
+    uuid: Result<Path<String>, PathRejection>,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<PutOutcome, Refusal> {
+    let Path(uuid) = uuid?;
     let uuid: Uuid = uuid.parse().map_err(|error| {
         Refusal::of(
             StatusCode::BAD_REQUEST,

@@ -1,5 +1,6 @@
 use appweight::api::Problem;
 use appweight_wire::DecodeError;
+use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
@@ -76,5 +77,11 @@ impl From<DecodeError> for Refusal {
             DecodeError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::of(status, error.field(), error.to_string())
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }

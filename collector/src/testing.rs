@@ -1,1 +1,203 @@
+//! What the tests of this crate share: batches, and a collector with a clock of its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use appweight_wire::{
+    ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Format, InstructionSource, Kind, Origin,
+    ProcessRecord, RequestRecord, VERSION, encode,
+};
+use axum::body::Body;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::metrics::Metrics;
+use crate::store::SqliteStore;
+use crate::{Clock, Collector, CollectorOptions};
+
+pub(crate) const SECOND: u64 = 1_000_000;
+/// Some Monday.
+pub(crate) const NOON: u64 = 1_790_000_000 * SECOND;
+
+/// A batch of process `source` of service `photo`.
+pub(crate) fn batch(source: u128, sequence: u64, deploy: &str) -> Batch {
+    Batch {
+        version: VERSION,
+        source: Uuid::from_u128(source),
+        sequence,
+        origin: Origin {
+            service: "photo".into(),
+            deploy: deploy.into(),
+            host: format!("web-{source}"),
+            ..Origin::default()
+        },
+        content: Content::Cells,
+        cell_width_us: None,
+        cells: Vec::new(),
+        requests: Vec::new(),
+        processes: Vec::new(),
+    }
+}
+
+/// A cell of a second in which `/feed` was asked for once for each CPU time.
+pub(crate) fn cell(start_us: u64, cpu_ns: &[u64]) -> Cell {
+    let mut cell = Cell::new(CellKey {
+        start_us,
+        width_us: SECOND,
+        kind: Kind::Request,
+        endpoint: "/feed".into(),
+        instruction_source: InstructionSource::None,
+        age: Age::Warm,
+        flag: None,
+    });
+    cell.n = cpu_ns.len() as u64;
+    cell.weight = cell.n;
+    for &value in cpu_ns {
+        cell.cpu_ns.get_or_insert_default().observe(value);
+        cell.wall_ns.get_or_insert_default().observe(2 * value);
+    }
+    cell
+}
+
+/// The record of one of the requests of [`cell`].
+pub(crate) fn request(start_us: u64, cpu_ns: u64) -> RequestRecord {
+    RequestRecord {
+        start_us,
+        endpoint: "/feed".into(),
+        weight: 1,
+        cpu_ns: Some(cpu_ns),
+        wall_ns: 2 * cpu_ns,
+        ..RequestRecord::default()
+    }
+}
+
+/// A process record of a second.
+pub(crate) fn process(start_us: u64, users: u64) -> ProcessRecord {
+    let mut active_users = ActiveUsers::new();
+    for user in 0..users {
+        active_users.insert_hash(user);
+    }
+    ProcessRecord {
+        start_us,
+        width_us: SECOND,
+        process_age_us: 600 * SECOND,
+        cpu_ns: 500_000_000,
+        instructions: None,
+        cpu_outside_ns: None,
+        rss_bytes: Some(50_000_000),
+        requests_total: 70,
+        endpoints: Vec::new(),
+        active_users: Some(active_users),
+        cpu_model: String::new(),
+        kernel: String::new(),
+        counters: vec![CounterStatus {
+            name: "instructions".into(),
+            read_by: None,
+            absent_because: Some("no PMU".into()),
+        }],
+        agent_cpu_ns: 0,
+        agent_bytes_sent: 0,
+        dropped_total: 0,
+    }
+}
+
+/// A collector on a file that goes away with it, at a time that the test sets.
+pub(crate) struct Bench {
+    pub(crate) collector: Collector,
+    pub(crate) store: SqliteStore,
+    pub(crate) folder: tempfile::TempDir,
+    now_us: Arc<AtomicU64>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::on(tempfile::tempdir().unwrap())
+    }
+
+    /// On a file that may be there already.
+    pub(crate) fn on(folder: tempfile::TempDir) -> Self {
+        let now_us = Arc::new(AtomicU64::new(NOON));
+        let store = SqliteStore::open(&folder.path().join("test.db")).unwrap();
+        let options = CollectorOptions {
+            settle: Duration::from_secs(10),
+            body_limit: 64 * 1024,
+            clock: Clock::new({
+                let now_us = Arc::clone(&now_us);
+                move || now_us.load(Ordering::Relaxed)
+            }),
+            ..CollectorOptions::default()
+        };
+        let collector = Collector::of(App {
+            store: Arc::new(store.clone()),
+            options,
+            metrics: Metrics::new(),
+        });
+        Self {
+            collector,
+            store,
+            folder,
+            now_us,
+        }
+    }
+
+    /// Sets the time.
+    pub(crate) fn at(&self, now_us: u64) {
+        self.now_us.store(now_us, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.collector.router().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&body)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())),
+        }
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Answer {
+        self.send(Request::get(uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn put(&self, uuid: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = Request::put(format!("/v1/batches/{uuid}")).header(header::CONTENT_TYPE, content_type);
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    pub(crate) async fn put_batch(&self, batch: &Batch) -> Answer {
+        let body = encode(batch, Format::MessagePack);
+        self.put(&batch.id().to_string(), "application/msgpack", body).await
+    }
+
+    pub(crate) async fn post_deploy(&self, json: Value) -> Answer {
+        let request = Request::post("/v1/deploys").header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(json.to_string())).unwrap()).await
+    }
+}
+
+/// An answer that was read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// Checks that it is a problem of that status that names that field.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, field: Option<&str>) {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["field"].as_str(), field, "{self:?}");
+        assert!(!self.body["detail"].as_str().unwrap().is_empty());
+    }
+}

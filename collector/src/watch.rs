@@ -18,26 +18,37 @@ const SHORTEST_TICK: Duration = Duration::from_millis(500);
 /// Judges every roll-out whose time has come. Returns what was said.
 pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError> {
     let mut reports = Vec::new();
-    for mut deploy in app.store.unjudged().await? {
-        let now_us = app.options.clock.now_us();
-        let Some(ended_us) = end_of(app, &deploy, now_us).await? else {
-            continue;
-        };
-        if now_us < ended_us.saturating_add(micros(app.options.settle)) {
-            continue;
+    for deploy in app.store.unjudged().await? {
+        let (service, id) = (deploy.service.clone(), deploy.id.clone());
+        match judge_if_due(app, deploy).await {
+            Ok(report) => reports.extend(report),
+            // One that cannot be judged must not keep the others waiting.
+            Err(error) => tracing::error!(service, deploy = id, %error, "could not judge a roll-out; will try again"),
         }
-        if deploy.replaced.is_some() {
-            deploy.ended_us = Some(ended_us);
-        }
-        let mut report = judge_now(app, deploy, DeployStatus::Judged).await?;
-        report.summary.status = DeployStatus::Judged;
-        report.summary.judged_us = Some(now_us);
-        app.store.put_report(report.clone()).await?;
-        app.metrics.judged(report.summary.verdict);
-        announce(&report);
-        reports.push(report);
     }
     Ok(reports)
+}
+
+async fn judge_if_due(app: &Arc<App>, mut deploy: Deploy) -> Result<Option<DeployReport>, StoreError> {
+    let now_us = app.options.clock.now_us();
+    let Some(ended_us) = end_of(app, &deploy, now_us).await? else {
+        return Ok(None);
+    };
+    if now_us < ended_us.saturating_add(micros(app.options.settle)) {
+        return Ok(None);
+    }
+    if deploy.replaced.is_some() {
+        deploy.ended_us = Some(ended_us);
+    }
+    let mut report = judge_now(app, deploy, DeployStatus::Judged).await?;
+    report.summary.status = DeployStatus::Judged;
+    report.summary.judged_us = Some(now_us);
+    if !app.store.put_report(report.clone()).await? {
+        return Ok(None);
+    }
+    app.metrics.judged(report.summary.verdict);
+    announce(&report);
+    Ok(Some(report))
 }
 
 /// When a roll-out was over: when the CI said so, when the next one began, or when the replaced

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use appweight::api::{DeployReport, DeployStatus, DeploySummary, Problem};
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::{StatusCode, Uri};
 
@@ -60,9 +61,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<DeployReport>, Refusal> {
+    let Path(id) = id?;
     let params = Params::of(&uri, &["service", "started_us"])?;
     let service = params.service(&app).await?;
     let started_us = params.number("started_us")?;

@@ -23,8 +23,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError>;
     /// Starts, ends or describes a roll-out.
     async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError>;
-    /// Keeps the final report of the roll-out that it names.
-    async fn put_report(&self, report: DeployReport) -> Result<(), StoreError>;
+    /// Keeps the final report of the roll-out that it names. `false` if that roll-out has one already,
+    /// or began at another time, as a late record told meanwhile.
+    async fn put_report(&self, report: DeployReport) -> Result<bool, StoreError>;
 
     /// Every service with a cell, a record or a deploy, by name.
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError>;

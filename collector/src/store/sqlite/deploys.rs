@@ -49,7 +49,7 @@ pub(super) fn post(
 pub(super) fn put_report(
     connection: &mut Connection,
     report: &DeployReport,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let json = serde_json::to_string(report).map_err(|error| unreadable(&error))?;
     // Not a number has no JSON: better refused now than found unreadable for ever after.
     serde_json::from_str::<DeployReport>(&json).map_err(|error| unreadable(&error))?;
@@ -64,25 +64,18 @@ pub(super) fn put_report(
             |row| row.get(0),
         )
         .optional()?;
-    // None: a late record moved its start meanwhile; the next look judges it anew.
-    if let Some(row) = row {
-        transaction
-            .prepare_cached(
-                "UPDATE deploys SET ended_us = coalesce(ended_us, ?2) WHERE deploy_row = ?1",
-            )?
-            .execute(params![row, deploy.ended_us.map(code::time)])?;
-        transaction
-            .prepare_cached(
-                "INSERT OR IGNORE INTO reports (deploy_row, judged_us, report) VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![
-                row,
-                code::time(report.summary.judged_us.unwrap_or(0)),
-                json
-            ])?;
-    }
+    // Without one a late record moved its start meanwhile; the next look judges it anew.
+    let Some(row) = row else {
+        return Ok(false);
+    };
+    transaction
+        .prepare_cached("UPDATE deploys SET ended_us = coalesce(ended_us, ?2) WHERE deploy_row = ?1")?
+        .execute(params![row, deploy.ended_us.map(code::time)])?;
+    let kept = transaction
+        .prepare_cached("INSERT OR IGNORE INTO reports (deploy_row, judged_us, report) VALUES (?1, ?2, ?3)")?
+        .execute(params![row, code::time(report.summary.judged_us.unwrap_or(0)), json])?;
     transaction.commit()?;
-    Ok(())
+    Ok(kept > 0)
 }
 
 pub(super) fn list(

@@ -10,6 +10,8 @@ mod forget;
 mod read;
 mod records;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -96,6 +98,20 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+impl SqliteStore {
+    /// Leaves room for so many pages more, as a full disk would; `None` for as many as there can be.
+    pub(crate) async fn leave_room_for(&self, pages: Option<i64>) {
+        let limited = self.write(move |connection| {
+            let used: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            let most = pages.map_or(i64::from(u32::MAX) - 1, |pages| used + pages);
+            connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))?;
+            Ok(())
+        });
+        limited.await.unwrap();
+    }
+}
+
 fn set_up(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -129,7 +145,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn put_report(&self, report: DeployReport) -> Result<(), StoreError> {
+    async fn put_report(&self, report: DeployReport) -> Result<bool, StoreError> {
         self.write(move |connection| deploys::put_report(connection, &report))
             .await
     }

@@ -1,0 +1,66 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::suite;
+use crate::testing::{NOON, SECOND, batch, cell, request};
+
+fn open() -> (SqliteStore, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (SqliteStore::open(&folder.path().join("test.db")).unwrap(), folder)
+}
+
+suite::store_suite!(open());
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_order_with_duplicates_gives_the_same_cells((batches, order) in suite::deliveries()) {
+        let ((plain, _a), (shuffled, _b)) = (open(), open());
+        tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(suite::delivered_in_any_order(&plain, &shuffled, &batches, &order));
+    }
+}
+
+#[tokio::test]
+async fn commits_are_made_to_last() {
+    let (store, _folder) = open();
+    let settings = store.write(|writer| {
+        let journal: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        let synchronous: i64 = writer.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        let foreign_keys: bool = writer.pragma_query_value(None, "foreign_keys", |row| row.get(0))?;
+        Ok((journal, synchronous, foreign_keys))
+    });
+    assert_eq!(settings.await.unwrap(), ("wal".to_owned(), 2, true));
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write() {
+    let (store, _folder) = open();
+    let written = store.read(|reader| Ok(reader.execute("DELETE FROM cells", [])?)).await;
+    assert!(matches!(written, Err(StoreError::Database(_))));
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_half_written() {
+    let (store, _folder) = open();
+    let mut large = batch(1, 0, "a");
+    large.cells = vec![cell(NOON, &[5])];
+    large.requests = (0..5_000).map(|at| request(NOON + at * SECOND, at)).collect();
+    let large = suite::new(large);
+    store.leave_room_for(Some(5)).await;
+    assert!(matches!(store.put_batch(large.clone()).await, Err(StoreError::Database(_))));
+    assert!(suite::all_cells(&store).await.is_empty());
+    assert!(store.services().await.unwrap().is_empty());
+    store.leave_room_for(None).await;
+    assert_eq!(store.put_batch(large).await.unwrap(), PutOutcome::Stored);
+}
+
+#[tokio::test]
+async fn a_panic_does_not_stop_the_writer() {
+    let (store, _folder) = open();
+    let panicked: Result<(), StoreError> = store.write(|_| panic!("on purpose")).await;
+    assert!(matches!(panicked, Err(StoreError::Cut(_))));
+    store.put_batch(suite::new(batch(1, 0, "a"))).await.unwrap();
+}
