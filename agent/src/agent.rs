@@ -8,7 +8,7 @@ use appweight_wire::Kind;
 
 use crate::core::Core;
 use crate::measured::{Judge, Measured};
-use crate::measurement::{Measurement, Name, Outcome};
+use crate::measurement::{Guarded, Measurement, Name, Outcome};
 use crate::totals::get;
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
 
@@ -31,7 +31,10 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        end(&self.core, DROP_WAIT);
+        // After a shutdown everybody has waited long enough.
+        if self.core.stop.deadline().is_none() {
+            end(&self.core, DROP_WAIT);
+        }
     }
 }
 
@@ -113,11 +116,9 @@ impl Agent {
         let Some(core) = self.core() else {
             return work();
         };
-        let mut task = Task(Some(Measurement::begin(core, Kind::Task, name_of(name))));
-        let entered = task.0.as_mut().map(Measurement::enter);
-        let output = work();
-        drop(entered);
-        if let Some(measurement) = task.0.take() {
+        let mut task = Guarded::new(Measurement::begin(core, Kind::Task, name_of(name)));
+        let output = task.run(work);
+        if let Some(measurement) = task.release() {
             measurement.finish(Outcome::DONE);
         }
         output
@@ -198,17 +199,6 @@ fn name_of(name: impl Into<Cow<'static, str>>) -> Name {
     match name.into() {
         Cow::Borrowed(name) => Name::Static(name),
         Cow::Owned(name) => Name::Owned(name),
-    }
-}
-
-/// Counts a task that panicked.
-struct Task(Option<Measurement>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        if let Some(measurement) = self.0.take() {
-            measurement.finish(Outcome::UNFINISHED);
-        }
     }
 }
 

@@ -167,3 +167,44 @@ impl AgentBuilder {
         Agent::run(Core::new(self.settings, self.hooks, counters))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(variables: &[(&str, &str)]) -> Agent {
+        Agent::builder().service("tested").start_in(&|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn disabled_by_the_environment() {
+        let agent = start(&[("APPWEIGHT_DISABLED", "1"), ("APPWEIGHT_CELL_WIDTH", "1s")]);
+        assert_eq!(agent.status(), crate::AgentStatus::default());
+        assert_eq!(agent.measure("task:x", || 7), 7);
+        assert!(agent.core().is_none());
+    }
+
+    #[test]
+    fn the_environment_overrides_and_a_bad_variable_does_not() {
+        let agent = start(&[
+            ("APPWEIGHT_SERVICE", "overridden"),
+            ("APPWEIGHT_CELL_WIDTH", "2s"),
+            ("APPWEIGHT_WARM_UP", "a while"),
+            ("APPWEIGHT_DISABLED", "perhaps"),
+            ("APPWEIGHT_COLLECTOR", "http://127.0.0.1:1"),
+        ]);
+        let core = agent.core().unwrap();
+        assert_eq!(core.settings().origin.service, "overridden");
+        assert_eq!(core.spans().cell_us, 2_000_000);
+        assert_eq!(
+            core.spans().process_us,
+            2_000_000,
+            "a process record covers a cell at most"
+        );
+        assert_eq!(core.settings().warm_up, Duration::from_secs(60));
+        agent.shutdown(Duration::ZERO);
+    }
+}

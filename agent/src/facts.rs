@@ -12,6 +12,8 @@ use crate::names::clean;
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) flags: Vec<Flag>,
+    /// Cells do not hold downstreams: they are gathered only for what is recorded.
+    pub(crate) with_downstream: bool,
     pub(crate) downstream: BTreeMap<String, Downstream>,
 }
 
@@ -70,6 +72,9 @@ pub(crate) fn add_downstream(name: &str, wall_ns: u64) {
         return;
     }
     with_current(|facts| {
+        if !facts.with_downstream {
+            return;
+        }
         let name = clean(name);
         if let Some(known) = facts.downstream.get_mut(&*name) {
             known.calls = known.calls.saturating_add(1);
@@ -89,7 +94,10 @@ mod tests {
     #[test]
     fn facts_go_to_the_current_request_only_and_are_bounded() {
         flag("lost", "no request");
-        let outer = swap(Some(Facts::default()));
+        let outer = swap(Some(Facts {
+            with_downstream: true,
+            ..Facts::default()
+        }));
         assert!(outer.is_none());
         flag("ranker", "v1");
         flag("ranker", "v2");

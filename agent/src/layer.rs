@@ -9,7 +9,7 @@ use tower::{Layer, Service};
 
 use crate::Agent;
 use crate::measured::{Judge, Measured};
-use crate::measurement::{Measurement, Outcome};
+use crate::measurement::{Guarded, Measurement, Outcome};
 
 /// A tower layer that measures every request of a service; see [`Agent::layer`].
 #[derive(Debug, Clone)]
@@ -63,22 +63,9 @@ where
         let measurement =
             Measurement::begin_with(core, Kind::Request, name, Some(&parts.method), user);
         // A service may do its work before it returns a future, and may panic there.
-        let mut call = Call(Some(measurement));
-        let entered = call.0.as_mut().map(Measurement::enter);
-        let future = self.inner.call(Request::from_parts(parts, body));
-        drop(entered);
-        ResponseFuture::new(future, call.0.take())
-    }
-}
-
-/// Counts a request whose service panicked in `call`.
-struct Call(Option<Measurement>);
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if let Some(measurement) = self.0.take() {
-            measurement.finish(Outcome::UNFINISHED);
-        }
+        let mut call = Guarded::new(measurement);
+        let future = call.run(|| self.inner.call(Request::from_parts(parts, body)));
+        ResponseFuture::new(future, call.release())
     }
 }
 

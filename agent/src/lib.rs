@@ -21,6 +21,31 @@
 //! threads of the agent fetch, seal and send them. A request never waits for the collector, and
 //! nothing that the collector does costs more than the records, which are counted.
 //!
+//! # Settings
+//!
+//! | variable | default | what it is |
+//! | --- | --- | --- |
+//! | `APPWEIGHT_DISABLED` | `0` | `1`: the agent does nothing at all |
+//! | `APPWEIGHT_COLLECTOR` | `http://127.0.0.1:7070` | where to send |
+//! | `APPWEIGHT_SERVICE` | as built in | the service's name |
+//! | `APPWEIGHT_DEPLOY` | `unknown` | what is deployed, usually the commit |
+//! | `APPWEIGHT_HOST` | machine's name and process id | the instance |
+//! | `APPWEIGHT_CLUSTER`, `APPWEIGHT_REGION` | none | a part of the fleet |
+//! | `APPWEIGHT_CELL_WIDTH` | `60s` | how much time a cell covers |
+//! | `APPWEIGHT_PROCESS_INTERVAL` | `10s` | how much time a process record covers, a cell at most |
+//! | `APPWEIGHT_WARM_UP` | `60s` | how long a process is young |
+//! | `APPWEIGHT_RECORD_ONE_IN` | `100` | one request in so many is recorded with all its facts; `0`: none |
+//! | `APPWEIGHT_USER_KEY` | none | the secret that users are hashed with, one per service |
+//!
+//! The environment overrides what a program sets through [`AgentBuilder`]. A value that makes no
+//! sense is logged and ignored.
+//!
+//! # Facts
+//!
+//! [`flag`] and [`downstream`] tell about the request that the calling thread works on: the one
+//! whose future is being polled. What runs elsewhere (a spawned task, a thread of its own) is not a
+//! part of the request; [`Agent::measure`] and [`Agent::measure_future`] measure it.
+//!
 //! The agent says what it has to say through `tracing`. It works on Linux.
 
 mod agent;

@@ -108,7 +108,10 @@ impl Measurement {
             begun: Instant::now(),
             age: core.age(),
             usage: Usage::new(),
-            facts: Some(Facts::default()),
+            facts: Some(Facts {
+                with_downstream: record.is_some(),
+                ..Facts::default()
+            }),
             user,
             polls: 0,
             thread_hops: 0,
@@ -186,6 +189,34 @@ impl Measurement {
             ..RequestRecord::default()
         });
         core.count(&ended, rest);
+    }
+}
+
+/// Counts what it holds as unfinished if a panic drops it.
+pub(crate) struct Guarded(Option<Measurement>);
+
+impl Guarded {
+    pub(crate) fn new(measurement: Measurement) -> Self {
+        Self(Some(measurement))
+    }
+
+    /// Does work that is charged to the measurement.
+    pub(crate) fn run<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let _entered = self.0.as_mut().map(Measurement::enter);
+        work()
+    }
+
+    /// Takes it out: from here on somebody else finishes it.
+    pub(crate) fn release(mut self) -> Option<Measurement> {
+        self.0.take()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Some(measurement) = self.0.take() {
+            measurement.finish(Outcome::UNFINISHED);
+        }
     }
 }
 

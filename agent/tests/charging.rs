@@ -1,0 +1,191 @@
+//! A request is charged for its own polls, whatever runs between and wherever.
+
+#[cfg(test)]
+mod support;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use appweight_wire::{Age, Kind};
+use axum::Router;
+use axum::routing::get;
+use http::Request;
+use tower::ServiceExt;
+
+use support::{SOON, TestCollector, burn, get_request};
+
+async fn request(app: &Router, path: &str) -> http::StatusCode {
+    let Ok(response) = app.clone().oneshot(get_request(path)).await;
+    response.status()
+}
+
+async fn burn_in_turns(units: u32) {
+    for _ in 0..20 {
+        burn(units);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn interleaved_requests_are_charged_for_their_own_polls() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let app = Router::new()
+        .route("/heavy", get(|| burn_in_turns(8)))
+        .route("/light", get(|| burn_in_turns(2)))
+        .layer(agent.layer());
+    tokio::join!(request(&app, "/heavy"), request(&app, "/light"));
+    assert!(agent.shutdown(SOON));
+
+    let (heavy, light) = (collector.request("/heavy"), collector.request("/light"));
+    let ratio = heavy.cpu_ns.unwrap() as f64 / light.cpu_ns.unwrap() as f64;
+    assert!((2.5..6.5).contains(&ratio), "{ratio}, about 4 expected");
+    // They ran at the same time, and neither was charged for the other.
+    let wall_ratio = heavy.wall_ns as f64 / light.wall_ns as f64;
+    assert!(wall_ratio < 1.5, "{wall_ratio}");
+    assert!(light.cpu_ns.unwrap() < light.wall_ns / 2);
+    assert_eq!((heavy.polls, heavy.thread_hops), (21, 0));
+    assert_eq!(
+        (heavy.status, heavy.error, heavy.weight),
+        (Some(200), false, 1)
+    );
+    assert_eq!(
+        (heavy.method.as_deref(), heavy.age),
+        (Some("GET"), Age::Warm)
+    );
+    assert!(heavy.rss_start_bytes.is_some() && heavy.rss_end_bytes.is_some());
+}
+
+#[tokio::test]
+async fn a_request_that_sleeps_costs_next_to_nothing() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let app = Router::new()
+        .route(
+            "/wait",
+            get(|| tokio::time::sleep(Duration::from_millis(200))),
+        )
+        .layer(agent.layer());
+    request(&app, "/wait").await;
+    assert!(agent.shutdown(SOON));
+    let record = collector.request("/wait");
+    assert!(record.wall_ns >= 200_000_000, "{record:?}");
+    assert!(record.cpu_ns.unwrap() < 10_000_000, "{record:?}");
+}
+
+#[test]
+fn a_future_that_moves_is_charged_for_its_polls_on_both_threads() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let mut polls = 0;
+    let moving = poll_fn(move |_| {
+        burn(20);
+        polls += 1;
+        if polls == 2 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    let mut moving = Box::pin(agent.measure_future("task:moving", moving));
+    let poll = |future: &mut (dyn Future<Output = ()> + Unpin)| {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert!(poll(&mut moving).is_pending());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // This thread's own work, before and after.
+            burn(400);
+            assert!(poll(&mut moving).is_ready());
+            burn(400);
+        });
+    });
+    agent.measure("task:as much", || burn(40));
+    assert!(agent.shutdown(SOON));
+
+    let (moved, as_much) = (
+        collector.request("task:moving"),
+        collector.request("task:as much"),
+    );
+    let ratio = moved.cpu_ns.unwrap() as f64 / as_much.cpu_ns.unwrap() as f64;
+    assert!((0.5..2.0).contains(&ratio), "{ratio}, about 1 expected");
+    assert_eq!(
+        (moved.kind, moved.polls, moved.thread_hops),
+        (Kind::Task, 2, 1)
+    );
+    assert_eq!((moved.status, moved.method), (None, None));
+}
+
+#[tokio::test]
+async fn what_is_measured_inside_is_charged_to_both_and_keeps_its_own_facts() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let handler = {
+        let agent = agent.clone();
+        || async move {
+            appweight_agent::flag("outer", "before");
+            let inner = async {
+                appweight_agent::flag("inner", "on");
+                burn(40);
+                tokio::task::yield_now().await;
+                appweight_agent::downstream("cache", tokio::time::sleep(Duration::from_millis(3)))
+                    .await;
+            };
+            agent.measure_future("task:inner", inner).await;
+            agent.measure("task:blocking", || appweight_agent::flag("blocking", "on"));
+            appweight_agent::flag("outer", "after");
+            appweight_agent::downstream_blocking("database", || burn(1));
+            appweight_agent::downstream_blocking("database", || ());
+        }
+    };
+    let app = Router::new()
+        .route("/outer", get(handler))
+        .layer(agent.layer());
+    request(&app, "/outer").await;
+    assert!(agent.shutdown(SOON));
+
+    let (outer, inner) = (collector.request("/outer"), collector.request("task:inner"));
+    let flags = |record: &appweight_wire::RequestRecord| -> Vec<String> {
+        record
+            .flags
+            .iter()
+            .map(|flag| format!("{}={}", flag.name, flag.value))
+            .collect()
+    };
+    assert_eq!(flags(&outer), ["outer=after"]);
+    assert_eq!(flags(&inner), ["inner=on"]);
+    assert_eq!(flags(&collector.request("task:blocking")), ["blocking=on"]);
+    assert_eq!(outer.downstream.keys().collect::<Vec<_>>(), ["database"]);
+    assert_eq!(outer.downstream["database"].calls, 2);
+    assert_eq!(inner.downstream["cache"].calls, 1);
+    assert!(inner.downstream["cache"].wall_ns >= 3_000_000);
+    assert!(outer.cpu_ns.unwrap() > inner.cpu_ns.unwrap());
+
+    let cells = collector.cells();
+    let flagged: Vec<_> = cells
+        .iter()
+        .filter_map(|cell| cell.key.flag.as_ref())
+        .collect();
+    assert_eq!(flagged.len(), 3, "{flagged:?}");
+    assert_eq!(cells.len(), 6);
+}
+
+#[tokio::test]
+async fn work_done_in_call_is_charged_too() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let eager = tower::service_fn(|_: Request<()>| {
+        burn(40);
+        std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(())))
+    });
+    let service = tower::Layer::layer(&agent.layer(), eager);
+    service.oneshot(Request::new(())).await.unwrap();
+    agent.measure("task:as much", || burn(40));
+    assert!(agent.shutdown(SOON));
+    let ratio = collector.request("unmatched").cpu_ns.unwrap() as f64
+        / collector.request("task:as much").cpu_ns.unwrap() as f64;
+    assert!((0.5..2.0).contains(&ratio), "{ratio}");
+}

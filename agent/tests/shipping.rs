@@ -1,0 +1,185 @@
+//! Whatever the collector does costs records at most, and these are counted.
+
+#[cfg(test)]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use appweight_agent::Agent;
+
+use support::{SOON, TestCollector, wait_until};
+
+const NOTHING: Duration = Duration::ZERO;
+
+/// A hundred tasks; says how long they took.
+fn work(agent: &Agent) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..100 {
+        agent.measure("task:work", || ());
+    }
+    begun.elapsed()
+}
+
+#[test]
+fn a_retry_has_the_same_id_and_bytes_and_batches_stay_in_order() {
+    let collector = TestCollector::scripted(|n| (if n < 2 { 500 } else { 200 }, NOTHING));
+    let agent = collector
+        .agent()
+        .cell_width(Duration::from_millis(100))
+        .start();
+    work(&agent);
+    wait_until("taken", || agent.status().sent > 0);
+    assert!(agent.shutdown(SOON));
+    let puts = collector.puts();
+    assert!(puts.len() >= 3);
+    assert_eq!(
+        [puts[0].status, puts[1].status, puts[2].status],
+        [500, 500, 200]
+    );
+    for retry in &puts[1..3] {
+        assert_eq!((retry.id, &retry.body), (puts[0].id, &puts[0].body));
+    }
+    let batches = collector.batches();
+    let sequences: Vec<u64> = batches.iter().map(|batch| batch.sequence).collect();
+    assert_eq!(sequences, (0..sequences.len() as u64).collect::<Vec<_>>());
+    let status = agent.status();
+    assert_eq!((status.retries, status.dropped), (2, 0));
+    assert_eq!(
+        status.sent,
+        batches.iter().map(|batch| batch.len() as u64).sum::<u64>()
+    );
+    assert_eq!(
+        collector.cells().iter().map(|cell| cell.n).sum::<u64>(),
+        100
+    );
+}
+
+#[test]
+fn a_refused_batch_is_dropped_counted_and_not_repeated() {
+    let collector = TestCollector::scripted(|_| (413, NOTHING));
+    let agent = collector.agent().start();
+    work(&agent);
+    assert!(!agent.shutdown(SOON));
+    let status = agent.status();
+    // 100 records, their cell and the process record.
+    assert_eq!(
+        (
+            collector.puts().len(),
+            status.dropped,
+            status.sent,
+            status.retries
+        ),
+        (1, 102, 0, 0)
+    );
+}
+
+#[test]
+fn too_many_requests_is_tried_again() {
+    let collector = TestCollector::scripted(|n| (if n == 0 { 429 } else { 200 }, NOTHING));
+    let agent = collector.agent().start();
+    work(&agent);
+    assert!(agent.shutdown(SOON));
+    assert_eq!((agent.status().dropped, agent.status().sent), (0, 102));
+}
+
+#[test]
+fn a_collector_that_is_down_costs_records_only() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let agent = Agent::builder()
+        .service("tested")
+        .collector(format!("http://127.0.0.1:{port}"))
+        .record_one_in(1)
+        .start();
+    assert!(work(&agent) < Duration::from_secs(1));
+    let begun = Instant::now();
+    assert!(!agent.shutdown(Duration::from_millis(300)));
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    wait_until("counted", || agent.status().dropped == 102);
+    assert!(agent.status().retries > 0);
+}
+
+#[test]
+fn a_slow_collector_delays_neither_requests_nor_the_end() {
+    let collector = TestCollector::scripted(|_| (200, Duration::from_secs(60)));
+    let agent = collector
+        .agent()
+        .cell_width(Duration::from_millis(50))
+        .start();
+    work(&agent);
+    wait_until("being sent", || !collector.puts().is_empty());
+    assert!(work(&agent) < Duration::from_secs(1));
+    let begun = Instant::now();
+    assert!(!agent.shutdown(Duration::from_millis(300)));
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn a_full_queue_gives_up_the_oldest_and_counts_it() {
+    let collector =
+        TestCollector::scripted(|n| (if n == 0 { 500 } else { 200 }, Duration::from_millis(300)));
+    let agent = collector
+        .agent()
+        .cell_width(Duration::from_millis(20))
+        .queue_bytes(20_000)
+        .start();
+    let begun = Instant::now();
+    while agent.status().dropped == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        work(&agent);
+        assert!(agent.status().queued_bytes <= 20_000);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    agent.shutdown(SOON);
+    let status = agent.status();
+    let sent: u64 = collector
+        .batches()
+        .iter()
+        .map(|batch| batch.len() as u64)
+        .sum();
+    assert_eq!(status.sent, sent);
+    assert!(status.dropped > 0);
+    // The process records tell what had been given up until then.
+    assert!(collector.processes().last().unwrap().dropped_total > 0);
+}
+
+#[test]
+fn dropping_the_last_handle_sends_what_is_there() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    work(&agent);
+    let layer = agent.layer();
+    drop(agent);
+    assert_eq!(collector.puts().len(), 0, "a layer is a handle too");
+    drop(layer);
+    assert_eq!(
+        collector.cells().iter().map(|cell| cell.n).sum::<u64>(),
+        100
+    );
+}
+
+#[test]
+fn nothing_piles_up_after_the_shutdown() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    assert!(agent.shutdown(SOON));
+    work(&agent);
+    let status = agent.status();
+    assert_eq!((status.cells, status.tasks, status.enabled), (0, 0, false));
+    assert!(
+        agent.shutdown(NOTHING),
+        "a second shutdown finds nothing to do"
+    );
+}
