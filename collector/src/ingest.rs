@@ -188,3 +188,6 @@ pub(crate) async fn post_deploy(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

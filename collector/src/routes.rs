@@ -78,3 +78,6 @@ async fn no_such_method(method: Method, uri: Uri) -> Refusal {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use appweight_wire::{
-    ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Format, InstructionSource, Kind, Origin,
-    ProcessRecord, RequestRecord, VERSION, encode,
+    ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Format, InstructionSource,
+    Kind, Origin, ProcessRecord, RequestRecord, VERSION, encode,
 };
 use axum::body::Body;
 use http::{Request, StatusCode, header};
@@ -163,22 +163,26 @@ impl Bench {
     }
 
     pub(crate) async fn get(&self, uri: &str) -> Answer {
-        self.send(Request::get(uri).body(Body::empty()).unwrap()).await
+        self.send(Request::get(uri).body(Body::empty()).unwrap())
+            .await
     }
 
     pub(crate) async fn put(&self, uuid: &str, content_type: &str, body: Vec<u8>) -> Answer {
-        let request = Request::put(format!("/v1/batches/{uuid}")).header(header::CONTENT_TYPE, content_type);
+        let request =
+            Request::put(format!("/v1/batches/{uuid}")).header(header::CONTENT_TYPE, content_type);
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
     pub(crate) async fn put_batch(&self, batch: &Batch) -> Answer {
         let body = encode(batch, Format::MessagePack);
-        self.put(&batch.id().to_string(), "application/msgpack", body).await
+        self.put(&batch.id().to_string(), "application/msgpack", body)
+            .await
     }
 
     pub(crate) async fn post_deploy(&self, json: Value) -> Answer {
         let request = Request::post("/v1/deploys").header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(Body::from(json.to_string())).unwrap()).await
+        self.send(request.body(Body::from(json.to_string())).unwrap())
+            .await
     }
 }
 
@@ -195,7 +199,10 @@ impl Answer {
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16, field: Option<&str>) {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
-        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(
+            self.headers[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["field"].as_str(), field, "{self:?}");
         assert!(!self.body["detail"].as_str().unwrap().is_empty());

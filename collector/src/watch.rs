@@ -23,13 +23,18 @@ pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError
         match judge_if_due(app, deploy).await {
             Ok(report) => reports.extend(report),
             // One that cannot be judged must not keep the others waiting.
-            Err(error) => tracing::error!(service, deploy = id, %error, "could not judge a roll-out; will try again"),
+            Err(error) => {
+                tracing::error!(service, deploy = id, %error, "could not judge a roll-out; will try again")
+            }
         }
     }
     Ok(reports)
 }
 
-async fn judge_if_due(app: &Arc<App>, mut deploy: Deploy) -> Result<Option<DeployReport>, StoreError> {
+async fn judge_if_due(
+    app: &Arc<App>,
+    mut deploy: Deploy,
+) -> Result<Option<DeployReport>, StoreError> {
     let now_us = app.options.clock.now_us();
     let Some(ended_us) = end_of(app, &deploy, now_us).await? else {
         return Ok(None);
@@ -116,3 +121,6 @@ pub(crate) async fn tick(app: &App) -> Result<Duration, StoreError> {
     }
     Ok(tick.max(SHORTEST_TICK))
 }
+
+#[cfg(test)]
+mod tests;

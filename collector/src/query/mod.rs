@@ -5,3 +5,6 @@ pub(crate) mod deploys;
 pub(crate) mod fleet;
 mod params;
 pub(crate) mod weight;
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,12 @@ pub(super) fn new(batch: Batch) -> NewBatch {
     }
 }
 
-fn of_cells(source: u128, sequence: u64, deploy: &str, cells: Vec<appweight_wire::Cell>) -> NewBatch {
+fn of_cells(
+    source: u128,
+    sequence: u64,
+    deploy: &str,
+    cells: Vec<appweight_wire::Cell>,
+) -> NewBatch {
     let mut batch = batch(source, sequence, deploy);
     batch.cells = cells;
     new(batch)
@@ -97,20 +102,32 @@ pub(super) async fn a_batch_counts_once(store: &impl Store) {
     full.requests = vec![request(NOON, 5)];
     full.processes = vec![process(NOON, 3)];
     let full = new(full);
-    assert_eq!(store.put_batch(full.clone()).await.unwrap(), PutOutcome::Stored);
+    assert_eq!(
+        store.put_batch(full.clone()).await.unwrap(),
+        PutOutcome::Stored
+    );
     assert_eq!(store.put_batch(full).await.unwrap(), PutOutcome::Duplicate);
     let cells = all_cells(store).await;
     assert_eq!(cells.len(), 1);
     assert_eq!(cells[0].cell, cell(NOON, &[5, 7]));
-    assert_eq!((cells[0].deploy.as_str(), cells[0].host_group), ("a", appweight_wire::host_group("web-1")));
+    assert_eq!(
+        (cells[0].deploy.as_str(), cells[0].host_group),
+        ("a", appweight_wire::host_group("web-1"))
+    );
     let points = store.process_points("photo", TimeRange::ALL).await.unwrap();
     assert_eq!(points.len(), 1);
     assert_eq!(points[0].active_users, process(NOON, 3).active_users);
-    assert_eq!(points[0].instructions_absent_because.as_deref(), Some("no PMU"));
+    assert_eq!(
+        points[0].instructions_absent_because.as_deref(),
+        Some("no PMU")
+    );
 }
 
 pub(super) async fn other_bytes_under_a_known_id_change_nothing(store: &impl Store) {
-    store.put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5])])).await.unwrap();
+    store
+        .put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5])]))
+        .await
+        .unwrap();
     let mut other = of_cells(1, 0, "b", vec![cell(NOON, &[9])]);
     other.digest = [2; 32];
     assert_eq!(store.put_batch(other).await.unwrap(), PutOutcome::Conflict);
@@ -119,13 +136,34 @@ pub(super) async fn other_bytes_under_a_known_id_change_nothing(store: &impl Sto
 }
 
 pub(super) async fn cells_of_one_key_add_up_and_others_stay_apart(store: &impl Store) {
-    store.put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5])])).await.unwrap();
-    store.put_batch(of_cells(1, 1, "a", vec![cell(NOON, &[7]), cell(NOON, &[9])])).await.unwrap();
-    store.put_batch(of_cells(2, 0, "a", vec![cell(NOON, &[1])])).await.unwrap();
-    store.put_batch(of_cells(1, 2, "b", vec![cell(NOON, &[1])])).await.unwrap();
+    store
+        .put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5])]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(
+            1,
+            1,
+            "a",
+            vec![cell(NOON, &[7]), cell(NOON, &[9])],
+        ))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(2, 0, "a", vec![cell(NOON, &[1])]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(1, 2, "b", vec![cell(NOON, &[1])]))
+        .await
+        .unwrap();
     let cells = all_cells(store).await;
     assert_eq!(cells.len(), 3);
-    assert!(cells.iter().any(|placed| placed.cell == cell(NOON, &[5, 7, 9])));
+    assert!(
+        cells
+            .iter()
+            .any(|placed| placed.cell == cell(NOON, &[5, 7, 9]))
+    );
 }
 
 pub(super) async fn cells_per_flag_stay_out_of_the_others(store: &impl Store) {
@@ -134,14 +172,22 @@ pub(super) async fn cells_per_flag_stay_out_of_the_others(store: &impl Store) {
         name: "new-feed".into(),
         value: "on".into(),
     });
-    store.put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5]), flagged])).await.unwrap();
+    store
+        .put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5]), flagged]))
+        .await
+        .unwrap();
     assert_eq!(all_cells(store).await.len(), 1);
 }
 
 pub(super) async fn cells_are_found_by_time_and_deploy(store: &impl Store) {
-    let cells = (0..10).map(|second| cell(NOON + second * SECOND, &[5])).collect();
+    let cells = (0..10)
+        .map(|second| cell(NOON + second * SECOND, &[5]))
+        .collect();
     store.put_batch(of_cells(1, 0, "a", cells)).await.unwrap();
-    store.put_batch(of_cells(1, 1, "b", vec![cell(NOON + 4 * SECOND, &[5])])).await.unwrap();
+    store
+        .put_batch(of_cells(1, 1, "b", vec![cell(NOON + 4 * SECOND, &[5])]))
+        .await
+        .unwrap();
     let time = TimeRange {
         from_us: NOON + 3 * SECOND,
         until_us: NOON + 6 * SECOND,
@@ -156,33 +202,69 @@ pub(super) async fn cells_are_found_by_time_and_deploy(store: &impl Store) {
     assert_eq!(store.cells(query.clone()).await.unwrap().len(), 3);
     query.service = "other".into();
     assert_eq!(store.cells(query).await.unwrap().len(), 0);
-    assert_eq!(store.cell_span("photo", "a", time).await.unwrap(), Some(time));
+    assert_eq!(
+        store.cell_span("photo", "a", time).await.unwrap(),
+        Some(time)
+    );
     assert_eq!(store.cell_span("photo", "c", time).await.unwrap(), None);
-    assert_eq!(store.cell_widths("photo").await.unwrap(), Some((SECOND, SECOND)));
+    assert_eq!(
+        store.cell_widths("photo").await.unwrap(),
+        Some((SECOND, SECOND))
+    );
     assert_eq!(store.cell_widths("other").await.unwrap(), None);
 }
 
 pub(super) async fn counts_up_to_the_largest_are_kept(store: &impl Store) {
     let mut large = cell(NOON, &[5]);
     large.weight = u64::MAX;
-    store.put_batch(of_cells(1, 0, "a", vec![large.clone()])).await.unwrap();
-    store.put_batch(of_cells(1, 1, "a", vec![large])).await.unwrap();
+    store
+        .put_batch(of_cells(1, 0, "a", vec![large.clone()]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(1, 1, "a", vec![large]))
+        .await
+        .unwrap();
     let cells = all_cells(store).await;
     assert_eq!((cells[0].cell.n, cells[0].cell.weight), (2, u64::MAX));
 }
 
 pub(super) async fn a_record_makes_its_roll_out(store: &impl Store) {
-    store.put_batch(of_cells(1, 0, "b", vec![cell(NOON + 9 * SECOND, &[5])])).await.unwrap();
-    store.put_batch(of_cells(2, 0, "a", vec![cell(NOON, &[5])])).await.unwrap();
-    store.put_batch(of_cells(1, 1, "b", vec![cell(NOON + 8 * SECOND, &[5])])).await.unwrap();
+    store
+        .put_batch(of_cells(1, 0, "b", vec![cell(NOON + 9 * SECOND, &[5])]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(2, 0, "a", vec![cell(NOON, &[5])]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(1, 1, "b", vec![cell(NOON + 8 * SECOND, &[5])]))
+        .await
+        .unwrap();
     let deploys = all_deploys(store).await;
     let facts: Vec<_> = deploys
         .iter()
-        .map(|entry| (entry.deploy.id.as_str(), entry.deploy.started_us, entry.deploy.replaced.as_deref()))
+        .map(|entry| {
+            (
+                entry.deploy.id.as_str(),
+                entry.deploy.started_us,
+                entry.deploy.replaced.as_deref(),
+            )
+        })
         .collect();
-    assert_eq!(facts, [("b", NOON + 8 * SECOND, Some("a")), ("a", NOON, None)]);
-    assert_eq!(store.next_start("photo", NOON).await.unwrap(), Some(NOON + 8 * SECOND));
-    assert_eq!(store.next_start("photo", NOON + 8 * SECOND).await.unwrap(), None);
+    assert_eq!(
+        facts,
+        [("b", NOON + 8 * SECOND, Some("a")), ("a", NOON, None)]
+    );
+    assert_eq!(
+        store.next_start("photo", NOON).await.unwrap(),
+        Some(NOON + 8 * SECOND)
+    );
+    assert_eq!(
+        store.next_start("photo", NOON + 8 * SECOND).await.unwrap(),
+        None
+    );
 }
 
 pub(super) async fn a_report_is_final(store: &impl Store) {
@@ -192,7 +274,10 @@ pub(super) async fn a_report_is_final(store: &impl Store) {
         started_us: NOON,
         ..Deploy::default()
     };
-    assert!(!store.put_report(report(deploy.clone())).await.unwrap(), "no such roll-out");
+    assert!(
+        !store.put_report(report(deploy.clone())).await.unwrap(),
+        "no such roll-out"
+    );
     store.post_deploy(deploy.clone(), NOON).await.unwrap();
     assert_eq!(store.unjudged().await.unwrap(), [deploy.clone()]);
     deploy.ended_us = Some(NOON + SECOND);
@@ -227,7 +312,10 @@ pub(super) async fn what_does_not_read_back_is_not_kept(store: &impl Store) {
         cost: 0.0,
         endpoints: Vec::new(),
     });
-    assert!(matches!(store.put_report(broken).await, Err(StoreError::Corrupt { .. })));
+    assert!(matches!(
+        store.put_report(broken).await,
+        Err(StoreError::Corrupt { .. })
+    ));
     assert_eq!(store.unjudged().await.unwrap().len(), 1);
 }
 
@@ -248,7 +336,10 @@ pub(super) async fn requests_come_by_cost_or_time(store: &impl Store) {
     };
     let costs = async |query: &RequestQuery| -> Vec<u64> {
         let views = store.requests(query.clone()).await.unwrap();
-        views.iter().map(|view| view.request.cpu_ns.unwrap()).collect()
+        views
+            .iter()
+            .map(|view| view.request.cpu_ns.unwrap())
+            .collect()
     };
     assert_eq!(costs(&query).await, [9, 5]);
     query.order = RequestOrder::Time;
@@ -267,9 +358,22 @@ pub(super) async fn each_process_shows_its_newest_record(store: &impl Store) {
         store.put_batch(new(batch)).await.unwrap();
     }
     let views = store.process_views("photo", NOON).await.unwrap();
-    let facts: Vec<_> = views.iter().map(|view| (view.host.as_str(), view.last_us)).collect();
-    assert_eq!(facts, [("web-1", NOON + 6 * SECOND), ("web-2", NOON + SECOND)]);
-    assert_eq!(store.process_views("photo", NOON + SECOND).await.unwrap().len(), 1);
+    let facts: Vec<_> = views
+        .iter()
+        .map(|view| (view.host.as_str(), view.last_us))
+        .collect();
+    assert_eq!(
+        facts,
+        [("web-1", NOON + 6 * SECOND), ("web-2", NOON + SECOND)]
+    );
+    assert_eq!(
+        store
+            .process_views("photo", NOON + SECOND)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 pub(super) async fn the_past_is_forgotten_but_its_cells_stay(store: &impl Store) {
@@ -284,7 +388,13 @@ pub(super) async fn the_past_is_forgotten_but_its_cells_stay(store: &impl Store)
         batches_us: NOON,
     };
     let forgotten = store.forget(horizons).await.unwrap();
-    assert_eq!(forgotten, Forgotten { records: 2, batches: 0 });
+    assert_eq!(
+        forgotten,
+        Forgotten {
+            records: 2,
+            batches: 0
+        }
+    );
     assert_eq!(store.put_batch(old).await.unwrap(), PutOutcome::Duplicate);
     let horizons = Horizons {
         batches_us: NOON + 1,
@@ -305,15 +415,33 @@ pub(super) async fn services_are_known_by_their_first_record_or_deploy(store: &i
         ..Deploy::default()
     };
     store.post_deploy(deploy, NOON).await.unwrap();
-    store.put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5]), cell(NOON + SECOND, &[5])])).await.unwrap();
+    store
+        .put_batch(of_cells(
+            1,
+            0,
+            "a",
+            vec![cell(NOON, &[5]), cell(NOON + SECOND, &[5])],
+        ))
+        .await
+        .unwrap();
     let services = store.services().await.unwrap();
     let facts: Vec<_> = services
         .iter()
-        .map(|known| (known.service.as_str(), known.first_us, known.last_us, known.deploy.as_deref()))
+        .map(|known| {
+            (
+                known.service.as_str(),
+                known.first_us,
+                known.last_us,
+                known.deploy.as_deref(),
+            )
+        })
         .collect();
     assert_eq!(
         facts,
-        [("other", NOON, NOON, Some("x")), ("photo", NOON, NOON + 2 * SECOND, Some("a"))]
+        [
+            ("other", NOON, NOON, Some("x")),
+            ("photo", NOON, NOON + 2 * SECOND, Some("a"))
+        ]
     );
 }
 
@@ -342,7 +470,12 @@ pub(super) fn deliveries() -> impl Strategy<Value = (Vec<NewBatch>, Vec<usize>)>
 }
 
 /// Every order of delivery, with any number of repetitions, gives the cells of the plain one.
-pub(super) async fn delivered_in_any_order(plain: &impl Store, shuffled: &impl Store, batches: &[NewBatch], order: &[usize]) {
+pub(super) async fn delivered_in_any_order(
+    plain: &impl Store,
+    shuffled: &impl Store,
+    batches: &[NewBatch],
+    order: &[usize],
+) {
     for batch in batches {
         plain.put_batch(batch.clone()).await.unwrap();
     }

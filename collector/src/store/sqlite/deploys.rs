@@ -69,11 +69,19 @@ pub(super) fn put_report(
         return Ok(false);
     };
     transaction
-        .prepare_cached("UPDATE deploys SET ended_us = coalesce(ended_us, ?2) WHERE deploy_row = ?1")?
+        .prepare_cached(
+            "UPDATE deploys SET ended_us = coalesce(ended_us, ?2) WHERE deploy_row = ?1",
+        )?
         .execute(params![row, deploy.ended_us.map(code::time)])?;
     let kept = transaction
-        .prepare_cached("INSERT OR IGNORE INTO reports (deploy_row, judged_us, report) VALUES (?1, ?2, ?3)")?
-        .execute(params![row, code::time(report.summary.judged_us.unwrap_or(0)), json])?;
+        .prepare_cached(
+            "INSERT OR IGNORE INTO reports (deploy_row, judged_us, report) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![
+            row,
+            code::time(report.summary.judged_us.unwrap_or(0)),
+            json
+        ])?;
     transaction.commit()?;
     Ok(kept > 0)
 }

@@ -6,7 +6,10 @@ use crate::testing::{NOON, SECOND, batch, cell, request};
 
 fn open() -> (SqliteStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    (SqliteStore::open(&folder.path().join("test.db")).unwrap(), folder)
+    (
+        SqliteStore::open(&folder.path().join("test.db")).unwrap(),
+        folder,
+    )
 }
 
 suite::store_suite!(open());
@@ -29,7 +32,8 @@ async fn commits_are_made_to_last() {
     let settings = store.write(|writer| {
         let journal: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
         let synchronous: i64 = writer.pragma_query_value(None, "synchronous", |row| row.get(0))?;
-        let foreign_keys: bool = writer.pragma_query_value(None, "foreign_keys", |row| row.get(0))?;
+        let foreign_keys: bool =
+            writer.pragma_query_value(None, "foreign_keys", |row| row.get(0))?;
         Ok((journal, synchronous, foreign_keys))
     });
     assert_eq!(settings.await.unwrap(), ("wal".to_owned(), 2, true));
@@ -38,7 +42,9 @@ async fn commits_are_made_to_last() {
 #[tokio::test]
 async fn a_reader_cannot_write() {
     let (store, _folder) = open();
-    let written = store.read(|reader| Ok(reader.execute("DELETE FROM cells", [])?)).await;
+    let written = store
+        .read(|reader| Ok(reader.execute("DELETE FROM cells", [])?))
+        .await;
     assert!(matches!(written, Err(StoreError::Database(_))));
 }
 
@@ -47,10 +53,15 @@ async fn a_full_disk_leaves_nothing_half_written() {
     let (store, _folder) = open();
     let mut large = batch(1, 0, "a");
     large.cells = vec![cell(NOON, &[5])];
-    large.requests = (0..5_000).map(|at| request(NOON + at * SECOND, at)).collect();
+    large.requests = (0..5_000)
+        .map(|at| request(NOON + at * SECOND, at))
+        .collect();
     let large = suite::new(large);
     store.leave_room_for(Some(5)).await;
-    assert!(matches!(store.put_batch(large.clone()).await, Err(StoreError::Database(_))));
+    assert!(matches!(
+        store.put_batch(large.clone()).await,
+        Err(StoreError::Database(_))
+    ));
     assert!(suite::all_cells(&store).await.is_empty());
     assert!(store.services().await.unwrap().is_empty());
     store.leave_room_for(None).await;
