@@ -28,9 +28,9 @@
       if (before.isEqualNode(part)) return;
       // Whoever is reading or typing here is not disturbed; the next turn comes soon.
       if (before.contains(document.activeElement) && document.activeElement !== document.body) return;
-      const lefts = [...before.querySelectorAll(".scroll, .chart")].map((s) => s.scrollLeft);
+      const lefts = [...before.querySelectorAll(".scroll, .charts")].map((s) => s.scrollLeft);
       before.replaceWith(part);
-      part.querySelectorAll(".scroll, .chart").forEach((s, n) => { s.scrollLeft = lefts[n] ?? 0; });
+      part.querySelectorAll(".scroll, .charts").forEach((s, n) => { s.scrollLeft = lefts[n] ?? 0; });
     });
   };
 

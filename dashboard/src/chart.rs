@@ -98,11 +98,9 @@ fn small(
 fn figure(name: &str, line: &Line<'_>, over: impl FnOnce(&Drawn) -> Markup) -> Markup {
     match plot::draw(line) {
         Ok(drawn) => html! {
-            div.chart role="region" aria-label=(name) tabindex="0" {
-                svg viewBox={ "0 0 " (WIDTH) " " (line.height) } role="group" aria-label=(name) {
-                    (PreEscaped(&drawn.inside))
-                    (over(&drawn))
-                }
+            svg.chart viewBox={ "0 0 " (WIDTH) " " (line.height) } role="group" aria-label=(name) {
+                (PreEscaped(&drawn.inside))
+                (over(&drawn))
             }
         },
         Err(reason) => {

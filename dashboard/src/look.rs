@@ -127,7 +127,7 @@ impl Look {
     }
 
     pub(crate) fn badge(self) -> Markup {
-        html! { span.badge.(self.class()) { (self.icon()) (self.word()) } }
+        html! { span.badge.(self.class()) { (self.icon()) span { (self.word()) } } }
     }
 }
 

@@ -33,9 +33,9 @@ pub(super) fn render(
                     thead { tr {
                         th scope="col" { "Endpoint" }
                         th scope="col" { "Verdict" }
+                        th scope="col" { "Change " small { "with its interval" } }
                         th.number scope="col" { "Before" }
                         th.number scope="col" { "After" }
-                        th scope="col" { "Change " small { "with its interval" } }
                         th.number scope="col" { "Requests " small { "before / after" } }
                         th.number scope="col" { "Share " small { "of cost" } }
                     } }
@@ -73,14 +73,14 @@ fn row(
                 (gates(&format!("gates-{i}"), &e.gates))
             }
             td { (look.badge()) }
-            td.number { (mean(&e.before, e.metric)) }
-            td.number { (mean(&e.after, e.metric)) }
             td.change {
                 @if let Some(change) = &e.change {
                     (glyph::interval(change, look, scale))
                     span { (format::change(change)) }
                 } @else { span.muted { "–" } }
             }
+            td.number { (mean(&e.before, e.metric)) }
+            td.number { (mean(&e.after, e.metric)) }
             td.number { (requests(&e.before)) br; (requests(&e.after)) }
             td.number { (format::share(e.share)) }
         }
@@ -108,14 +108,14 @@ fn total(comparison: &Comparison, scale: f64) -> Markup {
         tr {
             th scope="row" { "A request at the old mix" }
             td {}
-            td.number { (format::amount(total.before, comparison.metric)) }
-            td.number { (format::amount(total.after, comparison.metric)) }
             td.change {
                 @if let Some(change) = &total.change {
                     (glyph::interval(change, Look::First, scale))
                     span { (format::change(change)) }
                 } @else { span.muted { "–" } }
             }
+            td.number { (format::amount(total.before, comparison.metric)) }
+            td.number { (format::amount(total.after, comparison.metric)) }
             td {} td {}
         }
     }
@@ -127,7 +127,7 @@ pub(super) fn gates(id: &str, gates: &[Gate]) -> Markup {
     html! {
         @if !gates.is_empty() {
             details #(id) {
-                summary { "why: " (passed) " of " (gates.len()) " gates passed" }
+                summary { "why? " (passed) " of " (gates.len()) " gates" }
                 ul.gates {
                     @for gate in gates {
                         li.passed[gate.passed].failed[!gate.passed] {

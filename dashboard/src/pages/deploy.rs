@@ -119,7 +119,9 @@ fn render(
         @if let Some(series) = series {
             section.panel #around {
                 div.panel-head { h2 { "The weight around this roll-out" } }
-                (chart::weight(series, &marked(series, summary)))
+                div.charts role="region" aria-label="Chart" tabindex="0" {
+                    (chart::weight(series, &marked(series, summary)))
+                }
             }
         }
     }

@@ -99,8 +99,10 @@ fn render(service: &str, span: Span, series: &WeightSeries, deploys: &[DeploySum
                     (ranges(service, span, series))
                     (marks::legend(&marked))
                 }
-                (chart::weight(series, &marked))
-                (chart::load(series))
+                div.charts role="region" aria-label="Charts" tabindex="0" {
+                    (chart::weight(series, &marked))
+                    (chart::load(series))
+                }
                 (source_note(series))
             }
         }
@@ -153,7 +155,8 @@ fn users(point: &WeightPoint) -> String {
     })
 }
 
-/// Links to shorter and longer times, counted back from the last window.
+/// Links to shorter and longer times, counted back from the last window. The query API shows a
+/// day unless it is asked for something else.
 fn ranges(service: &str, span: Span, series: &WeightSeries) -> Markup {
     let first = series.points.first().map_or(0, |p| p.start_us);
     let last = series
@@ -164,7 +167,6 @@ fn ranges(service: &str, span: Span, series: &WeightSeries) -> Markup {
         ("15 min", DAY_US / 96),
         ("1 h", DAY_US / 24),
         ("6 h", DAY_US / 4),
-        ("1 d", DAY_US),
         ("7 d", DAY_US * 7),
     ];
     let address = |length: u64| {
@@ -181,11 +183,11 @@ fn ranges(service: &str, span: Span, series: &WeightSeries) -> Markup {
         @if shown > DAY_US / 96 || span.from_us.is_some() {
             nav.ranges aria-label="Time shown" {
                 @for (name, length) in choices {
-                    @if length < shown || (span.from_us.is_some() && length < shown.saturating_mul(30)) {
+                    @if length < shown || span.from_us.is_some() || shown > DAY_US / 2 {
                         a href=(address(length)) { (name) }
                     }
                 }
-                a href=(href::home(service)) aria-current=[span.from_us.is_none().then_some("true")] { "default" }
+                a href=(href::home(service)) aria-current=[span.from_us.is_none().then_some("true")] { "last day" }
             }
         }
     }

@@ -140,9 +140,9 @@ fn row(view: &RequestView) -> Markup {
                 (maybe(r.allocated_bytes, format::bytes))
                 @if let Some(n) = r.allocations { br; small { (format::count(n)) " times" } }
             }
-            td {
+            td.waited {
                 @for (name, d) in &r.downstream {
-                    div { bdi { (name) } ": " (format::amount(d.wall_ns as f64, Metric::Cpu)) " in " (format::count(d.calls)) }
+                    div { (format::count(d.calls)) " × " bdi { (name) } " " (format::amount(d.wall_ns as f64, Metric::Cpu)) }
                 }
             }
             td.number { (format::count(r.polls)) br; small { (format::count(r.thread_hops)) } }
