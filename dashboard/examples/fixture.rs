@@ -4,7 +4,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
-use appweight_dashboard::{QueryClient, not_found, router};
+use appweight_dashboard::{QueryClient, router};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -14,5 +14,5 @@ async fn main() -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let api = fixture::api();
     let pages = router(QueryClient::in_process(api.clone()));
-    axum::serve(listener, pages.merge(api).fallback(not_found)).await
+    axum::serve(listener, api.fallback_service(pages)).await
 }

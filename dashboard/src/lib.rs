@@ -21,12 +21,11 @@ use axum::middleware::map_response;
 use axum::routing::get;
 
 pub use client::{QueryClient, QueryError};
-pub use pages::not_found;
 
 /// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests` and `/assets/…`.
 ///
-/// It has no fallback, so that it can be merged with the collector's router; [`not_found`] is the
-/// page for one.
+/// Any other address gets a page that says so: beside the collector's routes, serve it as their
+/// fallback.
 pub fn router(client: QueryClient) -> Router {
     Router::new()
         .route("/", get(pages::home))
@@ -35,6 +34,7 @@ pub fn router(client: QueryClient) -> Router {
         .route("/endpoints/requests", get(pages::requests))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/app.js", get(assets::script))
+        .fallback(pages::not_found)
         .layer(map_response(layout::harden))
         .with_state(client)
 }

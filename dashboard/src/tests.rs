@@ -139,6 +139,13 @@ async fn an_unknown_deploy_is_a_404_in_the_collectors_words() {
 }
 
 #[tokio::test]
+async fn an_address_without_a_page_is_a_404_page() {
+    let (status, html) = page(client(), "/nowhere").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(html.contains("no page at this address"));
+}
+
+#[tokio::test]
 async fn a_parameter_that_is_no_number_is_a_400() {
     let (status, html) = page(client(), "/?from_us=yesterday").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);

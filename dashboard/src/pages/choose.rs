@@ -64,10 +64,10 @@ pub(super) fn nothing_yet() -> Markup {
             h1 { "No data yet" }
             p { "Start a service with the agent in it, and its weight appears here by itself." }
             pre { code {
-                "let agent = appweight_agent::Agent::from_env();   // APPWEIGHT_COLLECTOR=http://…\n"
+                "let agent = appweight_agent::Agent::from_env(\"my-service\");\n"
                 "let app = axum::Router::new()\n    .route(\"/feed\", get(feed))\n    .layer(agent.layer());"
             } }
-            p { "“Embed the agent” in the README has it in ten lines; " code { "cargo demo" } " shows a whole day of deploys." }
+            p { "Where to send is told by " code { "APPWEIGHT_COLLECTOR" } ". “Embed the agent” in the README has it in ten lines; " code { "cargo demo" } " shows a whole day of deploys." }
         }
     }
 }

@@ -82,12 +82,11 @@ fn advice(status: StatusCode) -> (&'static str, Markup) {
     }
 }
 
-/// The page for an address that there is not: a fallback for whoever merges routers.
-pub async fn not_found() -> Response {
-    let failure = Failure {
+/// The page for an address that there is not.
+pub(crate) async fn not_found() -> Failure {
+    Failure {
         status: StatusCode::NOT_FOUND,
         text: "There is no page at this address.".to_owned(),
         field: None,
-    };
-    crate::layout::harden(failure.into_response()).await
+    }
 }

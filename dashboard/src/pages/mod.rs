@@ -12,7 +12,7 @@ mod requests;
 mod split;
 
 pub(crate) use deploy::deploy;
-pub use failure::not_found;
+pub(crate) use failure::not_found;
 pub(crate) use fleet::fleet;
 pub(crate) use home::home;
 pub(crate) use requests::requests;
