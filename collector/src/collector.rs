@@ -74,7 +74,6 @@ impl Collector {
     }
 
     /// The whole HTTP API.
-    #[must_use]
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.0))
     }

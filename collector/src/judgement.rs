@@ -8,7 +8,7 @@ use appweight::judge::judge;
 use appweight_wire::Deploy;
 
 use crate::app::App;
-use crate::store::{CellQuery, StoreError, TimeRange};
+use crate::store::{CellQuery, ProcessQuery, StoreError, TimeRange};
 
 /// What happened longer before a roll-out, or after its end, says little about it.
 const FURTHEST_US: u64 = 3_600_000_000;
@@ -43,10 +43,32 @@ async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {
         deploys: Vec::new(),
         time,
     };
-    Ok(Evidence {
-        cells: app.store.cells(query).await?,
-        processes: app.store.process_points(&deploy.service, time).await?,
-    })
+    let cells = app.store.cells(query).await?;
+    let mut processes = match &deploy.replaced {
+        Some(replaced) => {
+            app.store
+                .process_points(youth(deploy, replaced, time))
+                .await?
+        }
+        None => Vec::new(),
+    };
+    let all = ProcessQuery::all(&deploy.service, time);
+    processes.extend(app.store.process_points(all).await?);
+    Ok(Evidence { cells, processes })
+}
+
+/// The records of the replaced deploy's processes from before that time, when they were as young as
+/// the new ones are in it: memory is compared at equal age.
+fn youth(deploy: &Deploy, replaced: &str, time: TimeRange) -> ProcessQuery {
+    ProcessQuery {
+        service: deploy.service.clone(),
+        deploy: Some(replaced.to_owned()),
+        time: TimeRange {
+            from_us: 0,
+            until_us: time.from_us,
+        },
+        oldest_us: time.until_us.saturating_sub(deploy.started_us),
+    }
 }
 
 /// The time that a roll-out is judged by: as long before it as it took, and until the next one began.

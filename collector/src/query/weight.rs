@@ -12,7 +12,7 @@ use super::params::Params;
 use crate::app::App;
 use crate::options::micros;
 use crate::problem::Refusal;
-use crate::store::{DeployQuery, StoreError, TimeRange};
+use crate::store::{DeployQuery, ProcessQuery, StoreError, TimeRange};
 
 const DAY_US: u64 = 86_400_000_000;
 
@@ -59,7 +59,10 @@ pub(crate) async fn weight(
         from_us: time.from_us - time.from_us % window_us,
         ..time
     };
-    let points = app.store.process_points(&service, time).await?;
+    let points = app
+        .store
+        .process_points(ProcessQuery::all(&service, time))
+        .await?;
     let weighed = tokio::task::spawn_blocking(move || weigh(&points, window_us))
         .await
         .map_err(|error| StoreError::Cut(error.to_string()))?;

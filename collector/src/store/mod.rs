@@ -46,12 +46,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     ) -> Result<Option<TimeRange>, StoreError>;
     /// The narrowest and the widest of the service's newest cells, µs.
     async fn cell_widths(&self, service: &str) -> Result<Option<(u64, u64)>, StoreError>;
-    /// Process records of a service that begin in that time, by rising start.
-    async fn process_points(
-        &self,
-        service: &str,
-        time: TimeRange,
-    ) -> Result<Vec<ProcessPoint>, StoreError>;
+    /// Process records of a service, by rising start.
+    async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError>;
     /// The newest record of each process that has one since `since_us`, by host.
     async fn process_views(
         &self,
@@ -154,6 +150,31 @@ pub(crate) struct CellQuery {
     pub(crate) deploys: Vec<String>,
     /// Those that begin in that time.
     pub(crate) time: TimeRange,
+}
+
+/// Which process records.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessQuery {
+    /// Of which service.
+    pub(crate) service: String,
+    /// Only those of that deploy.
+    pub(crate) deploy: Option<String>,
+    /// Those that begin in that time.
+    pub(crate) time: TimeRange,
+    /// Only those of processes that were no older then, µs.
+    pub(crate) oldest_us: u64,
+}
+
+impl ProcessQuery {
+    /// All of that time.
+    pub(crate) fn all(service: &str, time: TimeRange) -> Self {
+        Self {
+            service: service.to_owned(),
+            deploy: None,
+            time,
+            oldest_us: u64::MAX,
+        }
+    }
 }
 
 /// Which recorded requests.

@@ -23,6 +23,7 @@ macro_rules! store_suite {
             what_does_not_read_back_is_not_kept,
             requests_come_by_cost_or_time,
             each_process_shows_its_newest_record,
+            process_records_are_found_by_time_deploy_and_age,
             the_past_is_forgotten_but_its_cells_stay,
             services_are_known_by_their_first_record_or_deploy
         );
@@ -114,7 +115,10 @@ pub(super) async fn a_batch_counts_once(store: &impl Store) {
         (cells[0].deploy.as_str(), cells[0].host_group),
         ("a", appweight_wire::host_group("web-1"))
     );
-    let points = store.process_points("photo", TimeRange::ALL).await.unwrap();
+    let points = store
+        .process_points(ProcessQuery::all("photo", TimeRange::ALL))
+        .await
+        .unwrap();
     assert_eq!(points.len(), 1);
     assert_eq!(points[0].active_users, process(NOON, 3).active_users);
     assert_eq!(
@@ -374,6 +378,32 @@ pub(super) async fn each_process_shows_its_newest_record(store: &impl Store) {
             .len(),
         1
     );
+}
+
+pub(super) async fn process_records_are_found_by_time_deploy_and_age(store: &impl Store) {
+    for (source, deploy) in [(1, "a"), (2, "b")] {
+        let mut batch = batch(source, 0, deploy);
+        for second in 0..5 {
+            let mut record = process(NOON + second * SECOND, 1);
+            record.process_age_us = (second + 1) * SECOND;
+            batch.processes.push(record);
+        }
+        store.put_batch(new(batch)).await.unwrap();
+    }
+    let time = TimeRange {
+        from_us: NOON + SECOND,
+        until_us: NOON + 4 * SECOND,
+    };
+    let mut query = ProcessQuery::all("photo", time);
+    assert_eq!(store.process_points(query.clone()).await.unwrap().len(), 6);
+    query.deploy = Some("a".into());
+    query.oldest_us = 3 * SECOND;
+    let points = store.process_points(query).await.unwrap();
+    let facts: Vec<_> = points
+        .iter()
+        .map(|point| (point.deploy.as_str(), point.start_us))
+        .collect();
+    assert_eq!(facts, [("a", NOON + SECOND), ("a", NOON + 2 * SECOND)]);
 }
 
 pub(super) async fn the_past_is_forgotten_but_its_cells_stay(store: &impl Store) {

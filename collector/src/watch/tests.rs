@@ -4,7 +4,7 @@ use appweight::api::{DeployStatus, DeployVerdict};
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Bench, NOON, SECOND, batch, cell};
+use crate::testing::{Bench, NOON, SECOND, batch, cell, process};
 
 /// Cells of each second in `from..until`, in batches numbered by their second.
 async fn serve(bench: &Bench, source: u128, deploy: &str, from: u64, until: u64) {
@@ -30,9 +30,10 @@ async fn the_first_deploy_is_the_first() {
     bench.at(NOON + 9 * SECOND);
     assert!(judged(&bench).await.is_empty(), "late cells may come");
     bench.at(NOON + 10 * SECOND);
-    let judged_first = judged(&bench).await;
-    assert_eq!(judged_first.len(), 1);
-    assert_eq!(judged_first[0].0, "a");
+    assert_eq!(
+        judged(&bench).await,
+        [("a".to_owned(), DeployVerdict::First)]
+    );
     assert!(judged(&bench).await.is_empty(), "once is enough");
 }
 
@@ -67,6 +68,101 @@ async fn a_roll_out_that_the_ci_ended_is_judged_when_late_cells_are_in() {
         metrics.contains("appweight_collector_verdicts_total{"),
         "{metrics}"
     );
+}
+
+/// A minute in which two hosts each run old and new code side by side, 50 requests a second.
+async fn roll_out(old_ns: u64, new_ns: u64) -> Bench {
+    let bench = Bench::new();
+    bench
+        .post_deploy(json!({"service": "photo", "id": "a", "started_us": NOON - 60 * SECOND}))
+        .await;
+    bench
+        .post_deploy(json!({"service": "photo", "id": "b", "started_us": NOON}))
+        .await;
+    for (source, deploy, mean_ns) in [
+        (1, "a", old_ns),
+        (2, "a", old_ns),
+        (3, "b", new_ns),
+        (4, "b", new_ns),
+    ] {
+        let mut batch = batch(source, 0, deploy);
+        for second in 0..60 {
+            // Spread evenly within a tenth of the mean.
+            let cpu_ns: Vec<u64> = (0..50)
+                .map(|at| mean_ns * (90 + (at * 7 + second) % 21) / 100)
+                .collect();
+            batch.cells.push(cell(NOON + second * SECOND, &cpu_ns));
+        }
+        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
+    }
+    bench.at(NOON + 60 * SECOND);
+    let end = json!({"service": "photo", "id": "b", "ended_us": NOON + 60 * SECOND});
+    bench.post_deploy(end).await;
+    bench.at(NOON + 70 * SECOND);
+    bench
+}
+
+#[tokio::test]
+async fn slower_code_is_found_and_the_same_code_is_not_accused() {
+    for (new_ns, verdict) in [
+        (1_300_000, DeployVerdict::Regressed),
+        (1_000_000, DeployVerdict::NoChange),
+    ] {
+        let bench = roll_out(1_000_000, new_ns).await;
+        let said = judged(&bench).await;
+        assert_eq!(
+            said,
+            [
+                ("a".to_owned(), DeployVerdict::First),
+                ("b".to_owned(), verdict)
+            ]
+        );
+        let compared = bench.get("/v1/compare?base=a&head=b").await;
+        assert_eq!(compared.status.as_u16(), 200, "{compared:?}");
+        let change = compared.body["endpoints"][0]["change"]["relative"]
+            .as_f64()
+            .unwrap();
+        let truth = new_ns as f64 / 1_000_000.0 - 1.0;
+        assert!(
+            (change - truth).abs() < 0.001,
+            "{change} instead of {truth}"
+        );
+        let shown = bench.get("/v1/deploys/b").await.body;
+        assert_eq!(shown["comparison"]["endpoints"], compared.body["endpoints"]);
+    }
+}
+
+#[tokio::test]
+async fn memory_is_judged_by_the_old_processes_youth_too() {
+    let bench = Bench::new();
+    // Each process grows for a minute; a begins ten minutes before b.
+    for (source, deploy, from, per_second) in [(1, "a", 0, 1_000), (2, "b", 600, 1_000_000)] {
+        let mut batch = batch(source, 0, deploy);
+        for second in 0..60 {
+            let mut record = process(NOON + (from + second) * SECOND, 1);
+            record.process_age_us = (second + 1) * SECOND;
+            record.requests_total = (second + 1) * 50;
+            record.rss_bytes = Some(50_000_000 + second * per_second);
+            batch.processes.push(record);
+            batch
+                .cells
+                .push(cell(NOON + (from + second) * SECOND, &[5; 50]));
+        }
+        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
+    }
+    bench.at(NOON + 660 * SECOND);
+    let memory = bench.get("/v1/deploys/b").await.body["memory"].clone();
+    assert_eq!(memory["processes"], json!([1, 1]), "{memory}");
+    let (before, after) = (
+        &memory["before_bytes_per_request"],
+        &memory["after_bytes_per_request"],
+    );
+    assert!((before.as_f64().unwrap() - 20.0).abs() < 1.0, "{memory}");
+    assert!(
+        (after.as_f64().unwrap() - 20_000.0).abs() < 100.0,
+        "{memory}"
+    );
+    assert_eq!(memory["leaks"], true, "{memory}");
 }
 
 #[tokio::test]

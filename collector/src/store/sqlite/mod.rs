@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    CellQuery, DeployEntry, DeployQuery, Forgotten, Horizons, NewBatch, PostedDeploy, PutOutcome,
-    RequestQuery, Store, StoreError, TimeRange,
+    CellQuery, DeployEntry, DeployQuery, Forgotten, Horizons, NewBatch, PostedDeploy, ProcessQuery,
+    PutOutcome, RequestQuery, Store, StoreError, TimeRange,
 };
 
 /// How many idle readers are kept.
@@ -191,13 +191,8 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn process_points(
-        &self,
-        service: &str,
-        time: TimeRange,
-    ) -> Result<Vec<ProcessPoint>, StoreError> {
-        let service = service.to_owned();
-        self.read(move |connection| records::process_points(connection, &service, time))
+    async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError> {
+        self.read(move |connection| records::process_points(connection, &query))
             .await
     }
 

@@ -8,20 +8,22 @@ use appweight_wire::{CounterStatus, ProcessRecord};
 use rusqlite::{Connection, params};
 
 use super::code;
-use crate::store::{RequestOrder, RequestQuery, StoreError, TimeRange};
+use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError};
 
 pub(super) fn process_points(
     connection: &Connection,
-    service: &str,
-    time: TimeRange,
+    query: &ProcessQuery,
 ) -> Result<Vec<ProcessPoint>, StoreError> {
     let sql = "SELECT source, deploy, record FROM processes
-        WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 ORDER BY start_us, source, rowid";
+        WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 AND (?4 IS NULL OR deploy = ?4) AND age_us <= ?5
+        ORDER BY start_us, source, rowid";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![
-        service,
-        code::time(time.from_us),
-        code::time(time.until_us)
+        query.service,
+        code::time(query.time.from_us),
+        code::time(query.time.until_us),
+        query.deploy,
+        code::time(query.oldest_us)
     ])?;
     let mut points = Vec::new();
     while let Some(row) = rows.next()? {

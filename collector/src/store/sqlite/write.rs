@@ -185,8 +185,9 @@ fn add_process(
     batch: &Batch,
     process: &ProcessRecord,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO processes (service, deploy, host, source, start_us, width_us, record)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql =
+        "INSERT INTO processes (service, deploy, host, source, start_us, width_us, age_us, record)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     transaction.prepare_cached(sql)?.execute(params![
         batch.origin.service,
         batch.origin.deploy,
@@ -194,6 +195,7 @@ fn add_process(
         batch.source.to_string(),
         code::time(process.start_us),
         code::time(process.width_us),
+        code::time(process.process_age_us),
         code::pack(process),
     ])?;
     Ok(())

@@ -62,6 +62,7 @@ CREATE TABLE processes (
     source TEXT NOT NULL,
     start_us INTEGER NOT NULL,
     width_us INTEGER NOT NULL,
+    age_us INTEGER NOT NULL,
     record BLOB NOT NULL
 );
 
