@@ -78,6 +78,14 @@ async fn what_is_acknowledged_outlives_the_process() {
 
 #[tokio::test]
 async fn bad_batches_are_refused_by_field_and_change_nothing() {
+    /// Its name, the status, the field, the type and the body.
+    type Case = (
+        &'static str,
+        u16,
+        Option<&'static str>,
+        &'static str,
+        Vec<u8>,
+    );
     let bench = Bench::new();
     let uuid = full().id().to_string();
     let (json, msgpack) = ("application/json", "application/msgpack");
@@ -86,7 +94,7 @@ async fn bad_batches_are_refused_by_field_and_change_nothing() {
     let mut with_nan = rmp_serde::to_vec_named(&json!({"version": 1, "sequence": 0})).unwrap();
     let at = with_nan.iter().rposition(|&byte| byte == 0).unwrap();
     with_nan.splice(at..=at, [0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]);
-    let cases: Vec<(&str, u16, Option<&str>, &str, Vec<u8>)> = vec![
+    let cases: Vec<Case> = vec![
         ("not MessagePack", 400, Some("."), msgpack, vec![0xc1, 0xff]),
         (
             "cut off",

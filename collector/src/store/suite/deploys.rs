@@ -1,0 +1,124 @@
+use appweight::api::{DeployReport, DeployStatus, DeploySummary, DeployVerdict};
+use appweight_wire::Deploy;
+
+use super::of_cells;
+use crate::store::*;
+use crate::testing::{NOON, SECOND, cell};
+
+pub(in crate::store) async fn all_deploys(store: &impl Store) -> Vec<DeployEntry> {
+    let query = DeployQuery {
+        service: "photo".into(),
+        id: None,
+        started: TimeRange::ALL,
+        limit: 100,
+    };
+    store.deploys(query).await.unwrap()
+}
+
+fn report(deploy: Deploy) -> DeployReport {
+    DeployReport {
+        summary: DeploySummary {
+            deploy,
+            status: DeployStatus::Judged,
+            verdict: DeployVerdict::NoChange,
+            headline: "No change".into(),
+            findings: Vec::new(),
+            judged_us: Some(NOON),
+        },
+        from_us: None,
+        until_us: None,
+        comparison: None,
+        memory: None,
+        split: None,
+    }
+}
+
+pub(in crate::store) async fn a_record_makes_its_roll_out(store: &impl Store) {
+    store
+        .put_batch(of_cells(1, 0, "b", vec![cell(NOON + 9 * SECOND, &[5])]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(2, 0, "a", vec![cell(NOON, &[5])]))
+        .await
+        .unwrap();
+    store
+        .put_batch(of_cells(1, 1, "b", vec![cell(NOON + 8 * SECOND, &[5])]))
+        .await
+        .unwrap();
+    let deploys = all_deploys(store).await;
+    let facts: Vec<_> = deploys
+        .iter()
+        .map(|entry| {
+            (
+                entry.deploy.id.as_str(),
+                entry.deploy.started_us,
+                entry.deploy.replaced.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        facts,
+        [("b", NOON + 8 * SECOND, Some("a")), ("a", NOON, None)]
+    );
+    assert_eq!(
+        store.next_start("photo", NOON).await.unwrap(),
+        Some(NOON + 8 * SECOND)
+    );
+    assert_eq!(
+        store.next_start("photo", NOON + 8 * SECOND).await.unwrap(),
+        None
+    );
+}
+
+pub(in crate::store) async fn a_report_is_final(store: &impl Store) {
+    let mut deploy = Deploy {
+        service: "photo".into(),
+        id: "a".into(),
+        started_us: NOON,
+        ..Deploy::default()
+    };
+    assert!(
+        !store.put_report(report(deploy.clone())).await.unwrap(),
+        "no such roll-out"
+    );
+    store.post_deploy(deploy.clone(), NOON).await.unwrap();
+    assert_eq!(store.unjudged().await.unwrap(), [deploy.clone()]);
+    deploy.ended_us = Some(NOON + SECOND);
+    assert!(store.put_report(report(deploy.clone())).await.unwrap());
+    let mut second = report(deploy.clone());
+    second.summary.verdict = DeployVerdict::Regressed;
+    assert!(!store.put_report(second).await.unwrap());
+    assert!(store.unjudged().await.unwrap().is_empty());
+    deploy.title = Some("told later".into());
+    store.post_deploy(deploy.clone(), NOON).await.unwrap();
+    let entry = all_deploys(store).await.remove(0);
+    let kept = entry.report.unwrap();
+    assert_eq!(kept.summary.verdict, DeployVerdict::NoChange);
+    assert_eq!(kept.summary.deploy, deploy);
+}
+
+pub(in crate::store) async fn what_does_not_read_back_is_not_kept(store: &impl Store) {
+    let deploy = Deploy {
+        service: "photo".into(),
+        id: "a".into(),
+        started_us: NOON,
+        ..Deploy::default()
+    };
+    store.post_deploy(deploy.clone(), NOON).await.unwrap();
+    let mut broken = report(deploy);
+    broken.split = Some(appweight::api::WeightSplit {
+        metric: appweight::api::Metric::Cpu,
+        before: f64::NAN,
+        after: 0.0,
+        requests_per_user: 0.0,
+        mix: 0.0,
+        cost: 0.0,
+        endpoints: Vec::new(),
+    });
+    assert!(matches!(
+        store.put_report(broken).await,
+        Err(StoreError::Corrupt { .. })
+    ));
+    assert_eq!(store.unjudged().await.unwrap().len(), 1);
+}

@@ -1,0 +1,114 @@
+use super::{all_cells, new};
+use crate::store::*;
+use crate::testing::{NOON, SECOND, batch, cell, process, request};
+
+pub(in crate::store) async fn requests_come_by_cost_or_time(store: &impl Store) {
+    let mut first = batch(1, 0, "a");
+    first.requests = vec![request(NOON, 9), request(NOON + 1, 3), request(NOON + 2, 5)];
+    first.requests[1].endpoint = "/inbox".into();
+    store.put_batch(new(first)).await.unwrap();
+    let mut second = batch(2, 0, "b");
+    second.requests = vec![request(NOON + 3, 4)];
+    store.put_batch(new(second)).await.unwrap();
+    let mut query = RequestQuery {
+        service: "photo".into(),
+        endpoint: None,
+        deploy: None,
+        order: RequestOrder::Cost,
+        limit: 2,
+    };
+    let costs = async |query: &RequestQuery| -> Vec<u64> {
+        let views = store.requests(query.clone()).await.unwrap();
+        views
+            .iter()
+            .map(|view| view.request.cpu_ns.unwrap())
+            .collect()
+    };
+    assert_eq!(costs(&query).await, [9, 5]);
+    query.order = RequestOrder::Time;
+    assert_eq!(costs(&query).await, [4, 5]);
+    query.deploy = Some("a".into());
+    query.limit = 9;
+    assert_eq!(costs(&query).await, [5, 3, 9]);
+    query.endpoint = Some("/inbox".into());
+    assert_eq!(costs(&query).await, [3]);
+}
+
+pub(in crate::store) async fn each_process_shows_its_newest_record(store: &impl Store) {
+    for (source, sequence, second) in [(2, 0, 0), (1, 0, 5), (1, 1, 3)] {
+        let mut batch = batch(source, sequence, "a");
+        batch.processes = vec![process(NOON + second * SECOND, 1)];
+        store.put_batch(new(batch)).await.unwrap();
+    }
+    let views = store.process_views("photo", NOON).await.unwrap();
+    let facts: Vec<_> = views
+        .iter()
+        .map(|view| (view.host.as_str(), view.last_us))
+        .collect();
+    assert_eq!(
+        facts,
+        [("web-1", NOON + 6 * SECOND), ("web-2", NOON + SECOND)]
+    );
+    assert_eq!(
+        store
+            .process_views("photo", NOON + SECOND)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+pub(in crate::store) async fn process_records_are_found_by_time_deploy_and_age(store: &impl Store) {
+    for (source, deploy) in [(1, "a"), (2, "b")] {
+        let mut batch = batch(source, 0, deploy);
+        for second in 0..5 {
+            let mut record = process(NOON + second * SECOND, 1);
+            record.process_age_us = (second + 1) * SECOND;
+            batch.processes.push(record);
+        }
+        store.put_batch(new(batch)).await.unwrap();
+    }
+    let time = TimeRange {
+        from_us: NOON + SECOND,
+        until_us: NOON + 4 * SECOND,
+    };
+    let mut query = ProcessQuery::all("photo", time);
+    assert_eq!(store.process_points(query.clone()).await.unwrap().len(), 6);
+    query.deploy = Some("a".into());
+    query.oldest_us = 3 * SECOND;
+    let points = store.process_points(query).await.unwrap();
+    let facts: Vec<_> = points
+        .iter()
+        .map(|point| (point.deploy.as_str(), point.start_us))
+        .collect();
+    assert_eq!(facts, [("a", NOON + SECOND), ("a", NOON + 2 * SECOND)]);
+}
+
+pub(in crate::store) async fn the_past_is_forgotten_but_its_cells_stay(store: &impl Store) {
+    let mut old = batch(1, 0, "a");
+    old.cells = vec![cell(NOON, &[5])];
+    old.requests = vec![request(NOON, 5), request(NOON + SECOND, 5)];
+    old.processes = vec![process(NOON, 1)];
+    let old = new(old);
+    store.put_batch(old.clone()).await.unwrap();
+    let horizons = Horizons {
+        records_us: NOON + 1,
+        batches_us: NOON,
+    };
+    let forgotten = store.forget(horizons).await.unwrap();
+    assert_eq!(
+        forgotten,
+        Forgotten {
+            records: 2,
+            batches: 0
+        }
+    );
+    assert_eq!(store.put_batch(old).await.unwrap(), PutOutcome::Duplicate);
+    let horizons = Horizons {
+        batches_us: NOON + 1,
+        ..horizons
+    };
+    assert_eq!(store.forget(horizons).await.unwrap().batches, 1);
+    assert_eq!(all_cells(store).await.len(), 1);
+}
