@@ -1,2 +1,88 @@
-//! (being written)
-fn main() {}
+//! AppWeight's own chores. `cargo xtask help` lists them.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+/// AppWeight's own chores
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build the programs and run all tests; words after it go to cargo test
+    Test {
+        /// Passed on, e.g. -p appweight-wire
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// What a change must pass before it is proposed: format, lints, docs, tests
+    Check,
+    /// Run the criterion benches
+    Bench {
+        /// Passed on, e.g. -p appweight-agent
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Test { rest } => test(&rest),
+        Task::Check => {
+            cargo(&["fmt", "--check"])?;
+            cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+            cargo_with("RUSTDOCFLAGS", "-D warnings", &["doc", "--locked", "--workspace", "--no-deps"])?;
+            test(&[])
+        }
+        Task::Bench { rest } => {
+            let mut words = vec!["bench", "--locked"];
+            words.extend(rest.iter().map(String::as_str));
+            cargo(&words)
+        }
+    }
+}
+
+/// The end-to-end tests start the real programs, so these are built first.
+fn test(rest: &[String]) -> anyhow::Result<()> {
+    cargo(&["build", "--locked", "--package", "appweight-cli", "--package", "photo-backend", "--bins"])?;
+    let mut words = vec!["test", "--locked"];
+    if rest.is_empty() {
+        words.push("--workspace");
+    }
+    words.extend(rest.iter().map(String::as_str));
+    cargo(&words)
+}
+
+fn cargo(words: &[&str]) -> anyhow::Result<()> {
+    cargo_with("CARGO_TERM_PROGRESS_WHEN", "auto", words)
+}
+
+fn cargo_with(name: &str, value: &str, words: &[&str]) -> anyhow::Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(program)
+        .args(words)
+        .env(name, value)
+        .status()
+        .with_context(|| format!("cannot run cargo {}", words.join(" ")))?;
+    if !status.success() {
+        bail!("cargo {} failed", words.join(" "));
+    }
+    Ok(())
+}

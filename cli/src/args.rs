@@ -1,0 +1,197 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::units;
+
+/// Tells which deploy made a service heavier, by how much, and in which endpoint.
+#[derive(Debug, Parser)]
+#[command(name = "appweight", version, after_help = "Start with `appweight serve`, then give a service the agent and open http://127.0.0.1:7070.")]
+pub(crate) struct Args {
+    /// What to log: error, warn, info, debug, or a filter such as appweight_collector=debug
+    #[arg(long, env = "APPWEIGHT_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run collector and dashboard in one process on one SQLite file
+    Serve(Serve),
+    /// Run the collector alone: it takes batches, judges deploys and answers queries
+    Collector(Serve),
+    /// Run the dashboard alone, for a collector elsewhere
+    Dashboard(Dashboard),
+    /// Fail if one deploy is heavier than another
+    ///
+    /// Exits 1 when the interval of the increase lies above the limit, 0 when it lies below, and
+    /// else 2: it cannot be told (with how many more requests would tell), a deploy is unknown,
+    /// instructions were counted in different ways, or the collector does not answer.
+    Gate(Gate),
+    /// Tell the collector that a roll-out starts or ends
+    Deploy(Deploy),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one and says which
+    #[arg(long, env = "APPWEIGHT_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// The SQLite file that keeps everything; made if it is not there
+    #[arg(long, env = "APPWEIGHT_DATABASE", default_value = "appweight.db", value_name = "FILE")]
+    pub(crate) database: PathBuf,
+    /// The width of a point of the weight: users active in such a window are what cost is divided by
+    #[arg(long, env = "APPWEIGHT_WEIGHT_WINDOW", default_value = "60s", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) weight_window: Duration,
+    /// How long after its end a roll-out is judged for good, so that late cells are in
+    #[arg(long, env = "APPWEIGHT_SETTLE", default_value = "2m", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) settle: Duration,
+    /// How long single requests and process records are kept; cells stay
+    #[arg(long, env = "APPWEIGHT_KEEP_RECORDS", default_value = "1d", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) keep_records: Duration,
+    /// How sure the judge is of all that it says of one deploy
+    #[arg(long, env = "APPWEIGHT_CONFIDENCE", default_value = "99.9%", value_parser = units::confidence, value_name = "PERCENT")]
+    pub(crate) confidence: f64,
+    /// The smallest change that is worth a word
+    #[arg(long, env = "APPWEIGHT_MIN_CHANGE", default_value = "1%", value_parser = units::percentage, value_name = "PERCENT")]
+    pub(crate) min_change: f64,
+    /// The same for one endpoint, as /feed=0.5%; can be repeated
+    #[arg(long, env = "APPWEIGHT_MIN_CHANGE_OF", value_parser = endpoint_change, value_delimiter = ',', value_name = "ENDPOINT=PERCENT")]
+    pub(crate) min_change_of: Vec<(String, f64)>,
+    /// Requests that an endpoint needs under each deploy before it is judged
+    #[arg(long, env = "APPWEIGHT_MIN_REQUESTS", default_value_t = 100, value_name = "N")]
+    pub(crate) min_requests: u64,
+    /// Do not judge deploys: of several collectors on one store, exactly one does
+    #[arg(long, env = "APPWEIGHT_NO_WATCH")]
+    pub(crate) no_watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Dashboard {
+    /// Where to listen; port 0 takes a free one and says which
+    #[arg(long, env = "APPWEIGHT_LISTEN", default_value = "127.0.0.1:7071", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// The collector
+    #[arg(long, env = "APPWEIGHT_COLLECTOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    pub(crate) collector: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Columns for a terminal
+    Table,
+    /// One JSON object
+    Json,
+    /// A table for a pull request
+    Markdown,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Gate {
+    /// The deploy that is the measure
+    #[arg(long, env = "APPWEIGHT_GATE_BASE", value_name = "DEPLOY")]
+    pub(crate) base: String,
+    /// The deploy that is held against it
+    #[arg(long, env = "APPWEIGHT_GATE_HEAD", value_name = "DEPLOY")]
+    pub(crate) head: String,
+    /// The increase that is still fine
+    #[arg(long, env = "APPWEIGHT_GATE_MAX_INCREASE", default_value = "1%", value_parser = units::percentage, allow_hyphen_values = true, value_name = "PERCENT")]
+    pub(crate) max_increase: f64,
+    /// How sure the interval is
+    #[arg(long, env = "APPWEIGHT_GATE_CONFIDENCE", default_value = "99%", value_parser = units::confidence, value_name = "PERCENT")]
+    pub(crate) confidence: f64,
+    /// Hold this endpoint to the limit instead of all together; can be repeated
+    #[arg(long, env = "APPWEIGHT_GATE_ENDPOINT", value_delimiter = ',', value_name = "ENDPOINT")]
+    pub(crate) endpoint: Vec<String>,
+    /// Hold every endpoint to the limit
+    #[arg(long, env = "APPWEIGHT_GATE_EVERY_ENDPOINT", conflicts_with = "endpoint")]
+    pub(crate) every_endpoint: bool,
+    /// What to compare; by default instructions where both have them, else CPU time
+    #[arg(long, env = "APPWEIGHT_GATE_METRIC", value_name = "METRIC")]
+    pub(crate) metric: Option<MetricName>,
+    /// The service; may be left out if there is only one
+    #[arg(long, env = "APPWEIGHT_SERVICE", value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// The collector
+    #[arg(long, env = "APPWEIGHT_COLLECTOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    pub(crate) collector: String,
+    /// How to print the answer
+    #[arg(long, env = "APPWEIGHT_FORMAT", default_value = "table")]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricName {
+    /// CPU instructions
+    Instructions,
+    /// CPU time
+    Cpu,
+}
+
+impl MetricName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Deploy {
+    /// What is rolled out: usually the commit
+    pub(crate) id: String,
+    /// The service
+    #[arg(long, env = "APPWEIGHT_SERVICE", value_name = "NAME")]
+    pub(crate) service: String,
+    /// The last instance has been replaced: the roll-out is over
+    #[arg(long)]
+    pub(crate) ended: bool,
+    /// The deploy that it replaces; by default the one before
+    #[arg(long, value_name = "DEPLOY")]
+    pub(crate) replaced: Option<String>,
+    /// Who made the change
+    #[arg(long, env = "APPWEIGHT_DEPLOY_AUTHOR")]
+    pub(crate) author: Option<String>,
+    /// The change in a line
+    #[arg(long, env = "APPWEIGHT_DEPLOY_TITLE")]
+    pub(crate) title: Option<String>,
+    /// Where to read more
+    #[arg(long, env = "APPWEIGHT_DEPLOY_LINK", value_name = "URL")]
+    pub(crate) link: Option<String>,
+    /// The collector
+    #[arg(long, env = "APPWEIGHT_COLLECTOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    pub(crate) collector: String,
+}
+
+fn endpoint_change(text: &str) -> Result<(String, f64), String> {
+    let (endpoint, percent) = text.rsplit_once('=').ok_or("write it as /feed=0.5%")?;
+    Ok((endpoint.to_owned(), units::percentage(percent)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn options_are_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_endpoint_may_hold_an_equals_sign() {
+        assert_eq!(endpoint_change("/a=b=2%"), Ok(("/a=b".to_owned(), 0.02)));
+        assert!(endpoint_change("/a").is_err());
+    }
+}

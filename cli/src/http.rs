@@ -1,0 +1,71 @@
+//! Asking a collector.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use appweight::api::Problem;
+use serde::de::DeserializeOwned;
+use ureq::Agent;
+
+/// A collector's query API.
+pub(crate) struct Collector {
+    agent: Agent,
+    url: String,
+}
+
+impl Collector {
+    pub(crate) fn new(url: &str) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .build();
+        Self {
+            agent: config.into(),
+            url: url.trim_end_matches('/').to_owned(),
+        }
+    }
+
+    /// GETs an answer; a refusal becomes an error with the collector's words.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        for (name, value) in query {
+            request = request.query(*name, *value);
+        }
+        let response = request.call().with_context(|| self.unreachable())?;
+        self.read(response)
+    }
+
+    /// POSTs JSON.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> anyhow::Result<T> {
+        let response = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .content_type("application/json")
+            .send(body)
+            .with_context(|| self.unreachable())?;
+        self.read(response)
+    }
+
+    fn unreachable(&self) -> String {
+        format!("no collector answers at {} (is it running? --collector sets the address)", self.url)
+    }
+
+    fn read<T: DeserializeOwned>(&self, mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<T> {
+        let status = response.status();
+        let body = response
+            .body_mut()
+            .read_to_vec()
+            .with_context(|| format!("the collector at {} broke off its answer", self.url))?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .with_context(|| format!("{} does not answer as an AppWeight collector does", self.url));
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => match problem.field {
+                Some(field) => bail!("{} ({field})", problem.detail),
+                None => bail!("{}", problem.detail),
+            },
+            Err(_) => bail!("{} answers {status}", self.url),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Durations and percentages as people write them.
+
+use std::time::Duration;
+
+/// `90s`, `2m`, `1h 30m`, `500ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 90s or 2m"))?;
+    if parsed.is_zero() {
+        return Err("must be longer than nothing".to_owned());
+    }
+    Ok(parsed)
+}
+
+/// `1%`, `0.5 %`, `-2%`; as a fraction.
+pub(crate) fn percentage(text: &str) -> Result<f64, String> {
+    let number = text
+        .trim()
+        .strip_suffix('%')
+        .ok_or("write it with its sign, as 1% or 0.5%")?;
+    match number.trim().parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent > -100.0 => Ok(percent / 100.0),
+        _ => Err(format!("{number:?} is not a number over -100")),
+    }
+}
+
+/// A percentage between 50 % and 100 %, both excluded.
+pub(crate) fn confidence(text: &str) -> Result<f64, String> {
+    let fraction = percentage(text)?;
+    if fraction > 0.5 && fraction < 1.0 {
+        Ok(fraction)
+    } else {
+        Err("must lie between 50% and 100%".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_need_their_sign() {
+        assert_eq!(percentage("1%"), Ok(0.01));
+        assert_eq!(percentage(" 0.5 %"), Ok(0.005));
+        assert_eq!(percentage("-2%"), Ok(-0.02));
+        for bad in ["1", "%", "x%", "nan%", "inf%", "-100%", ""] {
+            assert!(percentage(bad).is_err(), "{bad}");
+        }
+        assert!(confidence("100%").is_err());
+        assert_eq!(confidence("95%"), Ok(0.95));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("0s").is_err());
+        assert!(duration("5").is_err());
+    }
+}

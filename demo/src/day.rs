@@ -1,0 +1,313 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use appweight::api::{DeploySummary, DeployVerdict};
+use appweight::text;
+use appweight_wire::Deploy;
+use photo_backend::traffic::{Targets, Traffic, TrafficOptions};
+use photo_backend::truth::Truth;
+use photo_backend::{Variant, Variants};
+use tokio::process::Command;
+
+use crate::children::Server;
+use crate::judge::{Api, SERVICE};
+use crate::options::Options;
+use crate::paths::Programs;
+use crate::plan::{Change, PlannedDeploy, plan, plants};
+use crate::print;
+use crate::score::{Score, score};
+use crate::service::Service;
+use crate::truth;
+
+/// Users in the photo service's database.
+const SEEDED_USERS: u32 = 2_000;
+/// How long the first build serves before the first roll-out: until its processes are warm.
+const MORNING: Duration = Duration::from_secs(10);
+/// How long verdicts may take after the last roll-out.
+const VERDICT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Plays the day; whether every deploy was judged rightly.
+pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let kept = options.folder.clone();
+    let temporary = tempfile::Builder::new()
+        .prefix("appweight-demo-")
+        .tempdir()
+        .context("cannot make a folder")?;
+    let folder = kept.unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+
+    let collector = start_collector(options, programs, &folder).await?;
+    let api = Api::new(collector.url.clone());
+    print::line(&format!("seed {seed} (repeat this day with: cargo demo -- --seed {seed})"));
+    print::line(&format!("dashboard: {}", collector.url));
+    seed_database(programs, &folder.join("photos.db")).await?;
+
+    let (first, deploys) = plan(seed);
+    let targets = Targets::new();
+    let mut service = Service::new(programs, folder.clone(), collector.url.clone(), targets.clone());
+    let traffic = Traffic::start(
+        TrafficOptions {
+            seed,
+            users: SEEDED_USERS / 2,
+            seeded_users: SEEDED_USERS,
+            rate: options.rate,
+            ..TrafficOptions::default()
+        },
+        targets,
+    )
+    .context("cannot start the traffic")?;
+    api.post(rolled(&first, "the day's first build", None)).await?;
+    service.start(&first, Variants::default()).await?;
+    tokio::time::sleep(MORNING).await;
+
+    let mut verdicts = Verdicts::new(api.clone());
+    let mut previous = first;
+    for (number, deploy) in deploys.iter().enumerate() {
+        let hour = number as f64 / deploys.len() as f64;
+        // Few at dawn, most in the evening.
+        let light = 0.5 - 0.5 * (std::f64::consts::TAU * (hour - 0.1)).cos();
+        traffic.set_rate(options.rate * (2.0 + light) / 3.0);
+        traffic.set_users((f64::from(SEEDED_USERS) * (0.4 + 0.6 * light)) as u32);
+
+        let started = api.post(rolled(&deploy.id, deploy.title, Some(&previous))).await?;
+        print::line(&format!("{:>2}/{} {} rolls out: {}", number + 1, deploys.len(), deploy.id, deploy.title));
+        let place = format!("deploy {} of {}, {}", number + 1, deploys.len(), deploy.id);
+        watch_while(&mut verdicts, &place, begun, service.roll(&deploy.id, deploy.variants)).await?;
+        api.post(Deploy {
+            ended_us: Some(now_us()),
+            ..started
+        })
+        .await?;
+        previous.clone_from(&deploy.id);
+    }
+    let waiting = wait_for_verdicts(api.clone(), deploys.len() + 1);
+    watch_while(&mut verdicts, "waiting for the last verdict", begun, waiting).await?;
+    verdicts.announce().await?;
+
+    let counts = traffic.stop().await;
+    service.stop().await?;
+    let truths = truth::measure(programs, &folder.join("photos.db"), &plants(&deploys)).await?;
+    let found = api.judged().await?;
+    let right = report(&deploys, &found, &truths);
+    print::line(&format!(
+        "{} requests served, {} failed, {} not sent for lack of room; the day took {} s",
+        counts.ok,
+        counts.errors,
+        counts.shed,
+        begun.elapsed().as_secs()
+    ));
+    if let Some(error) = counts.last_error {
+        print::line(&format!("the last failed request: {error}"));
+    }
+    if options.exit {
+        collector.stop().await?;
+    } else {
+        print::line(&format!("the dashboard stays up at {} until Ctrl-C", collector.url));
+        tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")?;
+        collector.stop().await?;
+    }
+    Ok(right)
+}
+
+async fn start_collector(options: &Options, programs: &Programs, folder: &Path) -> anyhow::Result<Server> {
+    let database = folder.join("appweight.db").display().to_string();
+    let listen = options.listen.to_string();
+    // Everything that judges is left at its default; only the time scale is the demo's.
+    let args = [
+        "serve",
+        "--listen",
+        &listen,
+        "--database",
+        &database,
+        "--weight-window",
+        "5s",
+        "--settle",
+        "4s",
+    ]
+    .map(str::to_owned);
+    Server::start("appweight serve", &programs.appweight, &args, &folder.join("appweight.log")).await
+}
+
+async fn seed_database(programs: &Programs, database: &Path) -> anyhow::Result<()> {
+    let output = Command::new(&programs.photo_backend)
+        .args(["seed", "--users", &SEEDED_USERS.to_string(), "--database"])
+        .arg(database)
+        .output()
+        .await
+        .context("cannot start photo-backend seed")?;
+    if !output.status.success() {
+        bail!("photo-backend seed failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn rolled(id: &str, title: &str, replaced: Option<&str>) -> Deploy {
+    Deploy {
+        service: SERVICE.to_owned(),
+        id: id.to_owned(),
+        started_us: now_us(),
+        replaced: replaced.map(str::to_owned),
+        title: Some(title.to_owned()),
+        ..Deploy::default()
+    }
+}
+
+fn now_us() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Runs a part of the day while the progress line moves and verdicts are announced.
+async fn watch_while<T>(
+    verdicts: &mut Verdicts,
+    place: &str,
+    begun: Instant,
+    part: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let mut part = std::pin::pin!(part);
+    loop {
+        tokio::select! {
+            done = &mut part => return done,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                verdicts.announce().await?;
+                print::progress(&format!("{place}, {} s into the day", begun.elapsed().as_secs()));
+            }
+        }
+    }
+}
+
+async fn wait_for_verdicts(api: Api, wanted: usize) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while api.judged().await?.len() < wanted {
+        if begun.elapsed() > VERDICT_LIMIT {
+            bail!("not every deploy was judged within {} s of the last roll-out", VERDICT_LIMIT.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// Announces each verdict once, as it falls.
+struct Verdicts {
+    api: Api,
+    announced: usize,
+}
+
+impl Verdicts {
+    fn new(api: Api) -> Self {
+        Self { api, announced: 0 }
+    }
+
+    async fn announce(&mut self) -> anyhow::Result<()> {
+        let judged = self.api.judged().await?;
+        for summary in judged.iter().skip(self.announced) {
+            if summary.verdict != DeployVerdict::First {
+                print::line(&format!("      {} {}: {}", mark(summary.verdict), summary.deploy.id, summary.headline));
+            }
+        }
+        self.announced = self.announced.max(judged.len());
+        Ok(())
+    }
+}
+
+fn mark(verdict: DeployVerdict) -> &'static str {
+    match verdict {
+        DeployVerdict::Regressed => "▲ heavier",
+        DeployVerdict::Improved => "▼ lighter",
+        DeployVerdict::NoChange => "● no change",
+        DeployVerdict::Withheld => "! withheld",
+        DeployVerdict::NotEnoughData => "? not enough data",
+        DeployVerdict::Pending | DeployVerdict::First => "…",
+    }
+}
+
+/// Prints what was planted beside what was found; whether all of it is right.
+fn report(deploys: &[PlannedDeploy], found: &[DeploySummary], truths: &BTreeMap<Variant, Truth>) -> bool {
+    print::line("");
+    let mut rows = vec![["deploy", "planted", "truly", "found", ""].map(str::to_owned)];
+    let mut all_right = true;
+    // The first of `found` is the day's first build; the others are in the order of the day.
+    for (number, deploy) in deploys.iter().enumerate() {
+        let summary = found.get(number + 1).filter(|summary| summary.deploy.id == deploy.id);
+        let (planted, truly) = planted(deploy, truths);
+        let told = match summary {
+            Some(summary) if summary.findings.is_empty() => short(&summary.headline),
+            Some(summary) => summary.findings.iter().map(told).collect::<Vec<_>>().join("; "),
+            None => "nothing".to_owned(),
+        };
+        let verdict = match score(deploy, summary) {
+            Score::Right => "right".to_owned(),
+            Score::Wrong(why) => {
+                all_right = false;
+                format!("WRONG: {why}")
+            }
+        };
+        rows.push([deploy.id.clone(), planted, truly, told, verdict]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 5] = std::array::from_fn(width);
+    for [id, planted, truly, told, verdict] in &rows {
+        print::line(&format!(
+            "{id:<0$}  {planted:<1$}  {truly:<2$}  {told:<3$}  {verdict}",
+            widths[0], widths[1], widths[2], widths[3]
+        ));
+    }
+    print::line("");
+    print::line(if all_right {
+        "every plant was found in its deploy and endpoint, and no clean deploy was flagged"
+    } else {
+        "the judge was WRONG in the deploys marked above"
+    });
+    all_right
+}
+
+fn told(finding: &appweight::api::Finding) -> String {
+    match (&finding.endpoint, &finding.change) {
+        (Some(endpoint), Some(change)) => format!("{endpoint} {}", text::change(change)),
+        _ => finding.text.clone(),
+    }
+}
+
+fn short(headline: &str) -> String {
+    headline.replace(" per request over all endpoints", "")
+}
+
+fn planted(deploy: &PlannedDeploy, truths: &BTreeMap<Variant, Truth>) -> (String, String) {
+    let of = |variant: Variant| truths.get(&variant);
+    match deploy.change {
+        Change::Nothing => ("nothing".to_owned(), String::new()),
+        Change::Plant(variant) => {
+            let name = if variant == Variant::StoriesPrefetch {
+                format!("{variant} (mix only)")
+            } else {
+                variant.to_string()
+            };
+            (name, of(variant).map_or_else(String::new, |truth| truly(variant, truth, false)))
+        }
+        Change::RollBack(variant) => (
+            format!("roll-back of {variant}"),
+            of(variant).map_or_else(String::new, |truth| truly(variant, truth, true)),
+        ),
+    }
+}
+
+/// What the run side by side measured; turned round for a roll-back.
+fn truly(variant: Variant, truth: &Truth, reversed: bool) -> String {
+    if let (Variant::InboxLeak, Some(memory)) = (variant, &truth.memory) {
+        let more = memory.variant_bytes - memory.base_bytes;
+        return format!("{} {} per request", memory.endpoint, text::bytes(more));
+    }
+    let endpoint = variant.endpoint().template();
+    let Some(measured) = truth.endpoints.iter().find(|measured| measured.endpoint == endpoint) else {
+        return String::new();
+    };
+    let turn = |change: f64| if reversed { 1.0 / (1.0 + change) - 1.0 } else { change };
+    let (low, high) = if reversed { (measured.high, measured.low) } else { (measured.low, measured.high) };
+    let bare = |change: f64| format!("{:.1}", turn(change) * 100.0).replace('-', "−");
+    format!("{} ({} … {})", text::signed_percent(turn(measured.change)), bare(low), bare(high))
+}
