@@ -3,13 +3,14 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::ApiError;
 use crate::store::{CommentRow, MediaRow, UserRow};
 
-const RENDITIONS: [u32; 5] = [1080, 750, 640, 320, 150];
-const PAGE_BYTES: usize = 32 * 1024;
+const RENDITIONS: [u32; 6] = [1080, 750, 640, 480, 320, 150];
+const SCANS: usize = 10;
+const PAGE_BYTES: usize = 64 * 1024;
 
 /// A body of JSON.
 pub(crate) fn encode(page: &impl Serialize) -> Result<Bytes, ApiError> {
@@ -82,11 +83,35 @@ impl<'a> CommentView<'a> {
     }
 }
 
+/// Written straight into the JSON: a page has more than a hundred.
+#[derive(Debug, Clone, Copy)]
+struct RenditionUrl {
+    media: i64,
+    width: u32,
+    height: u32,
+}
+
+impl Serialize for RenditionUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            media,
+            width,
+            height,
+        } = self;
+        serializer.collect_str(&format_args!(
+            "https://photos.example/media/{media}/{width}x{height}.jpg"
+        ))
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Rendition {
     width: u32,
     height: u32,
-    url: String,
+    url: RenditionUrl,
+    /// About how many bytes each scan of the progressive JPEG takes, so that a client on a slow
+    /// network can stop early.
+    scan_bytes: [u32; SCANS],
 }
 
 impl<'a> MediaView<'a> {
@@ -95,9 +120,9 @@ impl<'a> MediaView<'a> {
         author: Option<&'a UserRow>,
         comments: &'a [CommentRow],
     ) -> Self {
-        let code = short_code(media.id);
         Self {
             id: media.id,
+            code: short_code(media.id),
             taken_at: media.taken_at,
             author: author.map(UserView::new),
             caption: &media.caption,
@@ -119,13 +144,26 @@ impl<'a> MediaView<'a> {
                     Rendition {
                         width,
                         height,
-                        url: format!("https://photos.example/media/{code}/{width}x{height}.jpg"),
+                        url: RenditionUrl {
+                            media: media.id,
+                            width,
+                            height,
+                        },
+                        scan_bytes: scan_bytes(width * height),
                     }
                 })
                 .collect(),
-            code,
         }
     }
+}
+
+/// About a tenth of the bytes comes with each scan.
+fn scan_bytes(pixels: u32) -> [u32; SCANS] {
+    let mut bytes = 0;
+    [(); SCANS].map(|()| {
+        bytes += pixels / 90;
+        bytes
+    })
 }
 
 /// Where a user's picture is.

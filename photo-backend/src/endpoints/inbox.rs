@@ -24,13 +24,13 @@ struct Inbox<'a> {
 struct Thread<'a> {
     id: i64,
     sender: Option<UserView<'a>>,
-    biography: Option<&'a str>,
     last_message: &'a str,
     sent_at: i64,
     is_read: bool,
     is_followed: bool,
     follows_back: bool,
     has_new_story: bool,
+    mutual_friends: i64,
 }
 
 /// `GET /inbox`: the newest message of each conversation.
@@ -49,13 +49,13 @@ pub(crate) async fn inbox(
                 Thread {
                     id: message.id,
                     sender: sender.map(UserView::new),
-                    biography: sender.map(|sender| sender.biography.as_str()),
                     last_message: &message.text,
                     sent_at: message.sent_at,
                     is_read: message.is_read,
                     is_followed: message.is_followed,
                     follows_back: message.follows_back,
                     has_new_story: message.story_id > message.seen_until,
+                    mutual_friends: message.mutual_friends,
                 }
             })
             .collect(),

@@ -23,11 +23,7 @@ const FEED_CANDIDATES: &str = "
 const TIMELINE: &str = "
     SELECT media.id, media.author_id, media.taken_at, media.width, media.height, media.caption,
            media.location, media.like_count, media.comment_count,
-           likes.user_id IS NOT NULL, 1.0,
-           (SELECT count(*)
-            FROM (SELECT user_id FROM likes WHERE media_id = media.id LIMIT 8) AS fans
-            JOIN follows AS friends
-                ON friends.follower_id = ?2 AND friends.followee_id = fans.user_id)
+           likes.user_id IS NOT NULL, 1.0, 0
     FROM media
     LEFT JOIN likes ON likes.media_id = media.id AND likes.user_id = ?2
     WHERE media.author_id = ?1
@@ -56,7 +52,12 @@ const INBOX: &str = "
     SELECT messages.id, messages.sender_id, messages.sent_at, messages.is_read, messages.text,
            forth.follower_id IS NOT NULL, back.follower_id IS NOT NULL,
            coalesce((SELECT max(id) FROM stories WHERE author_id = messages.sender_id), 0),
-           coalesce(story_seen.story_id, 0)
+           coalesce(story_seen.story_id, 0),
+           (SELECT count(*)
+            FROM (SELECT followee_id FROM follows WHERE follower_id = messages.sender_id LIMIT 5)
+                AS theirs
+            JOIN follows AS mine
+                ON mine.follower_id = ?1 AND mine.followee_id = theirs.followee_id)
     FROM messages
     LEFT JOIN follows AS forth
         ON forth.follower_id = ?1 AND forth.followee_id = messages.sender_id

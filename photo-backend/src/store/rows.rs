@@ -109,6 +109,8 @@ pub(crate) struct MessageRow {
     pub(crate) story_id: i64,
     /// The sender's newest story that the recipient has seen, 0 for none.
     pub(crate) seen_until: i64,
+    /// Whom both follow, as far as was looked.
+    pub(crate) mutual_friends: i64,
 }
 
 impl MessageRow {
@@ -123,6 +125,7 @@ impl MessageRow {
             follows_back: row.get(6)?,
             story_id: row.get(7)?,
             seen_until: row.get(8)?,
+            mutual_friends: row.get(9)?,
         })
     }
 }

@@ -14,12 +14,12 @@ pub(crate) const MEDIA_PER_USER: i64 = 20;
 
 const FOLLOWEES: i64 = 30;
 /// Story `k` (from 0) of user `u` of `n` has the id `k * n + u`.
-pub(crate) const STORIES_PER_USER: i64 = 5;
+pub(crate) const STORIES_PER_USER: i64 = 7;
 const MESSAGES_PER_USER: i64 = 40;
 const LIKES_PER_MEDIA: u64 = 3;
 const COMMENTS_PER_MEDIA: i64 = 2;
 const BEGINNING: i64 = 1_700_000_000;
-const MODEL_POINTS: usize = 512;
+const MODEL_POINTS: usize = 384;
 
 /// What [`seed`] made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
