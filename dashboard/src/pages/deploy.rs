@@ -1,4 +1,4 @@
-use appweight::api::{DeployReport, DeployStatus, DeploySummary, WeightSeries};
+use appweight::api::{DeployReport, DeployStatus, DeploySummary, DeployVerdict, WeightSeries};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -181,6 +181,9 @@ fn facts(summary: &DeploySummary) -> Markup {
 
 fn without_comparison(summary: &DeploySummary) -> &'static str {
     match summary.status {
+        _ if summary.verdict == DeployVerdict::First => {
+            "There is no older deploy to compare it with."
+        }
         DeployStatus::Rolling => {
             "Nothing to compare yet: the new code’s first requests are still being counted."
         }
