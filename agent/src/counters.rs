@@ -253,4 +253,28 @@ mod tests {
         assert!(why(libc::EMFILE, Some(2)).contains("file descriptor"));
         assert!(why(libc::EINVAL, Some(2)).contains("perf_event_open failed"));
     }
+
+    #[test]
+    fn a_perf_counter_is_read_as_three_numbers_that_grow() {
+        // The kernel counts these without a performance monitoring unit.
+        let kind = perf_event::events::Software::TASK_CLOCK;
+        match perf_event::Builder::new().kind(kind).build() {
+            Ok(mut counter) => {
+                counter.enable().unwrap();
+                let first = sys::read_perf_counter(counter.as_raw_fd()).unwrap();
+                std::hint::black_box((0..100_000).map(std::hint::black_box).sum::<u64>());
+                let second = sys::read_perf_counter(counter.as_raw_fd()).unwrap();
+                assert!(
+                    first
+                        .iter()
+                        .zip(second)
+                        .all(|(first, second)| *first < second),
+                    "{first:?} {second:?}"
+                );
+                assert!(second[2] <= second[1]);
+            }
+            Err(error) => assert!(explain(&error, &paranoid_level()).contains("perf_event")),
+        }
+        assert_eq!(sys::read_perf_counter(-1), None);
+    }
 }

@@ -98,3 +98,76 @@ impl Shards {
         (cells, tally)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use appweight_wire::{Age, InstructionSource, Kind};
+
+    use super::*;
+    use crate::names::Endpoints;
+    use crate::shard::Ended;
+    use crate::usage::Usage;
+
+    const SPANS: Spans = Spans {
+        cell_us: 1_000,
+        process_us: 500,
+        instruction_source: InstructionSource::None,
+    };
+
+    fn count(shards: &Shards, endpoints: &Endpoints, end_us: u64) {
+        let ended = Ended {
+            kind: Kind::Request,
+            endpoint: "/",
+            end_us,
+            wall_ns: 1,
+            usage: Usage::new(),
+            error: false,
+            age: Age::Warm,
+            flags: &[],
+            user: None,
+        };
+        shards.with_mine(|shard| shard.count(&ended, None, SPANS, endpoints));
+    }
+
+    #[test]
+    fn what_ended_threads_counted_stays_until_its_time_is_over() {
+        let (shards, endpoints) = (Shards::new(), Endpoints::new());
+        let in_threads = |end_us| {
+            for _ in 0..3 {
+                thread::scope(|scope| {
+                    // Joined by hand: a scope does not wait for the end of thread-locals.
+                    scope
+                        .spawn(|| count(&shards, &endpoints, end_us))
+                        .join()
+                        .unwrap();
+                });
+            }
+        };
+        let drain = |now_us| {
+            let mut drained = Drained::default();
+            shards.drain(now_us, SPANS, &mut drained);
+            let requests = drained.span.endpoints.get("/").map_or(0, |counts| counts.0);
+            let cells = drained.take_cells();
+            let counted = cells
+                .iter()
+                .map(|cell| (cell.key.start_us, cell.n))
+                .collect::<Vec<_>>();
+            (counted, requests)
+        };
+        in_threads(1_999);
+        in_threads(2_000);
+        assert_eq!(drain(1_999), (vec![], 0), "nothing is over");
+        assert_eq!(drain(2_000), (vec![(1_000, 3)], 3));
+        assert_eq!(shards.look().0, 3);
+        assert_eq!(
+            drain(2_500),
+            (vec![], 3),
+            "a span of the process record is shorter"
+        );
+        assert_eq!(drain(u64::MAX), (vec![(2_000, 3)], 0));
+        let left = shards.all.lock().unwrap().len();
+        assert_eq!(left, 1, "the shards of ended threads are forgotten");
+    }
+}

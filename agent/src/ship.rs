@@ -29,8 +29,6 @@ pub(crate) fn run(core: &Core) {
             None if core.stop.is_sealed() => break,
             None => {}
         }
-        core.ship_cpu_ns
-            .store(sys::thread_cpu_ns().unwrap_or(0), Ordering::Relaxed);
         if core
             .stop
             .deadline()
@@ -63,7 +61,10 @@ impl Shipper<'_> {
                 .stop
                 .deadline()
                 .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            match self.client.put(batch, left) {
+            let answer = self.client.put(batch, left);
+            let cpu_ns = sys::thread_cpu_ns().unwrap_or(0);
+            self.core.ship_cpu_ns.store(cpu_ns, Ordering::Relaxed);
+            match answer {
                 Answer::Taken => {
                     self.reached();
                     self.refusal.clear();

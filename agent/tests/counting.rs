@@ -129,6 +129,11 @@ async fn the_cells_of_all_threads_add_up_to_every_request() {
         "{}",
         users.estimate()
     );
+    assert!(
+        processes
+            .iter()
+            .all(|process| process.start_us % process.width_us == 0)
+    );
     for pair in processes.windows(2) {
         assert!(pair[0].start_us < pair[1].start_us);
         assert_eq!(pair[0].width_us, 20_000);
@@ -289,7 +294,9 @@ async fn a_young_process_counts_in_cells_of_its_own() {
         .agent()
         .warm_up(Duration::from_millis(200))
         .start();
-    agent.measure("task:early", || ());
+    tokio::spawn(agent.measure_future("task:early", tokio::task::yield_now()))
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(250)).await;
     agent.measure("task:late", || ());
     assert!(agent.shutdown(SOON));
