@@ -166,6 +166,7 @@ pub(crate) async fn post_deploy(
     let format = body::format_of(&headers)?;
     let bytes = body::read(&headers, body, app.options.body_limit).await?;
     let deploy = decode_deploy(&bytes, format)?;
+    refuse_future(&deploy, app.options.clock.now_us())?;
     let id = deploy.id.clone();
     match app
         .store
@@ -187,6 +188,21 @@ pub(crate) async fn post_deploy(
             format!("There is no roll-out of {id} to end: post its start, or give started_us."),
         )),
     }
+}
+
+/// A roll-out far in the future would end every one before it then, and none would ever be judged.
+fn refuse_future(deploy: &Deploy, now_us: u64) -> Result<(), Refusal> {
+    const CLOCKS_APART_US: u64 = 3_600_000_000;
+    for (name, time_us) in [
+        ("started_us", Some(deploy.started_us)),
+        ("ended_us", deploy.ended_us),
+    ] {
+        if time_us.is_some_and(|time_us| time_us > now_us.saturating_add(CLOCKS_APART_US)) {
+            let detail = format!("It lies more than an hour in the future; here it is {now_us}.");
+            return Err(Refusal::of(StatusCode::UNPROCESSABLE_ENTITY, name, detail));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

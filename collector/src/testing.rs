@@ -173,7 +173,18 @@ impl Bench {
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
+    /// Sends a batch, not before the last of its records is over.
     pub(crate) async fn put_batch(&self, batch: &Batch) -> Answer {
+        let cells = batch
+            .cells
+            .iter()
+            .map(|cell| cell.key.start_us + cell.key.width_us);
+        let processes = batch
+            .processes
+            .iter()
+            .map(|process| process.start_us + process.width_us);
+        let over_us = cells.chain(processes).max().unwrap_or(0);
+        self.now_us.fetch_max(over_us, Ordering::Relaxed);
         let body = encode(batch, Format::MessagePack);
         self.put(&batch.id().to_string(), "application/msgpack", body)
             .await

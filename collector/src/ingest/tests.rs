@@ -362,6 +362,16 @@ async fn bad_deploys_are_refused_by_field() {
             json!({"service": "photo", "id": "a", "started_us": -1}),
         ),
         (400, ".", json!({"id": "a"})),
+        (
+            422,
+            "started_us",
+            json!({"service": "photo", "id": "a", "started_us": NOON + 3_601 * SECOND}),
+        ),
+        (
+            422,
+            "ended_us",
+            json!({"service": "photo", "id": "a", "ended_us": NOON + 3_601 * SECOND}),
+        ),
     ] {
         bench
             .post_deploy(body)

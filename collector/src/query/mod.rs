@@ -3,6 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod deploys;
 pub(crate) mod fleet;
+mod fold;
 mod params;
 pub(crate) mod weight;
 

@@ -114,6 +114,19 @@ async fn the_weight_comes_with_its_deploys() {
     let bench = two_deploys().await;
     let series: WeightSeries = ask(&bench, "/v1/weight?window_us=5000000").await;
     assert_eq!(series.deploys.len(), 2);
+    assert_eq!(series.points.len(), 4);
+    for point in &series.points {
+        // Half a second of CPU time in each of five seconds, for the same three users.
+        assert_eq!(point.total, 2_500_000_000.0);
+        assert!(
+            (point.active_users.unwrap() - 3.0).abs() < 0.01,
+            "{point:?}"
+        );
+    }
+    assert_eq!(
+        series.instructions_absent_because.as_deref(),
+        Some("no PMU")
+    );
     let uri = format!(
         "/v1/weight?from_us={}&until_us={}",
         NOON + 10 * SECOND,

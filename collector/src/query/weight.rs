@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use appweight::api::{Problem, WeightSeries};
+use appweight::evidence::ProcessPoint;
 use appweight::weight::weigh;
 use appweight_wire::limits;
 use axum::Json;
@@ -8,6 +9,7 @@ use axum::extract::State;
 use http::{StatusCode, Uri};
 
 use super::deploys::summaries;
+use super::fold::Fold;
 use super::params::Params;
 use crate::app::App;
 use crate::options::micros;
@@ -15,6 +17,7 @@ use crate::problem::Refusal;
 use crate::store::{DeployQuery, ProcessQuery, StoreError, TimeRange};
 
 const DAY_US: u64 = 86_400_000_000;
+const HOUR_US: u64 = 3_600_000_000;
 
 /// What a service weighed, window by window, with its deploys.
 #[utoipa::path(
@@ -59,13 +62,8 @@ pub(crate) async fn weight(
         from_us: time.from_us - time.from_us % window_us,
         ..time
     };
-    let points = app
-        .store
-        .process_points(ProcessQuery::all(&service, time))
-        .await?;
-    let weighed = tokio::task::spawn_blocking(move || weigh(&points, window_us))
-        .await
-        .map_err(|error| StoreError::Cut(error.to_string()))?;
+    let points = windows(&app, &service, time, window_us).await?;
+    let weighed = weigh(&points, window_us);
     let query = DeployQuery {
         service: service.clone(),
         id: None,
@@ -80,4 +78,45 @@ pub(crate) async fn weight(
         peak: weighed.peak,
         deploys: summaries(&app, query).await?,
     }))
+}
+
+/// The service's process records of that time by window, read an hour or a window at a time.
+async fn windows(
+    app: &App,
+    service: &str,
+    time: TimeRange,
+    window_us: u64,
+) -> Result<Vec<ProcessPoint>, StoreError> {
+    let services = app.store.services().await?;
+    let Some(known) = services.iter().find(|known| known.service == service) else {
+        return Ok(Vec::new());
+    };
+    // A process whose clock is wrong must not make the time to read through a century.
+    let now_us = app.options.clock.now_us();
+    let oldest_us = now_us
+        .saturating_sub(micros(app.options.keep_records))
+        .saturating_sub(2 * HOUR_US);
+    let until_us = time.until_us.min(known.last_us).min(now_us + HOUR_US);
+    let first_us = time.from_us.max(known.first_us).max(oldest_us);
+    let step_us = window_us * HOUR_US.div_ceil(window_us);
+    let mut from_us = first_us - first_us % window_us;
+    let mut fold = Fold::new(window_us);
+    while from_us < until_us {
+        let step = TimeRange {
+            from_us,
+            until_us: until_us.min(from_us + step_us),
+        };
+        let points = app
+            .store
+            .process_points(ProcessQuery::all(service, step))
+            .await?;
+        fold = tokio::task::spawn_blocking(move || {
+            points.into_iter().for_each(|point| fold.add(point));
+            fold
+        })
+        .await
+        .map_err(|error| StoreError::Cut(error.to_string()))?;
+        from_us += step_us;
+    }
+    Ok(fold.into_points())
 }

@@ -52,11 +52,13 @@ pub(super) fn put_batch(
             code::time(first_us),
             code::time(last_us)
         ])?;
+        // A clock that is ahead must not put a roll-out behind all those to come.
+        let began_us = first_us.min(new.received_us);
         deploys::see(
             &transaction,
             &batch.origin.service,
             &batch.origin.deploy,
-            first_us,
+            began_us,
         )?;
     }
     transaction.commit()?;

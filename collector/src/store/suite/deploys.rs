@@ -71,6 +71,15 @@ pub(in crate::store) async fn a_record_makes_its_roll_out(store: &impl Store) {
     );
 }
 
+pub(in crate::store) async fn a_clock_that_is_ahead_makes_no_roll_out_of_the_future(
+    store: &impl Store,
+) {
+    let ahead = of_cells(1, 0, "a", vec![cell(NOON + 86_400 * SECOND, &[5])]);
+    let received_us = ahead.received_us;
+    store.put_batch(ahead).await.unwrap();
+    assert_eq!(all_deploys(store).await[0].deploy.started_us, received_us);
+}
+
 pub(in crate::store) async fn a_report_is_final(store: &impl Store) {
     let mut deploy = Deploy {
         service: "photo".into(),

@@ -16,6 +16,7 @@ macro_rules! store_suite {
             cells_are_found_by_time_and_deploy,
             counts_up_to_the_largest_are_kept,
             a_record_makes_its_roll_out,
+            a_clock_that_is_ahead_makes_no_roll_out_of_the_future,
             a_report_is_final,
             what_does_not_read_back_is_not_kept,
             requests_come_by_cost_or_time,
@@ -45,11 +46,14 @@ pub(in crate::store) use deploys::*;
 pub(in crate::store) use order::*;
 pub(in crate::store) use records::*;
 
+/// When all batches come.
+const RECEIVED: u64 = NOON + 60 * SECOND;
+
 pub(in crate::store) fn new(batch: Batch) -> NewBatch {
     NewBatch {
         uuid: batch.id(),
         digest: [1; 32],
-        received_us: NOON,
+        received_us: RECEIVED,
         batch,
     }
 }

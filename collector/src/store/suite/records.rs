@@ -1,4 +1,4 @@
-use super::{all_cells, new};
+use super::{RECEIVED, all_cells, new};
 use crate::store::*;
 use crate::testing::{NOON, SECOND, batch, cell, process, request};
 
@@ -94,7 +94,7 @@ pub(in crate::store) async fn the_past_is_forgotten_but_its_cells_stay(store: &i
     store.put_batch(old.clone()).await.unwrap();
     let horizons = Horizons {
         records_us: NOON + 1,
-        batches_us: NOON,
+        batches_us: RECEIVED,
     };
     let forgotten = store.forget(horizons).await.unwrap();
     assert_eq!(
@@ -106,7 +106,7 @@ pub(in crate::store) async fn the_past_is_forgotten_but_its_cells_stay(store: &i
     );
     assert_eq!(store.put_batch(old).await.unwrap(), PutOutcome::Duplicate);
     let horizons = Horizons {
-        batches_us: NOON + 1,
+        batches_us: RECEIVED + 1,
         ..horizons
     };
     assert_eq!(store.forget(horizons).await.unwrap().batches, 1);
