@@ -1,5 +1,7 @@
 //! Traffic against live servers, over TCP.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 

@@ -206,7 +206,7 @@ impl Bench {
                 .collect::<Vec<_>>()
         };
         let (first, second) = (requests(), requests());
-        if order % 2 == 0 {
+        if order.is_multiple_of(2) {
             let base = self.base.cost(endpoint, first).await?;
             Ok((base, self.changed.cost(endpoint, second).await?))
         } else {

@@ -17,18 +17,18 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 /// So many users the database holds.
-pub const USERS: u32 = 120;
+pub(crate) const USERS: u32 = 120;
 
 /// A database that goes when this is dropped.
-pub struct Database {
+pub(crate) struct Database {
     _directory: TempDir,
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Database {
     /// A seeded one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("photos.sqlite");
         seed(&path, USERS).unwrap();
@@ -39,13 +39,13 @@ impl Database {
     }
 
     /// The service on it, without a network.
-    pub fn service(&self, variants: Variants) -> Router {
+    pub(crate) fn service(&self, variants: Variants) -> Router {
         router(App::new(Store::open(&self.path).unwrap(), variants))
     }
 }
 
 /// One answer.
-pub async fn ask(
+pub(crate) async fn ask(
     service: &Router,
     method: Method,
     path: &str,
@@ -67,21 +67,21 @@ pub async fn ask(
 }
 
 /// The JSON of an answer that must be a success.
-pub async fn get(service: &Router, path: &str, user: u32) -> Value {
+pub(crate) async fn get(service: &Router, path: &str, user: u32) -> Value {
     let (status, body) = ask(service, Method::GET, path, user, "").await;
     assert_eq!(status, StatusCode::OK, "{path}: {body:?}");
     serde_json::from_slice(&body).unwrap()
 }
 
 /// The same for a write.
-pub async fn post(service: &Router, path: &str, user: u32, body: impl Into<Body>) -> Value {
+pub(crate) async fn post(service: &Router, path: &str, user: u32, body: impl Into<Body>) -> Value {
     let (status, body) = ask(service, Method::POST, path, user, body).await;
     assert_eq!(status, StatusCode::OK, "{path}: {body:?}");
     serde_json::from_slice(&body).unwrap()
 }
 
 /// A server on a free port.
-pub struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -89,7 +89,7 @@ pub struct Running {
 
 impl Running {
     /// Starts one without the agent.
-    pub async fn start(database: &Database, variants: Variants) -> Self {
+    pub(crate) async fn start(database: &Database, variants: Variants) -> Self {
         let server = Server::bind(ServeOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: database.path.clone(),
@@ -114,12 +114,12 @@ impl Running {
     }
 
     /// Its address.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Stops it as SIGTERM does.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
     }
