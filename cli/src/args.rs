@@ -9,10 +9,20 @@ use crate::units;
 
 /// Tells which deploy made a service heavier, by how much, and in which endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "appweight", version, after_help = "Start with `appweight serve`, then give a service the agent and open http://127.0.0.1:7070.")]
+#[command(
+    name = "appweight",
+    version,
+    after_help = "Start with `appweight serve`, then give a service the agent and open http://127.0.0.1:7070."
+)]
 pub(crate) struct Args {
     /// What to log: error, warn, info, debug, or a filter such as appweight_collector=debug
-    #[arg(long, env = "APPWEIGHT_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_LOG",
+        default_value = "info",
+        global = true,
+        value_name = "FILTER"
+    )]
     pub(crate) log: String,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -44,10 +54,20 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one and says which
-    #[arg(long, env = "APPWEIGHT_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_LISTEN",
+        default_value = "127.0.0.1:7070",
+        value_name = "ADDRESS"
+    )]
     pub(crate) listen: SocketAddr,
     /// The SQLite file that keeps everything; made if it is not there
-    #[arg(long, env = "APPWEIGHT_DATABASE", default_value = "appweight.db", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_DATABASE",
+        default_value = "appweight.db",
+        value_name = "FILE"
+    )]
     pub(crate) database: PathBuf,
     /// The width of a point of the weight: users active in such a window are what cost is divided by
     #[arg(long, env = "APPWEIGHT_WEIGHT_WINDOW", default_value = "60s", value_parser = units::duration, value_name = "DURATION")]
@@ -68,7 +88,12 @@ pub(crate) struct Serve {
     #[arg(long, env = "APPWEIGHT_MIN_CHANGE_OF", value_parser = endpoint_change, value_delimiter = ',', value_name = "ENDPOINT=PERCENT")]
     pub(crate) min_change_of: Vec<(String, f64)>,
     /// Requests that an endpoint needs under each deploy before it is judged
-    #[arg(long, env = "APPWEIGHT_MIN_REQUESTS", default_value_t = 100, value_name = "N")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_MIN_REQUESTS",
+        default_value_t = 100,
+        value_name = "N"
+    )]
     pub(crate) min_requests: u64,
     /// Do not judge deploys: of several collectors on one store, exactly one does
     #[arg(long, env = "APPWEIGHT_NO_WATCH")]
@@ -78,10 +103,20 @@ pub(crate) struct Serve {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dashboard {
     /// Where to listen; port 0 takes a free one and says which
-    #[arg(long, env = "APPWEIGHT_LISTEN", default_value = "127.0.0.1:7071", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_LISTEN",
+        default_value = "127.0.0.1:7071",
+        value_name = "ADDRESS"
+    )]
     pub(crate) listen: SocketAddr,
     /// The collector
-    #[arg(long, env = "APPWEIGHT_COLLECTOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_COLLECTOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     pub(crate) collector: String,
 }
 
@@ -110,10 +145,19 @@ pub(crate) struct Gate {
     #[arg(long, env = "APPWEIGHT_GATE_CONFIDENCE", default_value = "99%", value_parser = units::confidence, value_name = "PERCENT")]
     pub(crate) confidence: f64,
     /// Hold this endpoint to the limit instead of all together; can be repeated
-    #[arg(long, env = "APPWEIGHT_GATE_ENDPOINT", value_delimiter = ',', value_name = "ENDPOINT")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_GATE_ENDPOINT",
+        value_delimiter = ',',
+        value_name = "ENDPOINT"
+    )]
     pub(crate) endpoint: Vec<String>,
     /// Hold every endpoint to the limit
-    #[arg(long, env = "APPWEIGHT_GATE_EVERY_ENDPOINT", conflicts_with = "endpoint")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_GATE_EVERY_ENDPOINT",
+        conflicts_with = "endpoint"
+    )]
     pub(crate) every_endpoint: bool,
     /// What to compare; by default instructions where both have them, else CPU time
     #[arg(long, env = "APPWEIGHT_GATE_METRIC", value_name = "METRIC")]
@@ -122,7 +166,12 @@ pub(crate) struct Gate {
     #[arg(long, env = "APPWEIGHT_SERVICE", value_name = "NAME")]
     pub(crate) service: Option<String>,
     /// The collector
-    #[arg(long, env = "APPWEIGHT_COLLECTOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_COLLECTOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     pub(crate) collector: String,
     /// How to print the answer
     #[arg(long, env = "APPWEIGHT_FORMAT", default_value = "table")]
@@ -169,7 +218,12 @@ pub(crate) struct Deploy {
     #[arg(long, env = "APPWEIGHT_DEPLOY_LINK", value_name = "URL")]
     pub(crate) link: Option<String>,
     /// The collector
-    #[arg(long, env = "APPWEIGHT_COLLECTOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_COLLECTOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     pub(crate) collector: String,
 }
 

@@ -22,11 +22,17 @@ pub(crate) fn run(options: &args::Deploy, out: &mut dyn Write) -> anyhow::Result
         title: options.title.clone(),
         link: options.link.clone(),
     };
-    let stored: Deploy = Collector::new(&options.collector).post("/v1/deploys", &encode(&deploy, Format::Json))?;
-    let replaced = stored
-        .replaced
-        .map_or_else(|| "the first one".to_owned(), |id| format!("replacing {id}"));
-    let state = if stored.ended_us.is_some() { "has ended" } else { "is rolling" };
+    let stored: Deploy =
+        Collector::new(&options.collector).post("/v1/deploys", &encode(&deploy, Format::Json))?;
+    let replaced = stored.replaced.map_or_else(
+        || "the first one".to_owned(),
+        |id| format!("replacing {id}"),
+    );
+    let state = if stored.ended_us.is_some() {
+        "has ended"
+    } else {
+        "is rolling"
+    };
     writeln!(out, "{}: {} {state}, {replaced}", stored.service, stored.id)?;
     Ok(())
 }

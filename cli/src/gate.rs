@@ -35,7 +35,10 @@ pub(crate) fn run(options: &Gate, out: &mut dyn Write) -> ExitCode {
 }
 
 fn answer(options: &Gate, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let mut query = vec![("base", options.base.as_str()), ("head", options.head.as_str())];
+    let mut query = vec![
+        ("base", options.base.as_str()),
+        ("head", options.head.as_str()),
+    ];
     if let Some(service) = &options.service {
         query.push(("service", service));
     }
@@ -73,16 +76,37 @@ fn lines(options: &Gate, comparison: &Comparison) -> anyhow::Result<Vec<GateLine
     } else if options.endpoint.is_empty() {
         vec![Subject::Total]
     } else {
-        options.endpoint.iter().cloned().map(Subject::Endpoint).collect()
+        options
+            .endpoint
+            .iter()
+            .cloned()
+            .map(Subject::Endpoint)
+            .collect()
     };
     subjects
         .iter()
-        .map(|subject| match gate(comparison, subject, options.max_increase, options.confidence) {
-            Some(line) => Ok(line),
-            None => {
-                let known: Vec<&str> = comparison.endpoints.iter().map(|known| known.endpoint.as_str()).collect();
-                let Subject::Endpoint(name) = subject else { bail!("nothing was compared") };
-                bail!("no endpoint {name} served under both deploys; known are {}", known.join(", "))
+        .map(|subject| {
+            match gate(
+                comparison,
+                subject,
+                options.max_increase,
+                options.confidence,
+            ) {
+                Some(line) => Ok(line),
+                None => {
+                    let known: Vec<&str> = comparison
+                        .endpoints
+                        .iter()
+                        .map(|known| known.endpoint.as_str())
+                        .collect();
+                    let Subject::Endpoint(name) = subject else {
+                        bail!("nothing was compared")
+                    };
+                    bail!(
+                        "no endpoint {name} served under both deploys; known are {}",
+                        known.join(", ")
+                    )
+                }
             }
         })
         .collect()
@@ -132,7 +156,10 @@ fn rows(comparison: &Comparison) -> Vec<[String; 5]> {
                 endpoint.endpoint.clone(),
                 shown(endpoint.metric, &endpoint.before),
                 shown(endpoint.metric, &endpoint.after),
-                endpoint.change.as_ref().map_or_else(|| "too few requests".to_owned(), text::change),
+                endpoint
+                    .change
+                    .as_ref()
+                    .map_or_else(|| "too few requests".to_owned(), text::change),
                 format!("{} / {}", endpoint.before.requests, endpoint.after.requests),
             ]
         })
@@ -142,7 +169,10 @@ fn rows(comparison: &Comparison) -> Vec<[String; 5]> {
         "all endpoints".to_owned(),
         text::cost(comparison.metric, total.before),
         text::cost(comparison.metric, total.after),
-        total.change.as_ref().map_or_else(|| "too few requests".to_owned(), text::change),
+        total
+            .change
+            .as_ref()
+            .map_or_else(|| "too few requests".to_owned(), text::change),
         String::new(),
     ]);
     rows
@@ -150,7 +180,12 @@ fn rows(comparison: &Comparison) -> Vec<[String; 5]> {
 
 const HEADS: [&str; 5] = ["endpoint", "before", "after", "change", "requests"];
 
-fn table(out: &mut dyn Write, options: &Gate, comparison: &Comparison, lines: &[GateLine]) -> anyhow::Result<()> {
+fn table(
+    out: &mut dyn Write,
+    options: &Gate,
+    comparison: &Comparison,
+    lines: &[GateLine],
+) -> anyhow::Result<()> {
     writeln!(out, "{}\n", heading(comparison))?;
     let rows = rows(comparison);
     let width = |column: usize| {
@@ -169,7 +204,11 @@ fn table(out: &mut dyn Write, options: &Gate, comparison: &Comparison, lines: &[
             widths[0], widths[1], widths[2], widths[3], widths[4]
         )?;
     }
-    writeln!(out, "\n  intervals hold together with {}", text::percent(interval_confidence(comparison)))?;
+    writeln!(
+        out,
+        "\n  intervals hold together with {}",
+        text::percent(interval_confidence(comparison))
+    )?;
     for line in lines {
         writeln!(
             out,
@@ -184,10 +223,18 @@ fn table(out: &mut dyn Write, options: &Gate, comparison: &Comparison, lines: &[
 }
 
 fn interval_confidence(comparison: &Comparison) -> f64 {
-    comparison.total.change.map_or(0.999, |change| change.confidence)
+    comparison
+        .total
+        .change
+        .map_or(0.999, |change| change.confidence)
 }
 
-fn markdown(out: &mut dyn Write, options: &Gate, comparison: &Comparison, lines: &[GateLine]) -> anyhow::Result<()> {
+fn markdown(
+    out: &mut dyn Write,
+    options: &Gate,
+    comparison: &Comparison,
+    lines: &[GateLine],
+) -> anyhow::Result<()> {
     for line in lines {
         writeln!(
             out,
@@ -199,7 +246,11 @@ fn markdown(out: &mut dyn Write, options: &Gate, comparison: &Comparison, lines:
         )?;
     }
     writeln!(out, "{}\n", escaped(&heading(comparison)))?;
-    writeln!(out, "| {} |\n| --- | ---: | ---: | --- | ---: |", HEADS.join(" | "))?;
+    writeln!(
+        out,
+        "| {} |\n| --- | ---: | ---: | --- | ---: |",
+        HEADS.join(" | ")
+    )?;
     for row in rows(comparison) {
         writeln!(out, "| {} |", row.map(|text| escaped(&text)).join(" | "))?;
     }
@@ -290,7 +341,9 @@ mod tests {
         }
     }
 
-    fn printed(write: impl Fn(&mut dyn Write, &Gate, &Comparison, &[GateLine]) -> anyhow::Result<()>) -> String {
+    fn printed(
+        write: impl Fn(&mut dyn Write, &Gate, &Comparison, &[GateLine]) -> anyhow::Result<()>,
+    ) -> String {
         let (options, comparison) = (options(OutputFormat::Table), comparison());
         let lines = lines(&options, &comparison).unwrap();
         let mut out = Vec::new();
@@ -313,9 +366,15 @@ mod tests {
         let mut every = options(OutputFormat::Table);
         every.every_endpoint = true;
         let comparison = comparison();
-        assert_eq!(overall(&lines(&every, &comparison).unwrap()), Outcome::Above);
+        assert_eq!(
+            overall(&lines(&every, &comparison).unwrap()),
+            Outcome::Above
+        );
         every.max_increase = 0.5;
-        assert_eq!(overall(&lines(&every, &comparison).unwrap()), Outcome::CannotTell);
+        assert_eq!(
+            overall(&lines(&every, &comparison).unwrap()),
+            Outcome::CannotTell
+        );
         let mut unknown = options(OutputFormat::Table);
         unknown.endpoint = vec!["/nope".into()];
         let error = lines(&unknown, &comparison).unwrap_err().to_string();

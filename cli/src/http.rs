@@ -26,7 +26,11 @@ impl Collector {
     }
 
     /// GETs an answer; a refusal becomes an error with the collector's words.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
+    pub(crate) fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<T> {
         let mut request = self.agent.get(format!("{}{path}", self.url));
         for (name, value) in query {
             request = request.query(*name, *value);
@@ -47,18 +51,28 @@ impl Collector {
     }
 
     fn unreachable(&self) -> String {
-        format!("no collector answers at {} (is it running? --collector sets the address)", self.url)
+        format!(
+            "no collector answers at {} (is it running? --collector sets the address)",
+            self.url
+        )
     }
 
-    fn read<T: DeserializeOwned>(&self, mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<T> {
+    fn read<T: DeserializeOwned>(
+        &self,
+        mut response: ureq::http::Response<ureq::Body>,
+    ) -> anyhow::Result<T> {
         let status = response.status();
         let body = response
             .body_mut()
             .read_to_vec()
             .with_context(|| format!("the collector at {} broke off its answer", self.url))?;
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .with_context(|| format!("{} does not answer as an AppWeight collector does", self.url));
+            return serde_json::from_slice(&body).with_context(|| {
+                format!(
+                    "{} does not answer as an AppWeight collector does",
+                    self.url
+                )
+            });
         }
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => match problem.field {

@@ -24,7 +24,12 @@ fn main() -> ExitCode {
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "appweight", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "appweight",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     };

@@ -5,10 +5,11 @@ use appweight::thresholds::Thresholds;
 use appweight_collector::{Collector, CollectorOptions};
 use appweight_dashboard::QueryClient;
 use axum::Router;
-use axum::routing::any_service;
+use axum::extract::Request;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tower::{ServiceExt, service_fn};
 
 use crate::args::{Dashboard, Serve};
 
@@ -16,13 +17,20 @@ use crate::args::{Dashboard, Serve};
 pub(crate) fn serve(options: &Serve) -> anyhow::Result<()> {
     run_collector(options, |api| {
         let pages = appweight_dashboard::router(QueryClient::in_process(api.clone()));
-        Router::new()
-            .route("/v1", any_service(api.clone()))
-            .route("/v1/{*rest}", any_service(api.clone()))
-            .route("/healthz", any_service(api.clone()))
-            .route("/metrics", any_service(api))
-            .fallback_service(pages)
+        // Not nested routes: what an outer route catches would be among the inner one's parameters.
+        Router::new().fallback_service(service_fn(move |request: Request| {
+            let room = if is_api(request.uri().path()) {
+                &api
+            } else {
+                &pages
+            };
+            room.clone().oneshot(request)
+        }))
     })
+}
+
+fn is_api(path: &str) -> bool {
+    path.starts_with("/v1/") || ["/v1", "/healthz", "/metrics"].contains(&path)
 }
 
 /// The collector alone.
@@ -35,7 +43,13 @@ pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let client = QueryClient::remote(&options.collector).context("--collector")?;
         let stop = stop_signal()?;
-        listen(options.listen, "dashboard", appweight_dashboard::router(client), stop).await
+        listen(
+            options.listen,
+            "dashboard",
+            appweight_dashboard::router(client),
+            stop,
+        )
+        .await
     })
 }
 
@@ -52,7 +66,10 @@ fn run_collector(options: &Serve, rooms: impl FnOnce(Router) -> Router) -> anyho
         tracing::info!(database = %options.database.display(), "store opened");
         let served = listen(options.listen, "collector", rooms(collector.router()), stop).await;
         watching.await.context("the watch loop failed")?;
-        collector.close().await.context("the store could not be closed")?;
+        collector
+            .close()
+            .await
+            .context("the store could not be closed")?;
         served
     })
 }
@@ -104,11 +121,18 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn listen(address: SocketAddr, what: &str, router: Router, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (--listen chooses another address)"))?;
-    let address = listener.local_addr().context("the listener has no address")?;
+async fn listen(
+    address: SocketAddr,
+    what: &str,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} (--listen chooses another address)")
+    })?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
     tracing::info!("{what} listening on http://{address}");
     axum::serve(listener, router)
         .with_graceful_shutdown(stopped(stop))

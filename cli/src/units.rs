@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// `90s`, `2m`, `1h 30m`, `500ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 90s or 2m"))?;
+    let parsed = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it as 500ms, 90s or 2m"))?;
     if parsed.is_zero() {
         return Err("must be longer than nothing".to_owned());
     }

@@ -23,12 +23,19 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it and waits for the line that says where it listens. What it logs goes to `log`.
-    pub(crate) async fn start(name: &str, program: &Path, args: &[String], log: &Path) -> anyhow::Result<Self> {
-        let log_file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    pub(crate) async fn start(
+        name: &str,
+        program: &Path,
+        args: &[String],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let log_file =
+            File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // `appweight` says it in its log, which is standard error; the photo service on standard output.
         let mut child = Command::new(program)
             .args(args)
             .env("NO_COLOR", "1")
+            .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -38,7 +45,11 @@ impl Server {
         let (address, mut found) = tokio::sync::mpsc::channel(4);
         let stdout = child.stdout.take().context("no standard output")?;
         let stderr = child.stderr.take().context("no standard error")?;
-        copy(stdout, log_file.try_clone().context("cannot write the log")?, address.clone());
+        copy(
+            stdout,
+            log_file.try_clone().context("cannot write the log")?,
+            address.clone(),
+        );
         copy(stderr, log_file, address);
         match tokio::time::timeout(START_LIMIT, found.recv()).await {
             Ok(Some(url)) => Ok(Self {
@@ -69,7 +80,10 @@ impl Server {
     }
 }
 
-#[expect(unsafe_code, reason = "no safe way to send a signal is in the standard library")]
+#[expect(
+    unsafe_code,
+    reason = "no safe way to send a signal is in the standard library"
+)]
 fn signal(process: i32) {
     // SAFETY: `kill` takes plain integers; the process is a child that has not been waited for, so
     // the id still belongs to it.
@@ -78,7 +92,11 @@ fn signal(process: i32) {
     }
 }
 
-fn copy(from: impl AsyncRead + Unpin + Send + 'static, mut to: File, address: tokio::sync::mpsc::Sender<String>) {
+fn copy(
+    from: impl AsyncRead + Unpin + Send + 'static,
+    mut to: File,
+    address: tokio::sync::mpsc::Sender<String>,
+) {
     use std::io::Write;
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).lines();

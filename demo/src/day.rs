@@ -32,23 +32,40 @@ const VERDICT_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    let kept = options.folder.clone();
+    // Removed when it is dropped.
     let temporary = tempfile::Builder::new()
         .prefix("appweight-demo-")
         .tempdir()
         .context("cannot make a folder")?;
-    let folder = kept.unwrap_or_else(|| temporary.path().to_owned());
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let folder = options
+        .folder
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    if folder.join("appweight.db").exists() {
+        bail!(
+            "{} holds an earlier day: remove it or choose another --folder",
+            folder.display()
+        );
+    }
 
     let collector = start_collector(options, programs, &folder).await?;
     let api = Api::new(collector.url.clone());
-    print::line(&format!("seed {seed} (repeat this day with: cargo demo -- --seed {seed})"));
+    print::line(&format!(
+        "seed {seed} (repeat this day with: cargo demo -- --seed {seed})"
+    ));
     print::line(&format!("dashboard: {}", collector.url));
     seed_database(programs, &folder.join("photos.db")).await?;
 
     let (first, deploys) = plan(seed);
     let targets = Targets::new();
-    let mut service = Service::new(programs, folder.clone(), collector.url.clone(), targets.clone());
+    let mut service = Service::new(
+        programs,
+        folder.clone(),
+        collector.url.clone(),
+        targets.clone(),
+    );
     let traffic = Traffic::start(
         TrafficOptions {
             seed,
@@ -60,7 +77,8 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
         targets,
     )
     .context("cannot start the traffic")?;
-    api.post(rolled(&first, "the day's first build", None)).await?;
+    api.post(rolled(&first, "the day's first build", None))
+        .await?;
     service.start(&first, Variants::default()).await?;
     tokio::time::sleep(MORNING).await;
 
@@ -73,10 +91,24 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
         traffic.set_rate(options.rate * (2.0 + light) / 3.0);
         traffic.set_users((f64::from(SEEDED_USERS) * (0.4 + 0.6 * light)) as u32);
 
-        let started = api.post(rolled(&deploy.id, deploy.title, Some(&previous))).await?;
-        print::line(&format!("{:>2}/{} {} rolls out: {}", number + 1, deploys.len(), deploy.id, deploy.title));
+        let started = api
+            .post(rolled(&deploy.id, deploy.title, Some(&previous)))
+            .await?;
+        print::line(&format!(
+            "{:>2}/{} {} rolls out: {}",
+            number + 1,
+            deploys.len(),
+            deploy.id,
+            deploy.title
+        ));
         let place = format!("deploy {} of {}, {}", number + 1, deploys.len(), deploy.id);
-        watch_while(&mut verdicts, &place, begun, service.roll(&deploy.id, deploy.variants)).await?;
+        watch_while(
+            &mut verdicts,
+            &place,
+            begun,
+            service.roll(&deploy.id, deploy.variants),
+        )
+        .await?;
         api.post(Deploy {
             ended_us: Some(now_us()),
             ..started
@@ -85,7 +117,13 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
         previous.clone_from(&deploy.id);
     }
     let waiting = wait_for_verdicts(api.clone(), deploys.len() + 1);
-    watch_while(&mut verdicts, "waiting for the last verdict", begun, waiting).await?;
+    watch_while(
+        &mut verdicts,
+        "waiting for the last verdict",
+        begun,
+        waiting,
+    )
+    .await?;
     verdicts.announce().await?;
 
     let counts = traffic.stop().await;
@@ -106,14 +144,20 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
     if options.exit {
         collector.stop().await?;
     } else {
-        print::line(&format!("the dashboard stays up at {} until Ctrl-C", collector.url));
-        tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")?;
-        collector.stop().await?;
+        print::line(&format!(
+            "the dashboard stays up at {} until Ctrl-C",
+            collector.url
+        ));
+        std::future::pending::<()>().await;
     }
     Ok(right)
 }
 
-async fn start_collector(options: &Options, programs: &Programs, folder: &Path) -> anyhow::Result<Server> {
+async fn start_collector(
+    options: &Options,
+    programs: &Programs,
+    folder: &Path,
+) -> anyhow::Result<Server> {
     let database = folder.join("appweight.db").display().to_string();
     let listen = options.listen.to_string();
     // Everything that judges is left at its default; only the time scale is the demo's.
@@ -129,7 +173,13 @@ async fn start_collector(options: &Options, programs: &Programs, folder: &Path) 
         "4s",
     ]
     .map(str::to_owned);
-    Server::start("appweight serve", &programs.appweight, &args, &folder.join("appweight.log")).await
+    Server::start(
+        "appweight serve",
+        &programs.appweight,
+        &args,
+        &folder.join("appweight.log"),
+    )
+    .await
 }
 
 async fn seed_database(programs: &Programs, database: &Path) -> anyhow::Result<()> {
@@ -140,7 +190,10 @@ async fn seed_database(programs: &Programs, database: &Path) -> anyhow::Result<(
         .await
         .context("cannot start photo-backend seed")?;
     if !output.status.success() {
-        bail!("photo-backend seed failed: {}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "photo-backend seed failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(())
 }
@@ -159,7 +212,9 @@ fn rolled(id: &str, title: &str, replaced: Option<&str>) -> Deploy {
 fn now_us() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+        })
 }
 
 /// Runs a part of the day while the progress line moves and verdicts are announced.
@@ -185,7 +240,10 @@ async fn wait_for_verdicts(api: Api, wanted: usize) -> anyhow::Result<()> {
     let begun = Instant::now();
     while api.judged().await?.len() < wanted {
         if begun.elapsed() > VERDICT_LIMIT {
-            bail!("not every deploy was judged within {} s of the last roll-out", VERDICT_LIMIT.as_secs());
+            bail!(
+                "not every deploy was judged within {} s of the last roll-out",
+                VERDICT_LIMIT.as_secs()
+            );
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -207,7 +265,12 @@ impl Verdicts {
         let judged = self.api.judged().await?;
         for summary in judged.iter().skip(self.announced) {
             if summary.verdict != DeployVerdict::First {
-                print::line(&format!("      {} {}: {}", mark(summary.verdict), summary.deploy.id, summary.headline));
+                print::line(&format!(
+                    "      {} {}: {}",
+                    mark(summary.verdict),
+                    summary.deploy.id,
+                    summary.headline
+                ));
             }
         }
         self.announced = self.announced.max(judged.len());
@@ -227,17 +290,28 @@ fn mark(verdict: DeployVerdict) -> &'static str {
 }
 
 /// Prints what was planted beside what was found; whether all of it is right.
-fn report(deploys: &[PlannedDeploy], found: &[DeploySummary], truths: &BTreeMap<Variant, Truth>) -> bool {
+fn report(
+    deploys: &[PlannedDeploy],
+    found: &[DeploySummary],
+    truths: &BTreeMap<Variant, Truth>,
+) -> bool {
     print::line("");
     let mut rows = vec![["deploy", "planted", "truly", "found", ""].map(str::to_owned)];
     let mut all_right = true;
     // The first of `found` is the day's first build; the others are in the order of the day.
     for (number, deploy) in deploys.iter().enumerate() {
-        let summary = found.get(number + 1).filter(|summary| summary.deploy.id == deploy.id);
+        let summary = found
+            .get(number + 1)
+            .filter(|summary| summary.deploy.id == deploy.id);
         let (planted, truly) = planted(deploy, truths);
         let told = match summary {
             Some(summary) if summary.findings.is_empty() => short(&summary.headline),
-            Some(summary) => summary.findings.iter().map(told).collect::<Vec<_>>().join("; "),
+            Some(summary) => summary
+                .findings
+                .iter()
+                .map(told)
+                .collect::<Vec<_>>()
+                .join("; "),
             None => "nothing".to_owned(),
         };
         let verdict = match score(deploy, summary) {
@@ -249,7 +323,12 @@ fn report(deploys: &[PlannedDeploy], found: &[DeploySummary], truths: &BTreeMap<
         };
         rows.push([deploy.id.clone(), planted, truly, told, verdict]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; 5] = std::array::from_fn(width);
     for [id, planted, truly, told, verdict] in &rows {
         print::line(&format!(
@@ -287,7 +366,10 @@ fn planted(deploy: &PlannedDeploy, truths: &BTreeMap<Variant, Truth>) -> (String
             } else {
                 variant.to_string()
             };
-            (name, of(variant).map_or_else(String::new, |truth| truly(variant, truth, false)))
+            (
+                name,
+                of(variant).map_or_else(String::new, |truth| truly(variant, truth, false)),
+            )
         }
         Change::RollBack(variant) => (
             format!("roll-back of {variant}"),
@@ -303,11 +385,30 @@ fn truly(variant: Variant, truth: &Truth, reversed: bool) -> String {
         return format!("{} {} per request", memory.endpoint, text::bytes(more));
     }
     let endpoint = variant.endpoint().template();
-    let Some(measured) = truth.endpoints.iter().find(|measured| measured.endpoint == endpoint) else {
+    let Some(measured) = truth
+        .endpoints
+        .iter()
+        .find(|measured| measured.endpoint == endpoint)
+    else {
         return String::new();
     };
-    let turn = |change: f64| if reversed { 1.0 / (1.0 + change) - 1.0 } else { change };
-    let (low, high) = if reversed { (measured.high, measured.low) } else { (measured.low, measured.high) };
+    let turn = |change: f64| {
+        if reversed {
+            1.0 / (1.0 + change) - 1.0
+        } else {
+            change
+        }
+    };
+    let (low, high) = if reversed {
+        (measured.high, measured.low)
+    } else {
+        (measured.low, measured.high)
+    };
     let bare = |change: f64| format!("{:.1}", turn(change) * 100.0).replace('-', "−");
-    format!("{} ({} … {})", text::signed_percent(turn(measured.change)), bare(low), bare(high))
+    format!(
+        "{} ({} … {})",
+        text::signed_percent(turn(measured.change)),
+        bare(low),
+        bare(high)
+    )
 }

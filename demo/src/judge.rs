@@ -43,7 +43,9 @@ impl Api {
 
     /// The deploys so far that are judged for good, oldest first.
     pub(crate) async fn judged(&self) -> anyhow::Result<Vec<DeploySummary>> {
-        let mut deploys: Vec<DeploySummary> = self.get("/v1/deploys".to_owned(), vec![("limit", "100".to_owned())]).await?;
+        let mut deploys: Vec<DeploySummary> = self
+            .get("/v1/deploys".to_owned(), vec![("limit", "100".to_owned())])
+            .await?;
         deploys.retain(|summary| summary.status == DeployStatus::Judged);
         deploys.sort_by_key(|summary| summary.deploy.started_us);
         Ok(deploys)
@@ -54,7 +56,10 @@ impl Api {
         T: serde::de::DeserializeOwned + Send + 'static,
     {
         self.call(move |api| {
-            let mut request = api.agent.get(format!("{}{path}", api.url)).query("service", SERVICE);
+            let mut request = api
+                .agent
+                .get(format!("{}{path}", api.url))
+                .query("service", SERVICE);
             for (name, value) in &query {
                 request = request.query(*name, value);
             }
@@ -72,7 +77,10 @@ impl Api {
         tokio::task::spawn_blocking(move || {
             let mut response = call(&api).context("the collector does not answer")?;
             let status = response.status();
-            let body = response.body_mut().read_to_vec().context("the collector broke off")?;
+            let body = response
+                .body_mut()
+                .read_to_vec()
+                .context("the collector broke off")?;
             if !status.is_success() {
                 let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
                 bail!("the collector refuses ({status}): {}", problem.detail);

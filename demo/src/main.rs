@@ -21,6 +21,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use options::Options;
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -44,11 +45,20 @@ fn run(options: &Options) -> anyhow::Result<bool> {
         .block_on(async {
             tokio::select! {
                 ran = day::run(options, &programs) => ran,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted.context("cannot listen for Ctrl-C")?;
+                stopped = stop_signal() => {
+                    stopped?;
                     print::line("stopped");
                     Ok(true)
                 }
             }
         })
+}
+
+/// Ends at Ctrl-C or a request to terminate; dropping the day then takes its processes along.
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }

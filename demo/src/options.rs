@@ -17,7 +17,12 @@ pub(crate) struct Options {
     #[arg(long, env = "APPWEIGHT_DEMO_SEED")]
     pub(crate) seed: Option<u64>,
     /// Where collector and dashboard listen; port 0 takes a free one
-    #[arg(long, env = "APPWEIGHT_DEMO_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_DEMO_LISTEN",
+        default_value = "127.0.0.1:7070",
+        value_name = "ADDRESS"
+    )]
     pub(crate) listen: SocketAddr,
     /// Where databases and logs of the day are kept; by default a folder that is removed at the end
     #[arg(long, env = "APPWEIGHT_DEMO_FOLDER", value_name = "FOLDER")]

@@ -43,13 +43,23 @@ fn build_here() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
-        .args(["build", "--locked", "--package", "appweight-cli", "--package", "photo-backend", "--bins"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "appweight-cli",
+            "--package",
+            "photo-backend",
+            "--bins",
+        ])
         .arg("--manifest-path")
         .arg(manifest);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
-    let status = build.status().context("cannot run cargo to build the programs")?;
+    let status = build
+        .status()
+        .context("cannot run cargo to build the programs")?;
     if !status.success() {
         bail!("the programs could not be built");
     }

@@ -89,7 +89,10 @@ pub(crate) fn plan(seed: u64) -> (String, Vec<PlannedDeploy>) {
         .filter(|variant| matches!(effect(*variant), Some(Expected::Heavier(_))))
         .collect();
     let taken_back = slower[rng.usize(0..slower.len())];
-    let at = changes.iter().position(|change| *change == Change::Plant(taken_back)).unwrap_or(0);
+    let at = changes
+        .iter()
+        .position(|change| *change == Change::Plant(taken_back))
+        .unwrap_or(0);
     changes.insert(at + 1, Change::RollBack(taken_back));
 
     let first = commit(&mut rng);
@@ -99,12 +102,16 @@ pub(crate) fn plan(seed: u64) -> (String, Vec<PlannedDeploy>) {
         .into_iter()
         .map(|change| {
             let (id, title, variants) = match change {
-                Change::Plant(variant) => {
-                    (commit(&mut rng), title(variant), history[history.len() - 1].1.with(variant))
-                }
-                Change::Nothing => {
-                    (commit(&mut rng), *quiet.next().unwrap_or(&QUIET[0]), history[history.len() - 1].1)
-                }
+                Change::Plant(variant) => (
+                    commit(&mut rng),
+                    title(variant),
+                    history[history.len() - 1].1.with(variant),
+                ),
+                Change::Nothing => (
+                    commit(&mut rng),
+                    *quiet.next().unwrap_or(&QUIET[0]),
+                    history[history.len() - 1].1,
+                ),
                 Change::RollBack(_) => {
                     let (id, variants) = history[history.len() - 2].clone();
                     (id, "roll-back", variants)
@@ -132,7 +139,11 @@ pub(crate) fn plants(deploys: &[PlannedDeploy]) -> BTreeMap<Variant, Variants> {
         .iter()
         .filter_map(|deploy| match deploy.change {
             Change::Plant(variant) => {
-                let before = deploy.variants.iter().filter(|other| *other != variant).collect();
+                let before = deploy
+                    .variants
+                    .iter()
+                    .filter(|other| *other != variant)
+                    .collect();
                 Some((variant, before))
             }
             _ => None,
@@ -156,7 +167,10 @@ mod tests {
                 .position(|deploy| matches!(deploy.change, Change::RollBack(_)))
                 .unwrap();
             let before_last = if at >= 2 { &deploys[at - 2].id } else { &first };
-            assert_eq!(&deploys[at].id, before_last, "the commit before the one taken back");
+            assert_eq!(
+                &deploys[at].id, before_last,
+                "the commit before the one taken back"
+            );
             assert!(matches!(deploys[at].expected(), Some(Expected::Lighter(_))));
             assert_eq!(plants(&deploys).len(), 6);
             let ids: BTreeSet<&String> = deploys.iter().map(|deploy| &deploy.id).collect();

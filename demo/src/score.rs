@@ -33,7 +33,9 @@ pub(crate) fn score(planned: &PlannedDeploy, found: Option<&DeploySummary>) -> S
         (None, _) => Score::Wrong("clean, but flagged".to_owned()),
         (Some(_), []) => Score::Wrong("missed".to_owned()),
         (Some(wanted), [only]) if *only == wanted => Score::Right,
-        (Some(wanted), several) if several.contains(&wanted) => Score::Wrong("found, but more was flagged".to_owned()),
+        (Some(wanted), several) if several.contains(&wanted) => {
+            Score::Wrong("found, but more was flagged".to_owned())
+        }
         (Some(_), _) => Score::Wrong("another change was named".to_owned()),
     }
 }
@@ -87,8 +89,14 @@ mod tests {
         let leak = planned(Change::Plant(Variant::InboxLeak));
         let back = planned(Change::RollBack(Variant::FeedEachAuthor));
         let mix = planned(Change::Plant(Variant::StoriesPrefetch));
-        assert_eq!(score(&slow, Some(&found(&[(true, Some("/feed"))]))), Score::Right);
-        assert_eq!(score(&back, Some(&found(&[(false, Some("/feed"))]))), Score::Right);
+        assert_eq!(
+            score(&slow, Some(&found(&[(true, Some("/feed"))]))),
+            Score::Right
+        );
+        assert_eq!(
+            score(&back, Some(&found(&[(false, Some("/feed"))]))),
+            Score::Right
+        );
         assert_eq!(score(&leak, Some(&found(&[(true, None)]))), Score::Right);
         assert_eq!(score(&clean, Some(&found(&[]))), Score::Right);
         assert_eq!(score(&mix, Some(&found(&[]))), Score::Right);
@@ -96,7 +104,10 @@ mod tests {
             (&slow, found(&[])),
             (&slow, found(&[(true, Some("/inbox"))])),
             (&slow, found(&[(false, Some("/feed"))])),
-            (&slow, found(&[(true, Some("/feed")), (true, Some("/inbox"))])),
+            (
+                &slow,
+                found(&[(true, Some("/feed")), (true, Some("/inbox"))]),
+            ),
             (&clean, found(&[(true, Some("/feed"))])),
             (&mix, found(&[(true, Some("/stories"))])),
             (&leak, found(&[(true, Some("/inbox"))])),
@@ -106,6 +117,10 @@ mod tests {
         assert_ne!(score(&clean, None), Score::Right);
         let mut unsure = found(&[]);
         unsure.verdict = DeployVerdict::NotEnoughData;
-        assert_ne!(score(&clean, Some(&unsure)), Score::Right, "not enough data is no pass");
+        assert_ne!(
+            score(&clean, Some(&unsure)),
+            Score::Right,
+            "not enough data is no pass"
+        );
     }
 }

@@ -26,7 +26,12 @@ pub(crate) struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    pub(crate) fn new(programs: &'a Programs, folder: PathBuf, collector: String, targets: Targets) -> Self {
+    pub(crate) fn new(
+        programs: &'a Programs,
+        folder: PathBuf,
+        collector: String,
+        targets: Targets,
+    ) -> Self {
         Self {
             programs,
             folder,
@@ -67,7 +72,12 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    async fn instance(&mut self, slot: usize, deploy: &str, variants: Variants) -> anyhow::Result<Server> {
+    async fn instance(
+        &mut self,
+        slot: usize,
+        deploy: &str,
+        variants: Variants,
+    ) -> anyhow::Result<Server> {
         self.started += 1;
         let host = format!("photo-{}", slot + 1);
         let database = self.folder.join("photos.db").display().to_string();
@@ -94,9 +104,13 @@ impl<'a> Service<'a> {
             args.push("--variant".to_owned());
             args.push(variant.to_string());
         }
-        let log = self.folder.join(format!("photo-{:02}-{host}.log", self.started));
+        let log = self
+            .folder
+            .join(format!("photo-{:02}-{host}.log", self.started));
         let server = Server::start(&host, &self.programs.photo_backend, &args, &log).await?;
-        self.targets.add(&server.url).context("the photo service listens nowhere")?;
+        self.targets
+            .add(&server.url)
+            .context("the photo service listens nowhere")?;
         Ok(server)
     }
 }

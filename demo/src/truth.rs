@@ -18,21 +18,40 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<BTreeMap<Variant, Truth>> {
     let mut truths = BTreeMap::new();
     for (number, (variant, also)) in plants.iter().enumerate() {
-        print::progress(&format!("measuring what was planted, {} of {}: {variant}", number + 1, plants.len()));
+        print::progress(&format!(
+            "measuring what was planted, {} of {}: {variant}",
+            number + 1,
+            plants.len()
+        ));
         let mut command = Command::new(&programs.photo_backend);
         command
-            .args(["truth", "--format", "json", "--duration", "4s", "--variant", variant.name()])
+            .args([
+                "truth",
+                "--format",
+                "json",
+                "--duration",
+                "4s",
+                "--variant",
+                variant.name(),
+            ])
             .arg("--database")
             .arg(database)
             .kill_on_drop(true);
         for other in also.iter() {
             command.args(["--also", other.name()]);
         }
-        let output = command.output().await.context("cannot start photo-backend truth")?;
+        let output = command
+            .output()
+            .await
+            .context("cannot start photo-backend truth")?;
         if !output.status.success() {
-            bail!("photo-backend truth failed: {}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "photo-backend truth failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
-        let truth = serde_json::from_slice(&output.stdout).context("what photo-backend truth prints is not understood")?;
+        let truth = serde_json::from_slice(&output.stdout)
+            .context("what photo-backend truth prints is not understood")?;
         truths.insert(*variant, truth);
     }
     Ok(truths)

@@ -47,8 +47,20 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test { rest } => test(&rest),
         Task::Check => {
             cargo(&["fmt", "--check"])?;
-            cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-            cargo_with("RUSTDOCFLAGS", "-D warnings", &["doc", "--locked", "--workspace", "--no-deps"])?;
+            cargo(&[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ])?;
+            cargo_with(
+                "RUSTDOCFLAGS",
+                "-D warnings",
+                &["doc", "--locked", "--workspace", "--no-deps"],
+            )?;
             test(&[])
         }
         Task::Bench { rest } => {
@@ -61,7 +73,15 @@ fn run(task: Task) -> anyhow::Result<()> {
 
 /// The end-to-end tests start the real programs, so these are built first.
 fn test(rest: &[String]) -> anyhow::Result<()> {
-    cargo(&["build", "--locked", "--package", "appweight-cli", "--package", "photo-backend", "--bins"])?;
+    cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "appweight-cli",
+        "--package",
+        "photo-backend",
+        "--bins",
+    ])?;
     let mut words = vec!["test", "--locked"];
     if rest.is_empty() {
         words.push("--workspace");
