@@ -158,6 +158,7 @@ impl<'a> Collector<'a> {
         let process = Process::now(core);
         let before = mem::replace(&mut self.before, process);
         let span = mem::take(&mut self.drained.span);
+        let memory = core.counters().memory();
         Some(ProcessRecord {
             start_us: end_us - width_us,
             width_us,
@@ -167,7 +168,8 @@ impl<'a> Collector<'a> {
             // is counted so far.
             instructions: None,
             cpu_outside_ns: None,
-            rss_bytes: core.counters().rss_bytes(),
+            rss_bytes: memory.map(|memory| memory.resident_bytes),
+            anonymous_bytes: memory.map(|memory| memory.anonymous_bytes),
             requests_total: get(&core.totals.requests),
             active_users: core
                 .hooks()

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use appweight_wire::{CounterStatus, InstructionSource};
 use perf_event::Counter;
 
-use crate::rss::Rss;
+use crate::rss::{Memory, Rss};
 use crate::sys;
 
 /// The counters of this process, as found once at the agent's start.
@@ -74,7 +74,11 @@ impl Counters {
 
     /// The process's resident memory, bytes.
     pub(crate) fn rss_bytes(&self) -> Option<u64> {
-        self.rss.as_ref().and_then(Rss::bytes)
+        self.memory().map(|memory| memory.resident_bytes)
+    }
+
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        self.rss.as_ref().and_then(Rss::read)
     }
 
     /// How instructions are counted, the same in every thread.

@@ -30,8 +30,9 @@ pub struct ProcessPoint {
     pub age_us: u64,
     /// Requests since the process began.
     pub requests_total: u64,
-    /// Resident memory at the end of the span, bytes.
-    pub rss_bytes: Option<u64>,
+    /// Resident memory at the end of the span, bytes: the process's own (anonymous) where that is
+    /// known, else all of it.
+    pub memory_bytes: Option<u64>,
     /// CPU time of the process in the span, ns.
     pub cpu_ns: u64,
     /// Instructions of the process in the span.

@@ -71,7 +71,7 @@ pub fn compare_memory(
     let requests = |side: usize| steps.iter().map(|pair| pair[side].requests).sum::<f64>();
     let grown = |side: usize, of: &Side| {
         let per_process = difference.abs() * requests(side) / f64::from(of.processes.max(1));
-        per_process / of.typical_rss.max(1.0)
+        per_process / of.typical_bytes.max(1.0)
     };
     let mut gates = vec![Gate {
         name: "interval_apart_from_zero".to_owned(),
@@ -119,25 +119,25 @@ fn started_us(point: &ProcessPoint) -> u64 {
 struct Side {
     by_age: BTreeMap<u64, Growth>,
     processes: u32,
-    typical_rss: f64,
+    typical_bytes: f64,
 }
 
 impl Side {
     fn new<'a>(points: impl Iterator<Item = &'a ProcessPoint>) -> Self {
         let mut by_source: BTreeMap<&str, Vec<&ProcessPoint>> = BTreeMap::new();
-        for point in points.filter(|point| point.rss_bytes.is_some()) {
+        for point in points.filter(|point| point.memory_bytes.is_some()) {
             by_source.entry(&point.source).or_default().push(point);
         }
         let mut side = Self {
             by_age: BTreeMap::new(),
             processes: u32::try_from(by_source.len()).unwrap_or(u32::MAX),
-            typical_rss: 0.0,
+            typical_bytes: 0.0,
         };
-        let (mut rss_sum, mut rss_count) = (0.0, 0.0);
+        let (mut sum, mut count) = (0.0, 0.0);
         for points in by_source.values_mut() {
             points.sort_by_key(|point| point.start_us);
             for pair in points.windows(2) {
-                let (Some(old), Some(new)) = (pair[0].rss_bytes, pair[1].rss_bytes) else {
+                let (Some(old), Some(new)) = (pair[0].memory_bytes, pair[1].memory_bytes) else {
                     continue;
                 };
                 let step = pair[1].age_us / pair[1].width_us.max(1);
@@ -150,11 +150,11 @@ impl Side {
                     .requests_total
                     .saturating_sub(pair[0].requests_total)
                     as f64;
-                rss_sum += old as f64;
-                rss_count += 1.0;
+                sum += old as f64;
+                count += 1.0;
             }
         }
-        side.typical_rss = rss_sum / f64::max(rss_count, 1.0);
+        side.typical_bytes = sum / f64::max(count, 1.0);
         side
     }
 }
@@ -182,7 +182,7 @@ mod tests {
                     width_us: 1_000_000,
                     age_us: second * 1_000_000,
                     requests_total: second * 100,
-                    rss_bytes: Some(rss),
+                    memory_bytes: Some(rss),
                     cpu_ns: 0,
                     instructions: None,
                     instructions_absent_because: None,

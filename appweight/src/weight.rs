@@ -137,7 +137,7 @@ mod tests {
             width_us: 10,
             age_us: 0,
             requests_total: 0,
-            rss_bytes: None,
+            memory_bytes: None,
             cpu_ns,
             instructions: None,
             instructions_absent_because: Some("no PMU".into()),

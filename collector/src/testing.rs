@@ -90,6 +90,7 @@ pub(crate) fn process(start_us: u64, users: u64) -> ProcessRecord {
         instructions: None,
         cpu_outside_ns: None,
         rss_bytes: Some(50_000_000),
+        anonymous_bytes: None,
         requests_total: 70,
         endpoints: Vec::new(),
         active_users: Some(active_users),

@@ -88,7 +88,7 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
         let hour = number as f64 / deploys.len() as f64;
         // Few at dawn, most in the evening.
         let light = 0.5 - 0.5 * (std::f64::consts::TAU * (hour - 0.1)).cos();
-        traffic.set_rate(options.rate * (2.0 + light) / 3.0);
+        traffic.set_rate(options.rate * (4.0 + light) / 5.0);
         traffic.set_users((f64::from(SEEDED_USERS) * (0.4 + 0.6 * light)) as u32);
 
         let started = api

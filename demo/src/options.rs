@@ -27,8 +27,8 @@ pub(crate) struct Options {
     /// Where databases and logs of the day are kept; by default a folder that is removed at the end
     #[arg(long, env = "APPWEIGHT_DEMO_FOLDER", value_name = "FOLDER")]
     pub(crate) folder: Option<PathBuf>,
-    /// Requests a second at the day's peak; at night it is two thirds of it
-    #[arg(long, env = "APPWEIGHT_DEMO_RATE", default_value_t = 900.0)]
+    /// Requests a second at the day's peak; at night it is four fifths of it
+    #[arg(long, env = "APPWEIGHT_DEMO_RATE", default_value_t = 1000.0)]
     pub(crate) rate: f64,
     /// Folder of ready programs `appweight` and `photo-backend`; by default they are built
     #[arg(long, env = "APPWEIGHT_DEMO_PROGRAMS", value_name = "FOLDER")]

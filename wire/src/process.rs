@@ -48,6 +48,10 @@ pub struct ProcessRecord {
     /// Resident memory at the end of the span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rss_bytes: Option<u64>,
+    /// The part of it that is the process's own: without mapped files and shared memory, which come
+    /// and go with what the kernel caches. A leak is judged by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous_bytes: Option<u64>,
     /// All requests since the process began.
     pub requests_total: u64,
     /// Requests and errors by endpoint in the span.

@@ -106,7 +106,7 @@ mod tests {
                     width_us: SECOND,
                     age_us: SECOND,
                     requests_total: 0,
-                    rss_bytes: None,
+                    memory_bytes: None,
                     cpu_ns,
                     instructions,
                     instructions_absent_because: instructions

@@ -39,7 +39,7 @@ pub(crate) async fn inbox(
     Viewer(viewer): Viewer,
 ) -> Result<Response, ApiError> {
     let messages = measured::sqlite(|| app.store.inbox(viewer, PAGE))?;
-    let senders = senders(&app, &messages)?;
+    let senders = senders(&app, viewer, &messages)?;
     let body = encode(&Inbox {
         unread: messages.iter().filter(|message| !message.is_read).count(),
         threads: messages
@@ -48,11 +48,11 @@ pub(crate) async fn inbox(
                 let sender = senders.get(&message.sender_id);
                 Thread {
                     id: message.id,
-                    sender: sender.map(UserView::new),
+                    sender: sender.map(|sender| UserView::new(&sender.user)),
                     last_message: &message.text,
                     sent_at: message.sent_at,
                     is_read: message.is_read,
-                    is_followed: message.is_followed,
+                    is_followed: sender.is_some_and(|sender| sender.is_followed),
                     follows_back: message.follows_back,
                     has_new_story: message.story_id > message.seen_until,
                     mutual_friends: message.mutual_friends,
@@ -74,17 +74,34 @@ fn remember(app: &App, page: &Bytes) {
         .push(page.to_vec());
 }
 
-fn senders(app: &App, messages: &[MessageRow]) -> Result<HashMap<i64, UserRow>, ApiError> {
+/// Who wrote a message, to the one who reads it.
+struct Sender {
+    user: UserRow,
+    is_followed: bool,
+}
+
+fn senders(
+    app: &App,
+    viewer: i64,
+    messages: &[MessageRow],
+) -> Result<HashMap<i64, Sender>, ApiError> {
     let mut senders = HashMap::with_capacity(messages.len());
     if app.variants.has(Variant::InboxBatched) {
+        let followed: HashMap<i64, bool> = messages
+            .iter()
+            .map(|message| (message.sender_id, message.is_followed))
+            .collect();
         let ids: Vec<i64> = messages.iter().map(|message| message.sender_id).collect();
-        for sender in measured::sqlite(|| app.store.users_in(&ids))? {
-            senders.insert(sender.id, sender);
+        for user in measured::sqlite(|| app.store.users_in(&ids))? {
+            let is_followed = followed.get(&user.id).copied().unwrap_or_default();
+            senders.insert(user.id, Sender { user, is_followed });
         }
     } else {
         for message in messages {
-            if let Some(sender) = measured::sqlite(|| app.store.user(message.sender_id))? {
-                senders.insert(sender.id, sender);
+            let id = message.sender_id;
+            if let Some(user) = measured::sqlite(|| app.store.user(id))? {
+                let is_followed = measured::sqlite(|| app.store.follows(viewer, id))?;
+                senders.insert(id, Sender { user, is_followed });
             }
         }
     }

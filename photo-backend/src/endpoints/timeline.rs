@@ -1,3 +1,4 @@
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -44,8 +45,9 @@ pub(crate) async fn timeline(
             .collect(),
     };
     if app.variants.has(Variant::TimelineJsonTwice) {
-        let bytes = encode(&page)?.len();
-        tracing::debug!(author, bytes, "timeline");
+        let mut digest = DefaultHasher::new();
+        digest.write(serde_json::to_string(&page)?.as_bytes());
+        tracing::debug!(author, digest = digest.finish(), "timeline");
     }
     Ok(answer(encode(&page)?))
 }

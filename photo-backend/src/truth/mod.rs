@@ -6,6 +6,7 @@ mod leak;
 mod side;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -147,7 +148,7 @@ fn touched(variant: Variant) -> Vec<Endpoint> {
 struct Bench {
     base: Side,
     changed: Side,
-    mix: Mix,
+    mix: Arc<Mix>,
     users: u32,
     rng: Rng,
     endpoint: Endpoint,
@@ -156,10 +157,15 @@ struct Bench {
 impl Bench {
     fn new(options: &TruthOptions, store: Store) -> Result<Self, TruthError> {
         let users = store.users()?;
+        let mix = Arc::new(Mix::new(users));
+        let neighbour = Store::open(&options.database)?;
+        let side = |variants| {
+            Side::new(store.clone(), variants).paced(neighbour.clone(), Arc::clone(&mix), users)
+        };
         Ok(Self {
-            base: Side::new(store.clone(), options.also),
-            changed: Side::new(store, options.also.with(options.variant)),
-            mix: Mix::new(users),
+            base: side(options.also),
+            changed: side(options.also.with(options.variant)),
+            mix,
             users,
             rng: Rng::with_seed(options.seed),
             endpoint: options.variant.endpoint(),

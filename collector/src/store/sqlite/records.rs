@@ -38,7 +38,7 @@ pub(super) fn process_points(
             width_us: record.width_us,
             age_us: record.process_age_us,
             requests_total: record.requests_total,
-            rss_bytes: record.rss_bytes,
+            memory_bytes: record.anonymous_bytes.or(record.rss_bytes),
             cpu_ns: record.cpu_ns,
             instructions: record.instructions,
             instructions_absent_because: why_no_instructions(&record.counters),
