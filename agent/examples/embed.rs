@@ -1,3 +1,5 @@
+//! A small axum service with the agent embedded.
+
 use std::time::Duration;
 
 use appweight_agent::Agent;
