@@ -31,7 +31,7 @@ pub fn judge(
             deploy: deploy.clone(),
             status,
             verdict: DeployVerdict::First,
-            headline: "the first deploy of this service: nothing to compare it with".to_owned(),
+            headline: "The first deploy of this service: nothing to compare it with".to_owned(),
             findings: Vec::new(),
             judged_us: None,
         },
@@ -90,7 +90,7 @@ pub fn judge(
         }
         Err(error) => {
             report.summary.verdict = DeployVerdict::NotEnoughData;
-            report.summary.headline = format!("not enough data: {error}");
+            report.summary.headline = format!("Not enough data: {error}");
         }
     }
     report
@@ -163,7 +163,7 @@ fn findings(comparison: &Comparison, memory: Option<&MemoryComparison>) -> Vec<F
             heavier: memory.leaks,
             change: None,
             text: format!(
-                "memory grows by {} per request, it was {} (difference {} … {})",
+                "Memory grows by {} per request, it was {} (difference {} … {})",
                 text::bytes(after),
                 text::bytes(before),
                 text::bytes(memory.low),
@@ -205,15 +205,15 @@ fn headline(summary: &DeploySummary, comparison: Option<&Comparison>) -> String 
     match summary.verdict {
         DeployVerdict::Regressed | DeployVerdict::Improved => told.join("; "),
         DeployVerdict::Withheld => {
-            "cheaper, but more requests fail: nothing is said until errors are back".to_owned()
+            "Cheaper, but more requests fail: nothing is said until errors are back".to_owned()
         }
         DeployVerdict::NoChange => comparison
             .and_then(|comparison| comparison.total.change)
             .map_or_else(
-                || "no change found".to_owned(),
+                || "No change found".to_owned(),
                 |change| {
                     format!(
-                        "no change found: {} per request over all endpoints{}",
+                        "No change found: {} per request over all endpoints{}",
                         text::change(&change),
                         match comparison.map(|comparison| comparison.control) {
                             Some(Control::BeforeAfter) => ", old and new one after the other",
@@ -222,7 +222,7 @@ fn headline(summary: &DeploySummary, comparison: Option<&Comparison>) -> String 
                     )
                 },
             ),
-        _ => "not enough data: no endpoint has enough requests of both deploys".to_owned(),
+        _ => "Not enough data: no endpoint has enough requests of both deploys".to_owned(),
     }
 }
 

@@ -35,6 +35,8 @@ impl Server {
         let mut child = Command::new(program)
             .args(args)
             .env("NO_COLOR", "1")
+            // One key for all instances, so that their users unite; it hides made-up people only.
+            .env("APPWEIGHT_USER_KEY", "demo")
             .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -69,9 +69,9 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
     let traffic = Traffic::start(
         TrafficOptions {
             seed,
-            users: SEEDED_USERS / 2,
+            users: SEEDED_USERS * 4 / 5,
             seeded_users: SEEDED_USERS,
-            rate: options.rate,
+            rate: options.rate * 4.0 / 5.0,
             ..TrafficOptions::default()
         },
         targets,
@@ -88,8 +88,9 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
         let hour = number as f64 / deploys.len() as f64;
         // Few at dawn, most in the evening.
         let light = 0.5 - 0.5 * (std::f64::consts::TAU * (hour - 0.1)).cos();
-        traffic.set_rate(options.rate * (4.0 + light) / 5.0);
-        traffic.set_users((f64::from(SEEDED_USERS) * (0.4 + 0.6 * light)) as u32);
+        let busy = (4.0 + light) / 5.0;
+        traffic.set_rate(options.rate * busy);
+        traffic.set_users((f64::from(SEEDED_USERS) * busy) as u32);
 
         let started = api
             .post(rolled(&deploy.id, deploy.title, Some(&previous)))

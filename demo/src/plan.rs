@@ -71,7 +71,7 @@ fn title(variant: Variant) -> &'static str {
     match variant {
         Variant::FeedEachAuthor => "feed: simpler loading of authors",
         Variant::StoriesUncached => "stories: ranking model from its own module",
-        Variant::TimelineJsonTwice => "timeline: log a digest of answers",
+        Variant::TimelineJsonTwice => "timeline: log the size of answers",
         Variant::InboxLeak => "inbox: keep a history",
         Variant::InboxBatched => "inbox: load senders in one query",
         Variant::StoriesPrefetch => "feed: let clients fetch stories ahead",

@@ -16,7 +16,7 @@ pub enum Variant {
     FeedEachAuthor,
     /// The ranking model is read and parsed for every tray of stories.
     StoriesUncached,
-    /// The timeline's body is encoded twice, once only to log its digest.
+    /// The timeline's body is encoded twice, once only to log its size.
     TimelineJsonTwice,
     /// Every inbox page that was ever rendered is kept.
     InboxLeak,

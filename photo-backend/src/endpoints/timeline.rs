@@ -1,4 +1,3 @@
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -11,7 +10,7 @@ use crate::views::{MediaView, UserView, answer, encode};
 use crate::{Variant, measured};
 
 const PAGE: u32 = 20;
-const COMMENTS: u32 = 2;
+const COMMENTS: u32 = 3;
 
 #[derive(Serialize)]
 struct Timeline<'a> {
@@ -45,9 +44,8 @@ pub(crate) async fn timeline(
             .collect(),
     };
     if app.variants.has(Variant::TimelineJsonTwice) {
-        let mut digest = DefaultHasher::new();
-        digest.write(serde_json::to_string(&page)?.as_bytes());
-        tracing::debug!(author, digest = digest.finish(), "timeline");
+        let readable = serde_json::to_string_pretty(&page)?;
+        tracing::debug!(author, size = readable.len(), "timeline");
     }
     Ok(answer(encode(&page)?))
 }
