@@ -1,1 +1,18 @@
-//! Tests only.
+//! What the tests that cross AppWeight's crates share: real programs as children, a small measured
+//! service, and a client that knows `docs/wire.md` alone.
+
+mod by_hand;
+mod child;
+mod collector;
+mod http;
+mod program;
+mod service;
+mod wait;
+
+pub use by_hand::ByHand;
+pub use child::Child;
+pub use collector::{Collector, Counted};
+pub use http::{Answer, get, post, put};
+pub use program::{Ended, program, run};
+pub use service::{Measured, Service};
+pub use wait::eventually;

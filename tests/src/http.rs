@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+
+/// What a server answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The `Content-Type`, `""` if there is none.
+    pub content_type: String,
+    /// The body.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error} in the body of {self:?}"))
+    }
+}
+
+fn agent() -> Agent {
+    Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(20)))
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into()
+}
+
+/// GETs an address.
+///
+/// # Errors
+/// If there is no answer.
+pub fn get(url: &str) -> Result<Answer, String> {
+    read(agent().get(url).call())
+}
+
+/// PUTs a body.
+///
+/// # Errors
+/// If there is no answer.
+pub fn put(url: &str, content_type: &str, body: &[u8]) -> Result<Answer, String> {
+    read(agent().put(url).content_type(content_type).send(body))
+}
+
+/// POSTs a body.
+///
+/// # Errors
+/// If there is no answer.
+pub fn post(url: &str, content_type: &str, body: &[u8]) -> Result<Answer, String> {
+    read(agent().post(url).content_type(content_type).send(body))
+}
+
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let content_type = answer
+        .headers()
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let text = answer
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| error.to_string())?;
+    Ok(Answer {
+        status: answer.status().as_u16(),
+        content_type,
+        text,
+    })
+}
