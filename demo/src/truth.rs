@@ -30,7 +30,7 @@ pub(crate) async fn measure(
                 "--format",
                 "json",
                 "--duration",
-                "4s",
+                "3s",
                 "--variant",
                 variant.name(),
             ])

@@ -18,7 +18,7 @@ use interval::relative_change;
 pub(crate) use side::Side;
 
 const BLOCK: usize = 8;
-const WARM_UP_BLOCKS: usize = 40;
+const WARM_UP_BLOCKS: usize = 20;
 const MIN_BLOCKS: usize = 30;
 
 /// What to measure.
@@ -116,12 +116,12 @@ pub fn measure(options: &TruthOptions) -> Result<Truth, TruthError> {
     let store = Store::open(&options.database)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let mut bench = Bench::new(options, store)?;
         let memory = if options.variant == Variant::InboxLeak {
-            Some(bench.memory().await?)
+            Some(memory(options, &store).await?)
         } else {
             None
         };
+        let mut bench = Bench::new(options, store)?;
         let endpoints = touched(options.variant);
         let share = options.duration / u32::try_from(endpoints.len()).unwrap_or(1);
         let mut truths = Vec::new();
@@ -151,7 +151,6 @@ struct Bench {
     mix: Arc<Mix>,
     users: u32,
     rng: Rng,
-    endpoint: Endpoint,
 }
 
 impl Bench {
@@ -168,7 +167,6 @@ impl Bench {
             mix,
             users,
             rng: Rng::with_seed(options.seed),
-            endpoint: options.variant.endpoint(),
         })
     }
 
@@ -220,15 +218,27 @@ impl Bench {
             Ok((self.base.cost(endpoint, second).await?, changed))
         }
     }
+}
 
-    async fn memory(&mut self) -> Result<MemoryTruth, TruthError> {
-        let base = leak::growth(&mut self.base, &self.mix, self.endpoint, self.users).await?;
-        let changed = leak::growth(&mut self.changed, &self.mix, self.endpoint, self.users).await?;
-        Ok(MemoryTruth {
-            endpoint: self.endpoint.template().to_owned(),
-            base_bytes: base,
-            variant_bytes: changed,
-            requests_per_side: leak::REQUESTS as u64,
-        })
-    }
+/// What each request leaves behind, without and with the variant. Only pages count here, so nothing
+/// needs to come between the requests.
+async fn memory(options: &TruthOptions, store: &Store) -> Result<MemoryTruth, TruthError> {
+    let users = store.users()?;
+    let mix = Mix::new(users);
+    let endpoint = options.variant.endpoint();
+    let growth = async |variants| {
+        leak::growth(
+            &mut Side::new(store.clone(), variants),
+            &mix,
+            endpoint,
+            users,
+        )
+        .await
+    };
+    Ok(MemoryTruth {
+        endpoint: endpoint.template().to_owned(),
+        base_bytes: growth(options.also).await?,
+        variant_bytes: growth(options.also.with(options.variant)).await?,
+        requests_per_side: leak::REQUESTS as u64,
+    })
 }
