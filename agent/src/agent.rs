@@ -9,7 +9,7 @@ use appweight_wire::Kind;
 use crate::core::Core;
 use crate::measured::{Judge, Measured};
 use crate::measurement::{Guarded, Measurement, Name, Outcome};
-use crate::totals::get;
+use crate::totals::{add, get};
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
 
 /// How long the drop of the last handle may wait for the collector.
@@ -192,7 +192,12 @@ fn end(core: &Core, wait: Duration) -> bool {
     core.switch_off();
     let deadline = Instant::now() + wait;
     core.stop.ask(deadline);
-    core.stop.wait_for_end(deadline) && get(&core.totals.dropped) == dropped
+    if !core.stop.wait_for_end(deadline) {
+        // The thread that sends may hang in one last attempt: what waits behind it is lost already.
+        add(&core.totals.dropped, core.queue.clear());
+        return false;
+    }
+    get(&core.totals.dropped) == dropped
 }
 
 fn name_of(name: impl Into<Cow<'static, str>>) -> Name {

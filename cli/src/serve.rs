@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tower::{ServiceExt, service_fn};
 
 use crate::args::{Dashboard, Serve};
@@ -59,12 +59,21 @@ fn run_collector(options: &Serve, rooms: impl FnOnce(Router) -> Router) -> anyho
             .await
             .with_context(|| format!("cannot use the store {}", options.database.display()))?;
         let stop = stop_signal()?;
+        let (serving, over) = oneshot::channel::<()>();
         let watching = tokio::spawn({
             let (collector, stop) = (collector.clone(), stop.clone());
-            async move { collector.watch(stopped(stop)).await }
+            // A server that cannot listen or breaks takes the watch loop with it.
+            let shutdown = async {
+                tokio::select! {
+                    () = stopped(stop) => {}
+                    _ = over => {}
+                }
+            };
+            async move { collector.watch(shutdown).await }
         });
         tracing::info!(database = %options.database.display(), "store opened");
         let served = listen(options.listen, "collector", rooms(collector.router()), stop).await;
+        drop(serving);
         watching.await.context("the watch loop failed")?;
         collector
             .close()

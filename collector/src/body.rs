@@ -2,11 +2,15 @@
 
 use appweight_wire::Format;
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 use crate::problem::Refusal;
+
+/// A client that still writes does not read: a body over the limit is read on and thrown away, up to
+/// so many times the limit, so that the client learns why it is refused instead of a broken pipe.
+const PATIENCE: usize = 8;
 
 /// The format that the headers announce.
 pub(crate) fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
@@ -39,16 +43,35 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    let mut fits = announced.is_none_or(|length| length <= limit as u64);
+    if !fits && headers.contains_key(header::EXPECT) {
         return Err(too_long());
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
-        Err(error) => Err(Refusal::of(
-            StatusCode::BAD_REQUEST,
-            ".",
-            format!("The body broke off: {error}."),
-        )),
+    let (mut body, mut kept, mut length) = (body, BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Refusal::of(
+                StatusCode::BAD_REQUEST,
+                ".",
+                format!("The body broke off: {error}."),
+            )
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        length += data.len();
+        fits &= length <= limit;
+        if fits {
+            kept.extend_from_slice(&data);
+        } else if length > limit.saturating_mul(PATIENCE) {
+            break;
+        } else {
+            kept = BytesMut::new();
+        }
+    }
+    if fits {
+        Ok(kept.freeze())
+    } else {
+        Err(too_long())
     }
 }

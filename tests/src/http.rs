@@ -59,6 +59,27 @@ pub fn post(url: &str, content_type: &str, body: &[u8]) -> Result<Answer, String
     read(agent().post(url).content_type(content_type).send(body))
 }
 
+/// Any other method.
+///
+/// # Errors
+/// If there is no answer.
+///
+/// # Panics
+/// If the address or the method is none.
+pub fn send(method: &str, url: &str, content_type: &str, body: &[u8]) -> Result<Answer, String> {
+    let request = ureq::http::Request::builder()
+        .method(method.to_uppercase().as_str())
+        .uri(url)
+        .header("content-type", content_type)
+        .body(body)
+        .expect("a method and an address");
+    let request = agent()
+        .configure_request(request)
+        .allow_non_standard_methods(true)
+        .build();
+    read(agent().run(request))
+}
+
 fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
     let mut answer = answer.map_err(|error| error.to_string())?;
     let content_type = answer

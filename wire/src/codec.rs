@@ -133,8 +133,11 @@ fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result
 }
 
 fn malformed<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> DecodeError {
+    // Where a body ends within a field's name, the path ends in a question mark.
+    let path = error.path().to_string();
+    let known = path.trim_end_matches('?').trim_end_matches('.');
     DecodeError::Malformed {
-        field: error.path().to_string(),
+        field: if known.is_empty() { "." } else { known }.into(),
         reason: error.inner().to_string(),
     }
 }
@@ -156,5 +159,15 @@ mod tests {
             body.push(b'0');
             assert_eq!(decode_deploy(&body, format).unwrap_err().field(), ".");
         }
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_in_a_name_is_at_fault_where_the_name_would_stand() {
+        let field = |body: &[u8]| {
+            let error = decode_batch(body, Format::Json).unwrap_err();
+            error.field().to_owned()
+        };
+        assert_eq!(field(br#"{"ver"#), ".");
+        assert_eq!(field(br#"{"origin": {"serv"#), "origin");
     }
 }
