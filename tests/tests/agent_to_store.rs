@@ -12,7 +12,11 @@ const WAIT: Duration = Duration::from_secs(20);
 /// Sends `times` requests and expects that status.
 fn ask(url: &str, times: u64, status: u16) {
     for _ in 0..times {
-        assert_eq!(get(url).unwrap().status, status, "{url}");
+        assert_eq!(
+            get(url).expect("the service answers").status,
+            status,
+            "{url}"
+        );
     }
 }
 
@@ -162,7 +166,7 @@ fn the_openapi_document_tells_what_is_answered_and_nothing_else() {
     assert_eq!(told, routes);
 
     for (path, methods) in paths {
-        let path = path.replace('{', "x").replace('}', "x");
+        let path = path.replace(['{', '}'], "x");
         for method in ["get", "put", "post", "delete", "patch"] {
             let answer = call(method, &format!("{}{path}", collector.url));
             let known = methods.get(method).is_some_and(Value::is_object);

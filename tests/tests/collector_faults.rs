@@ -12,7 +12,9 @@ use serde_json::json;
 
 /// The begin of this second: older records are not kept long.
 fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("it is after 1970");
     now.as_secs() * 1_000_000
 }
 

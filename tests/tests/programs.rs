@@ -114,8 +114,8 @@ fn a_port_that_is_taken_and_a_store_that_is_none_are_told() {
 
 /// Where nobody should call; counts who does.
 fn silent_collector() -> (String, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it has one"));
     let calls = Arc::new(AtomicU64::new(0));
     std::thread::spawn({
         let calls = Arc::clone(&calls);

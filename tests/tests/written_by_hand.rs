@@ -158,10 +158,10 @@ fn pack(value: &Value, bytes: &mut Vec<u8>) {
         Value::Bool(true) => bytes.push(0xc3),
         Value::Number(number) => {
             bytes.push(0xcf);
-            bytes.extend(number.as_u64().unwrap().to_be_bytes());
+            bytes.extend(number.as_u64().expect("a whole number").to_be_bytes());
         }
         Value::String(text) => {
-            match u8::try_from(text.len()).unwrap() {
+            match u8::try_from(text.len()).expect("a short text") {
                 short @ 0..32 => bytes.push(0xa0 | short),
                 long => bytes.extend([0xd9, long]),
             }
@@ -169,12 +169,16 @@ fn pack(value: &Value, bytes: &mut Vec<u8>) {
         }
         Value::Array(list) => {
             bytes.push(0xdc);
-            bytes.extend(u16::try_from(list.len()).unwrap().to_be_bytes());
+            bytes.extend(
+                u16::try_from(list.len())
+                    .expect("a short list")
+                    .to_be_bytes(),
+            );
             list.iter().for_each(|value| pack(value, bytes));
         }
         Value::Object(map) => {
             bytes.push(0xde);
-            bytes.extend(u16::try_from(map.len()).unwrap().to_be_bytes());
+            bytes.extend(u16::try_from(map.len()).expect("a small map").to_be_bytes());
             for (name, value) in map {
                 pack(&json!(name), bytes);
                 pack(value, bytes);
