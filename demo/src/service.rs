@@ -9,7 +9,7 @@ use crate::children::Server;
 use crate::paths::Programs;
 
 /// How long an old and a new instance of the same slot serve together before the old one leaves.
-const OVERLAP: Duration = Duration::from_millis(9_000);
+const OVERLAP: Duration = Duration::from_secs(10);
 /// How long the new code serves alone before the roll-out counts as ended.
 const ALONE: Duration = Duration::from_secs(1);
 /// Instances of the service.
