@@ -187,5 +187,5 @@ fn call(method: &str, url: &str) -> Answer {
         "post" => post(url, "application/json", b"{}"),
         _ => appweight_tests::send(method, url, "application/json", b"{}"),
     }
-    .unwrap()
+    .expect("the collector answers")
 }

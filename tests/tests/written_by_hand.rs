@@ -144,7 +144,7 @@ fn packed(batch: &Value, source: uuid::Uuid) -> Vec<u8> {
     let at = bytes
         .windows(name.len())
         .position(|window| window == name)
-        .unwrap();
+        .expect("it has a source");
     let value = at + 7;
     let bin = [[0xc4, 16].as_slice(), source.as_bytes()].concat();
     bytes.splice(value..value + 38, bin);
