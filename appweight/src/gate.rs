@@ -66,10 +66,21 @@ pub fn gate(
                         ..sum
                     })
             };
-            let arms = [
+            let known = [
                 sum(|endpoint| endpoint.before),
                 sum(|endpoint| endpoint.after),
             ];
+            // Where no endpoint has enough requests, the one that is nearest tells what is missing.
+            let fewest = |arms: &[Arm; 2]| arms[0].requests.min(arms[1].requests);
+            let nearest = comparison
+                .endpoints
+                .iter()
+                .map(|endpoint| [endpoint.before, endpoint.after])
+                .max_by_key(fewest);
+            let arms = match comparison.total.change {
+                Some(_) => known,
+                None => nearest.unwrap_or(known),
+            };
             ("all endpoints".to_owned(), comparison.total.change, arms)
         }
         Subject::Endpoint(name) => {

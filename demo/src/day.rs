@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -84,6 +84,7 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
 
     let mut verdicts = Verdicts::new(api.clone());
     let mut previous = first;
+    let mut starts = Vec::with_capacity(deploys.len());
     for (number, deploy) in deploys.iter().enumerate() {
         let hour = number as f64 / deploys.len() as f64;
         // Few at dawn, most in the evening.
@@ -112,9 +113,10 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
         .await?;
         api.post(Deploy {
             ended_us: Some(now_us()),
-            ..started
+            ..started.clone()
         })
         .await?;
+        starts.push(started.started_us);
         previous.clone_from(&deploy.id);
     }
     let waiting = wait_for_verdicts(api.clone(), deploys.len() + 1);
@@ -135,7 +137,17 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
     let counts = traffic.stop().await;
     service.stop().await?;
     let found = api.judged().await?;
-    let right = report(&deploys, &found, &truths);
+    let day: Vec<(&PlannedDeploy, Option<&DeploySummary>)> = deploys
+        .iter()
+        .zip(&starts)
+        .map(|(planned, start)| {
+            let judged = found
+                .iter()
+                .find(|summary| summary.deploy.started_us == *start);
+            (planned, judged)
+        })
+        .collect();
+    let right = report(&day, &truths);
     print::line(&format!(
         "{} requests served, {} failed, {} not sent for lack of room; the day took {} s",
         counts.ok,
@@ -258,18 +270,22 @@ async fn wait_for_verdicts(api: Api, wanted: usize) -> anyhow::Result<()> {
 /// Announces each verdict once, as it falls.
 struct Verdicts {
     api: Api,
-    announced: usize,
+    /// Told apart by when they started: a roll-back has the id of an earlier deploy.
+    announced: BTreeSet<u64>,
 }
 
 impl Verdicts {
     fn new(api: Api) -> Self {
-        Self { api, announced: 0 }
+        Self {
+            api,
+            announced: BTreeSet::new(),
+        }
     }
 
     async fn announce(&mut self) -> anyhow::Result<()> {
-        let judged = self.api.judged().await?;
-        for summary in judged.iter().skip(self.announced) {
-            if summary.verdict != DeployVerdict::First {
+        for summary in self.api.judged().await? {
+            let is_new = self.announced.insert(summary.deploy.started_us);
+            if is_new && summary.verdict != DeployVerdict::First {
                 print::line(&format!(
                     "      {} {}: {}",
                     mark(summary.verdict),
@@ -278,7 +294,6 @@ impl Verdicts {
                 ));
             }
         }
-        self.announced = self.announced.max(judged.len());
         Ok(())
     }
 }
@@ -296,18 +311,13 @@ fn mark(verdict: DeployVerdict) -> &'static str {
 
 /// Prints what was planted beside what was found; whether all of it is right.
 fn report(
-    deploys: &[PlannedDeploy],
-    found: &[DeploySummary],
+    day: &[(&PlannedDeploy, Option<&DeploySummary>)],
     truths: &BTreeMap<Variant, Truth>,
 ) -> bool {
     print::line("");
     let mut rows = vec![["deploy", "planted", "truly", "found", ""].map(str::to_owned)];
     let mut all_right = true;
-    // The first of `found` is the day's first build; the others are in the order of the day.
-    for (number, deploy) in deploys.iter().enumerate() {
-        let summary = found
-            .get(number + 1)
-            .filter(|summary| summary.deploy.id == deploy.id);
+    for &(deploy, summary) in day {
         let (planted, truly) = planted(deploy, truths);
         let told = match summary {
             Some(summary) if summary.findings.is_empty() => short(&summary.headline),
