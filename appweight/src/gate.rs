@@ -53,36 +53,11 @@ pub fn gate(
     confidence: f64,
 ) -> Option<GateLine> {
     let (name, change, arms) = match subject {
-        Subject::Total => {
-            let sum = |arm: fn(&crate::api::EndpointComparison) -> Arm| {
-                comparison
-                    .endpoints
-                    .iter()
-                    .filter(|endpoint| endpoint.change.is_some())
-                    .map(arm)
-                    .fold(Arm::default(), |sum, arm| Arm {
-                        requests: sum.requests + arm.requests,
-                        host_groups: sum.host_groups.max(arm.host_groups),
-                        ..sum
-                    })
-            };
-            let known = [
-                sum(|endpoint| endpoint.before),
-                sum(|endpoint| endpoint.after),
-            ];
-            // Where no endpoint has enough requests, the one that is nearest tells what is missing.
-            let fewest = |arms: &[Arm; 2]| arms[0].requests.min(arms[1].requests);
-            let nearest = comparison
-                .endpoints
-                .iter()
-                .map(|endpoint| [endpoint.before, endpoint.after])
-                .max_by_key(fewest);
-            let arms = match comparison.total.change {
-                Some(_) => known,
-                None => nearest.unwrap_or(known),
-            };
-            ("all endpoints".to_owned(), comparison.total.change, arms)
-        }
+        Subject::Total => (
+            "all endpoints".to_owned(),
+            comparison.total.change,
+            total_arms(comparison),
+        ),
         Subject::Endpoint(name) => {
             let endpoint = comparison
                 .endpoints
@@ -95,7 +70,7 @@ pub fn gate(
             )
         }
     };
-    let fewest = arms[0].requests.min(arms[1].requests);
+    let fewest = fewest(&arms);
     let Some(change) = change else {
         let missing = Thresholds::default()
             .min_requests
@@ -138,6 +113,32 @@ pub fn gate(
     Some(line)
 }
 
+/// Both sides of all endpoints that went into the total; where none has enough requests for that,
+/// of the one that is nearest to it, which tells what is missing.
+fn total_arms(comparison: &Comparison) -> [Arm; 2] {
+    let sides = comparison
+        .endpoints
+        .iter()
+        .map(|endpoint| (endpoint, [endpoint.before, endpoint.after]));
+    if comparison.total.change.is_none() {
+        let arms = sides.map(|(_, arms)| arms);
+        return arms.max_by_key(fewest).unwrap_or_default();
+    }
+    sides
+        .filter(|(endpoint, _)| endpoint.change.is_some())
+        .fold([Arm::default(); 2], |mut sums, (_, arms)| {
+            for (sum, arm) in sums.iter_mut().zip(arms) {
+                sum.requests += arm.requests;
+                sum.host_groups = sum.host_groups.max(arm.host_groups);
+            }
+            sums
+        })
+}
+
+fn fewest(arms: &[Arm; 2]) -> u64 {
+    arms[0].requests.min(arms[1].requests)
+}
+
 fn at_confidence(change: Change, confidence: f64) -> Change {
     let reach = change.standard_error * quantile(1e6, confidence, 1);
     let log_ratio = change.relative.ln_1p();
@@ -157,11 +158,7 @@ fn more_requests(
     arms: [Arm; 2],
     fewest: u64,
 ) -> Option<u64> {
-    let thresholds = Thresholds::default();
-    let noise = match control {
-        Control::SideBySide => thresholds.instance_noise,
-        Control::BeforeAfter => thresholds.before_after_noise,
-    };
+    let noise = Thresholds::default().noise(control);
     let floor =
         noise.powi(2) * noise_scale(arms[0].host_groups as usize, arms[1].host_groups as usize);
     let distance = change.relative.ln_1p() - limit.ln_1p();

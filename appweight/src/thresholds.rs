@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::Control;
+
 /// What has to be exceeded before anything is said, with settings per endpoint over the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
@@ -45,6 +47,15 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
+    /// The relative standard deviation between two processes of the same code under that control.
+    #[must_use]
+    pub fn noise(&self, control: Control) -> f64 {
+        match control {
+            Control::SideBySide => self.instance_noise,
+            Control::BeforeAfter => self.before_after_noise,
+        }
+    }
+
     /// The smallest change of that endpoint that is worth a word.
     #[must_use]
     pub fn min_change_of(&self, endpoint: &str) -> f64 {

@@ -150,8 +150,8 @@ impl Judged {
             .all(|n| *n >= thresholds.min_requests);
         let estimate = match control {
             _ if !enough => None,
-            Control::SideBySide => Estimate::side_by_side(&strata, thresholds.instance_noise),
-            Control::BeforeAfter => Estimate::before_after(&strata, thresholds.before_after_noise),
+            Control::SideBySide => Estimate::side_by_side(&strata, thresholds.noise(control)),
+            Control::BeforeAfter => Estimate::before_after(&strata, thresholds.noise(control)),
         };
         Self {
             kind,
@@ -210,10 +210,7 @@ fn total(judged: &[Judged], control: Control, thresholds: &Thresholds) -> TotalC
             .sum::<f64>()
     };
     let means = [mean(BEFORE), mean(AFTER)];
-    let noise = match control {
-        Control::SideBySide => thresholds.instance_noise,
-        Control::BeforeAfter => thresholds.before_after_noise,
-    };
+    let noise = thresholds.noise(control);
     let groups = |side: usize| {
         judged
             .iter()
