@@ -3,8 +3,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use appweight_wire::{Deploy, Format, encode};
 
+use crate::Collector;
 use crate::args;
-use crate::http::Collector;
 
 /// Tells the collector of a roll-out and prints what it made of it.
 pub(crate) fn run(options: &args::Deploy, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -7,8 +7,8 @@ use appweight::gate::{GateLine, Outcome, Subject, gate};
 use appweight::text;
 use serde::Serialize;
 
+use crate::Collector;
 use crate::args::{Gate, OutputFormat};
-use crate::http::Collector;
 use crate::logging::complain;
 
 /// What `--format json` prints.

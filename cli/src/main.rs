@@ -1,43 +1,7 @@
-//! `appweight`: the one program that people install. It parses options and calls the rooms.
-
-mod args;
-mod deploy;
-mod gate;
-mod http;
-mod logging;
-mod serve;
-mod units;
+//! `appweight`: the one program that people install.
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-
-use args::{Args, Command};
-
 fn main() -> ExitCode {
-    let args = Args::parse();
-    logging::start(&args.log);
-    let ran = match args.command {
-        Command::Serve(options) => serve::serve(&options),
-        Command::Collector(options) => serve::collector(&options),
-        Command::Dashboard(options) => serve::dashboard(&options),
-        Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
-        Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "appweight",
-                &mut std::io::stdout(),
-            );
-            Ok(())
-        }
-    };
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            logging::complain(&error);
-            ExitCode::from(2)
-        }
-    }
+    appweight_cli::main()
 }

@@ -51,7 +51,7 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
     }
 
     let collector = start_collector(options, programs, &folder).await?;
-    let api = Api::new(collector.url.clone());
+    let api = Api::new(&collector.url);
     print::line(&format!(
         "seed {seed} (repeat this day with: cargo demo -- --seed {seed})"
     ));
@@ -129,13 +129,11 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
     .await?;
     verdicts.announce().await?;
 
-    // While the service is still busy, on a database of its own: what code costs depends on what
-    // else the machine does, and it is to be set beside what it cost in the day.
-    let truth_database = folder.join("truth.db");
-    seed_database(programs, &truth_database).await?;
-    let truths = truth::measure(programs, &truth_database, &plants(&deploys)).await?;
     let counts = traffic.stop().await;
     service.stop().await?;
+    let truth_database = folder.join("truth.db");
+    seed_database(programs, &truth_database).await?;
+    let truths = truth::measure(programs, &truth_database, options.rate, &plants(&deploys)).await?;
     let found = api.judged().await?;
     let day: Vec<(&PlannedDeploy, Option<&DeploySummary>)> = deploys
         .iter()

@@ -9,11 +9,12 @@ use tokio::process::Command;
 use crate::paths::Programs;
 use crate::print;
 
-/// Measures what each plant truly costs: both variants side by side in a process of their own,
-/// without the agent.
+/// Measures what each plant truly costs: the build with it and the build without it side by side,
+/// at the day's rate of requests, without the agent.
 pub(crate) async fn measure(
     programs: &Programs,
     database: &Path,
+    rate: f64,
     plants: &BTreeMap<Variant, Variants>,
 ) -> anyhow::Result<BTreeMap<Variant, Truth>> {
     let mut truths = BTreeMap::new();
@@ -30,7 +31,9 @@ pub(crate) async fn measure(
                 "--format",
                 "json",
                 "--duration",
-                "3s",
+                "4s",
+                "--rate",
+                &rate.to_string(),
                 "--variant",
                 variant.name(),
             ])

@@ -5,12 +5,12 @@
 //! dropped) and caches outside the process.
 
 mod app;
-pub mod costs;
 mod cpu_clock;
 mod endpoint;
 mod endpoints;
 mod error;
 mod measured;
+mod meter;
 mod ranking;
 pub mod serve;
 mod store;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use options::{Command, Costs, Drive, Format, Options, Seed, Serve};
+use options::{Command, Drive, Format, Options, Seed, Serve};
 use photo_backend::serve::{MeasureOptions, ServeOptions, Server};
 use photo_backend::traffic::{Targets, Traffic, TrafficOptions};
 use photo_backend::truth::{Truth, TruthOptions};
-use photo_backend::{Endpoint, costs, seed, truth};
+use photo_backend::{seed, truth};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +41,7 @@ fn main() -> Result<()> {
                 also: options.also.into_iter().collect(),
                 database: options.database,
                 duration: options.duration,
+                rate: options.rate,
                 seed: options.seed,
             })?;
             match options.format {
@@ -48,7 +49,6 @@ fn main() -> Result<()> {
                 Format::Text => say(&describe(&truth)),
             }
         }
-        Command::Costs(options) => measure_costs(options),
     }
 }
 
@@ -105,6 +105,7 @@ async fn drive(options: Drive) -> Result<()> {
             seeded_users: options.users,
             rate: options.rate,
             in_flight: options.in_flight,
+            ..TrafficOptions::default()
         },
         targets,
     )?;
@@ -115,24 +116,11 @@ async fn drive(options: Drive) -> Result<()> {
     say(&serde_json::to_string_pretty(&traffic.stop().await)?)
 }
 
-fn measure_costs(options: Costs) -> Result<()> {
-    let variants = options.variant.into_iter().collect();
-    for cost in costs::measure(&options.database, variants, options.requests)? {
-        say(&format!(
-            "{:<28} {:>8.1} us  variation {:.2}",
-            Endpoint::to_string(&cost.endpoint),
-            cost.mean_ns / 1000.0,
-            cost.variation
-        ))?;
-    }
-    Ok(())
-}
-
 fn describe(truth: &Truth) -> String {
     let mut text = format!("{}: {}", truth.variant, truth.variant.title());
     for endpoint in &truth.endpoints {
         text += &format!(
-            "\n{} {}: {:+.1} % [{:+.1}, {:+.1}] CPU, {:.1} us to {:.1} us, {} requests on each side",
+            "\n{} {}: {:+.1} % [{:+.1}, {:+.1}] CPU, {:.1} us to {:.1} us, {} and {} requests",
             endpoint.method,
             endpoint.endpoint,
             100.0 * endpoint.change,
@@ -140,7 +128,8 @@ fn describe(truth: &Truth) -> String {
             100.0 * endpoint.high,
             endpoint.base_ns / 1000.0,
             endpoint.variant_ns / 1000.0,
-            endpoint.requests_per_side
+            endpoint.requests[0],
+            endpoint.requests[1]
         );
     }
     if let Some(memory) = &truth.memory {

@@ -25,8 +25,6 @@ pub(crate) enum Command {
     Drive(Drive),
     /// Measure what a variant truly costs, without the agent
     Truth(TruthCommand),
-    /// Measure the CPU time of each endpoint, without the agent
-    Costs(Costs),
 }
 
 #[derive(Debug, Args)]
@@ -100,31 +98,21 @@ pub(crate) struct TruthCommand {
     /// A variant that both sides run with; can be given several times
     #[arg(long, env = "PHOTO_ALSO", value_delimiter = ',')]
     pub(crate) also: Vec<Variant>,
-    /// The database made by `photo-backend seed`; nothing is written to it
+    /// The database made by `photo-backend seed`; the traffic adds to it
     #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
     pub(crate) database: PathBuf,
     /// How long to measure
     #[arg(long, env = "PHOTO_DURATION", default_value = "4s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
-    /// Decides which users ask, and in which order the sides are asked
+    /// Requests per second, both sides together; half of them to the endpoint that the variant is in
+    #[arg(long, env = "PHOTO_RATE", default_value_t = 1000.0)]
+    pub(crate) rate: f64,
+    /// Decides who asks for what, and whom
     #[arg(long, env = "PHOTO_SEED", default_value_t = 1)]
     pub(crate) seed: u64,
     /// How to print it
     #[arg(long, env = "PHOTO_FORMAT", default_value = "text")]
     pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Costs {
-    /// The database made by `photo-backend seed`; rows are added to it
-    #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
-    pub(crate) database: PathBuf,
-    /// In what this build differs from the good one; can be given several times
-    #[arg(long, env = "PHOTO_VARIANT", value_delimiter = ',')]
-    pub(crate) variant: Vec<Variant>,
-    /// How many requests to each endpoint
-    #[arg(long, env = "PHOTO_REQUESTS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) requests: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

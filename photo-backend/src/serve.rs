@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::measured::Measured;
+use crate::meter::Meter;
 use crate::{App, Store, StoreError, Variants, router, tasks};
 
 /// How long open requests may take to finish after the signal to stop.
@@ -67,6 +68,7 @@ pub struct Server {
     address: SocketAddr,
     store: Store,
     options: ServeOptions,
+    meter: Option<Meter>,
 }
 
 impl Server {
@@ -87,7 +89,16 @@ impl Server {
             address,
             store,
             options,
+            meter: None,
         })
+    }
+
+    /// Takes what requests cost, without the agent.
+    pub(crate) fn metered(self, meter: Meter) -> Self {
+        Self {
+            meter: Some(meter),
+            ..self
+        }
     }
 
     /// Where it listens.
@@ -107,7 +118,11 @@ impl Server {
         let app = App::new(self.store, self.options.variants);
         let measured = Measured::start(self.options.measure);
         let tasks = tasks::start(&app, &measured);
-        let service = measured.wrap(router(app));
+        let service = match self.meter {
+            Some(meter) => meter.wrap(router(app)),
+            None => router(app),
+        };
+        let service = measured.wrap(service);
         let listener = self.listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY");

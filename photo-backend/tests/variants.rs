@@ -45,7 +45,8 @@ fn options(database: &Database, variant: Variant, also: Variants) -> TruthOption
         variant,
         also,
         database: database.path.clone(),
-        duration: Duration::from_millis(300),
+        duration: Duration::from_secs(1),
+        rate: 300.0,
         seed: 1,
     }
 }

@@ -11,6 +11,7 @@ use crate::{Variant, measured};
 
 const PAGE: u32 = 20;
 const COMMENTS: u32 = 3;
+const LOGGED: usize = 17;
 
 #[derive(Serialize)]
 struct Timeline<'a> {
@@ -44,7 +45,8 @@ pub(crate) async fn timeline(
             .collect(),
     };
     if app.variants.has(Variant::TimelineJsonTwice) {
-        let readable = serde_json::to_string_pretty(&page)?;
+        let posts = page.items.get(..LOGGED).unwrap_or(&page.items);
+        let readable = serde_json::to_string_pretty(posts)?;
         tracing::debug!(author, size = readable.len(), "timeline");
     }
     Ok(answer(encode(&page)?))

@@ -1,5 +1,3 @@
-//! Asking a collector.
-
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -7,14 +5,17 @@ use appweight::api::Problem;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 
-/// A collector's query API.
-pub(crate) struct Collector {
+/// A collector's API over HTTP. Calls block.
+#[derive(Debug, Clone)]
+pub struct Collector {
     agent: Agent,
     url: String,
 }
 
 impl Collector {
-    pub(crate) fn new(url: &str) -> Self {
+    /// The collector at that address, as `http://127.0.0.1:7070`.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
         let config = Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(30)))
             .http_status_as_error(false)
@@ -25,8 +26,11 @@ impl Collector {
         }
     }
 
-    /// GETs an answer; a refusal becomes an error with the collector's words.
-    pub(crate) fn get<T: DeserializeOwned>(
+    /// GETs an answer.
+    ///
+    /// # Errors
+    /// If no collector answers there, or it refuses: then in its own words.
+    pub fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -40,7 +44,10 @@ impl Collector {
     }
 
     /// POSTs JSON.
-    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> anyhow::Result<T> {
+    ///
+    /// # Errors
+    /// As for [`Collector::get`].
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> anyhow::Result<T> {
         let response = self
             .agent
             .post(format!("{}{path}", self.url))

@@ -1,0 +1,46 @@
+//! The program `appweight` as a library: it parses options and calls the rooms. What else asks a
+//! collector over HTTP does so with the same [`Collector`].
+
+mod args;
+mod collector;
+mod deploy;
+mod gate;
+mod logging;
+mod serve;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Args, Command};
+pub use collector::Collector;
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    logging::start(&args.log);
+    let ran = match args.command {
+        Command::Serve(options) => serve::serve(&options),
+        Command::Collector(options) => serve::collector(&options),
+        Command::Dashboard(options) => serve::dashboard(&options),
+        Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
+        Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "appweight",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
