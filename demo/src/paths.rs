@@ -34,8 +34,8 @@ impl Programs {
     }
 }
 
-/// Cargo has built the demo alone: the programs that it starts come from the same profile, so that
-/// what they share is not built twice.
+/// Cargo has built the demo alone. The programs that it starts come from the same profile and are
+/// asked for together with it, so that what they share has the same features and is not built twice.
 fn build_here() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program lies")?;
     let folder = this.parent().unwrap_or(Path::new(".")).to_owned();
@@ -50,6 +50,8 @@ fn build_here() -> anyhow::Result<PathBuf> {
             "appweight-cli",
             "--package",
             "photo-backend",
+            "--package",
+            "appweight-demo",
             "--bins",
         ])
         .arg("--manifest-path")

@@ -31,7 +31,7 @@ pub(crate) async fn measure(
                 "--format",
                 "json",
                 "--duration",
-                "4s",
+                "6s",
                 "--rate",
                 &rate.to_string(),
                 "--variant",

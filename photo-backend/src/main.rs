@@ -105,7 +105,6 @@ async fn drive(options: Drive) -> Result<()> {
             seeded_users: options.users,
             rate: options.rate,
             in_flight: options.in_flight,
-            ..TrafficOptions::default()
         },
         targets,
     )?;

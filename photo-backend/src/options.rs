@@ -102,9 +102,9 @@ pub(crate) struct TruthCommand {
     #[arg(long, env = "PHOTO_DATABASE", default_value = "photos.sqlite")]
     pub(crate) database: PathBuf,
     /// How long to measure
-    #[arg(long, env = "PHOTO_DURATION", default_value = "4s", value_parser = parse_duration)]
+    #[arg(long, env = "PHOTO_DURATION", default_value = "6s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
-    /// Requests per second, both sides together; half of them to the endpoint that the variant is in
+    /// Requests per second, both sides together
     #[arg(long, env = "PHOTO_RATE", default_value_t = 1000.0)]
     pub(crate) rate: f64,
     /// Decides who asks for what, and whom

@@ -11,7 +11,6 @@ use crate::{Variant, measured};
 
 const PAGE: u32 = 20;
 const COMMENTS: u32 = 3;
-const LOGGED: usize = 17;
 
 #[derive(Serialize)]
 struct Timeline<'a> {
@@ -45,8 +44,7 @@ pub(crate) async fn timeline(
             .collect(),
     };
     if app.variants.has(Variant::TimelineJsonTwice) {
-        let posts = page.items.get(..LOGGED).unwrap_or(&page.items);
-        let readable = serde_json::to_string_pretty(posts)?;
+        let readable = serde_json::to_string_pretty(&page)?;
         tracing::debug!(author, size = readable.len(), "timeline");
     }
     Ok(answer(encode(&page)?))

@@ -19,7 +19,7 @@ const MESSAGES_PER_USER: i64 = 40;
 const LIKES_PER_MEDIA: u64 = 3;
 const COMMENTS_PER_MEDIA: i64 = 2;
 const BEGINNING: i64 = 1_700_000_000;
-const MODEL_POINTS: usize = 650;
+const MODEL_POINTS: usize = 800;
 
 /// What [`seed`] made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

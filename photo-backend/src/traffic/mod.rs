@@ -17,7 +17,6 @@ pub use counts::{Counts, EndpointCounts};
 pub(crate) use mix::Mix;
 pub use targets::{InvalidTarget, Targets};
 
-use crate::Endpoint;
 use counts::Counters;
 use run::Shared;
 
@@ -32,8 +31,6 @@ pub struct TrafficOptions {
     pub seeded_users: u32,
     /// Requests per second.
     pub rate: f64,
-    /// Every other request goes there, the rest as usual.
-    pub favoured: Option<Endpoint>,
     /// Arrivals are shed while so many requests wait for their answer.
     pub in_flight: usize,
 }
@@ -45,7 +42,6 @@ impl Default for TrafficOptions {
             users: 2000,
             seeded_users: 2000,
             rate: 600.0,
-            favoured: None,
             in_flight: 64,
         }
     }

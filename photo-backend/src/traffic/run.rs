@@ -100,7 +100,6 @@ fn pause(rate: f64, rng: &mut Rng) -> Duration {
 
 struct Sender {
     mix: Arc<Mix>,
-    favoured: Option<Endpoint>,
     rng: Rng,
     client: Client<HttpConnector, Full<Bytes>>,
     slots: Arc<Semaphore>,
@@ -115,7 +114,6 @@ impl Sender {
         connector.set_nodelay(true);
         Self {
             mix: Arc::new(Mix::new(options.seeded_users)),
-            favoured: options.favoured,
             rng: Rng::with_seed(options.seed),
             client: Client::builder(TokioExecutor::new()).build(connector),
             slots: Arc::new(Semaphore::new(options.in_flight)),
@@ -127,10 +125,7 @@ impl Sender {
 
     /// One user does one thing, and what follows from it.
     fn arrival(&mut self, users: u32) {
-        let endpoint = match self.favoured {
-            Some(favoured) if self.rng.bool() => favoured,
-            _ => Mix::endpoint(&mut self.rng),
-        };
+        let endpoint = Mix::endpoint(&mut self.rng);
         let user = self.rng.u32(1..=users.max(1));
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return self.counters.shed();

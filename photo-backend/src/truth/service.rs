@@ -20,8 +20,8 @@ const SPAN: Duration = Duration::from_millis(100);
 const MIN_SPANS: usize = 8;
 const WORKERS: usize = 2;
 
-/// The CPU time of the endpoints, by sending both builds the same traffic: half of it to the first
-/// of the endpoints, the rest as in a day.
+/// The CPU time of the endpoints, by sending both builds the same traffic, mixed as in a day: the
+/// other endpoints are what keeps caches as cold as they are in service.
 pub(super) fn compare(
     options: &TruthOptions,
     endpoints: &[Endpoint],
@@ -46,7 +46,6 @@ pub(super) fn compare(
             users,
             seeded_users: users,
             rate: options.rate,
-            favoured: endpoints.first().copied(),
             ..TrafficOptions::default()
         },
         targets,
