@@ -108,7 +108,7 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
             &mut verdicts,
             &place,
             begun,
-            service.roll(&deploy.id, deploy.variants),
+            service.roll(&api, &started, deploy.variants),
         )
         .await?;
         api.post(Deploy {
