@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use appweight_wire::Kind;
 
 use crate::core::Core;
-use crate::measured::{Judge, Measured};
-use crate::measurement::{Guarded, Measurement, Name, Outcome};
+use crate::measured::{End, Measured};
+use crate::measurement::{Guarded, Measurement, Outcome};
 use crate::totals::{add, get};
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
 
@@ -26,14 +26,14 @@ pub struct Agent {
 
 #[derive(Debug)]
 struct Running {
-    core: Arc<Core>,
+    core: &'static Core,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // After a shutdown everybody has waited long enough.
         if self.core.stop.deadline().is_none() {
-            end(&self.core, DROP_WAIT);
+            end(self.core, DROP_WAIT);
         }
     }
 }
@@ -57,23 +57,17 @@ impl Agent {
         Self { running: None }
     }
 
-    pub(crate) fn run(core: Arc<Core>) -> Self {
+    pub(crate) fn run(core: &'static Core) -> Self {
         let agent = Self {
-            running: Some(Arc::new(Running {
-                core: Arc::clone(&core),
-            })),
+            running: Some(Arc::new(Running { core })),
         };
-        let collecting = Arc::clone(&core);
         let spawned = thread::Builder::new()
             .name("appweight-ship".to_owned())
-            .spawn({
-                let core = Arc::clone(&core);
-                move || ship::run(&core)
-            })
+            .spawn(move || ship::run(core))
             .and_then(|_| {
                 thread::Builder::new()
                     .name("appweight-agent".to_owned())
-                    .spawn(move || collect::run(&collecting))
+                    .spawn(move || collect::run(core))
             });
         if let Err(error) = spawned {
             tracing::error!("AppWeight: no thread can be started ({error}); nothing is measured");
@@ -87,8 +81,8 @@ impl Agent {
     }
 
     /// What is shared, while requests are measured.
-    pub(crate) fn core(&self) -> Option<&Arc<Core>> {
-        let core = &self.running.as_ref()?.core;
+    pub(crate) fn core(&self) -> Option<&'static Core> {
+        let core = self.running.as_ref()?.core;
         core.is_on().then_some(core)
     }
 
@@ -98,7 +92,7 @@ impl Agent {
     /// A request is charged for its own polls: the thread's CPU time and instructions while its
     /// future runs, whichever threads run it and whatever else runs between. Work that a handler
     /// spawns elsewhere is not its own; measure it as a task. A response body that is streamed is
-    /// not charged yet.
+    /// charged to its request too, which is counted when the stream ends; see [`crate::MeasureBody`].
     #[must_use]
     pub fn layer(&self) -> AgentLayer {
         AgentLayer::new(self.clone())
@@ -116,7 +110,11 @@ impl Agent {
         let Some(core) = self.core() else {
             return work();
         };
-        let mut task = Guarded::new(Measurement::begin(core, Kind::Task, name_of(name)));
+        if !core.choose_to_count() {
+            return work();
+        }
+        let name = name.into();
+        let mut task = Guarded::new(Measurement::begin(core, Kind::Task, &name));
         let output = task.run(work);
         if let Some(measurement) = task.release() {
             measurement.finish(Outcome::DONE);
@@ -136,11 +134,12 @@ impl Agent {
         F: Future,
     {
         let agent = self.clone();
-        let name = name_of(name);
+        let name = name.into();
         async move {
             let measurement = agent
                 .core()
-                .map(|core| Measurement::begin(core, Kind::Task, name));
+                .filter(|core| core.choose_to_count())
+                .map(|core| Measurement::begin(core, Kind::Task, &name));
             // A task that runs for ever does not keep the agent from ending.
             drop(agent);
             Measured::<F, OfTask>::new(future, measurement).await
@@ -155,7 +154,7 @@ impl Agent {
     /// `spawn_blocking`.
     pub fn shutdown(&self, wait: Duration) -> bool {
         match &self.running {
-            Some(running) => end(&running.core, wait),
+            Some(running) => end(running.core, wait),
             None => true,
         }
     }
@@ -166,14 +165,18 @@ impl Agent {
         let Some(running) = &self.running else {
             return AgentStatus::default();
         };
-        let core = &running.core;
+        let core = running.core;
         let (cells, unflushed) = core.shards().look();
         let totals = &core.totals;
+        let weight = core.spans().weight;
+        let (clock_checks, clock_disagreements) = core.counters().clock_checks();
         AgentStatus {
             enabled: core.is_on(),
             counters: core.counters().statuses().to_vec(),
-            requests: get(&totals.requests) + unflushed.requests,
-            tasks: get(&totals.tasks) + unflushed.tasks,
+            clock_checks,
+            clock_disagreements,
+            requests: get(&totals.requests) + unflushed.requests * weight,
+            tasks: get(&totals.tasks) + unflushed.tasks * weight,
             cells,
             sent: get(&totals.sent_records),
             sent_batches: get(&totals.sent_batches),
@@ -200,17 +203,11 @@ fn end(core: &Core, wait: Duration) -> bool {
     get(&core.totals.dropped) == dropped
 }
 
-fn name_of(name: impl Into<Cow<'static, str>>) -> Name {
-    match name.into() {
-        Cow::Borrowed(name) => Name::Static(name),
-        Cow::Owned(name) => Name::Owned(name),
-    }
-}
-
 struct OfTask;
 
-impl<T> Judge<T> for OfTask {
-    fn judge(_: &T) -> Outcome {
-        Outcome::DONE
+impl<T> End<T> for OfTask {
+    fn end(output: T, measurement: Measurement) -> T {
+        measurement.finish(Outcome::DONE);
+        output
     }
 }

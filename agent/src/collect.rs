@@ -3,7 +3,7 @@
 use std::fs;
 use std::mem;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use appweight_wire::{
     Batch, Content, EndpointCount, Format, ProcessRecord, VERSION, batch_id, encode,
@@ -18,6 +18,7 @@ use crate::totals::{add, get};
 
 /// How long after its end a span is fetched: a request that ended just before is still counting.
 const GRACE_US: u64 = 20_000;
+const LOOK_AT_THREADS: Duration = Duration::from_secs(1);
 /// Records in a batch: about a megabyte of cells.
 const BATCH_RECORDS: usize = 1_000;
 
@@ -55,6 +56,7 @@ struct Collector<'a> {
     /// When the span of the next process record ends, µs since the Unix epoch.
     span_end_us: u64,
     before: Process,
+    looked_at_threads: Instant,
 }
 
 /// What grows with a process.
@@ -81,6 +83,7 @@ impl<'a> Collector<'a> {
                 .to_owned(),
             span_end_us: now - now % width + width,
             before: Process::now(core),
+            looked_at_threads: Instant::now(),
         }
     }
 
@@ -101,9 +104,14 @@ impl<'a> Collector<'a> {
             now.saturating_sub(GRACE_US)
         };
         core.shards().drain(until, core.spans(), &mut self.drained);
-        core.totals.add_tally(mem::take(&mut self.drained.tally));
+        core.look_at_the_clock();
+        if self.looked_at_threads.elapsed() >= LOOK_AT_THREADS {
+            self.look_at_other_threads();
+        }
+        core.totals
+            .add_tally(mem::take(&mut self.drained.tally), core.spans().weight);
         let process = self.process_record(now, stopping);
-        let cells = self.drained.take_cells();
+        let cells = self.drained.take_cells(core.spans(), core.endpoints());
         if process.is_none() && cells.is_empty() && self.drained.records.len() < BATCH_RECORDS {
             return;
         }
@@ -128,6 +136,12 @@ impl<'a> Collector<'a> {
                 processes: mem::take(&mut processes),
             });
         }
+    }
+
+    /// Often enough that threads which end soon are seen.
+    fn look_at_other_threads(&mut self) {
+        self.looked_at_threads = Instant::now();
+        self.drained.outside_ns += self.core.shards().used_by_others();
     }
 
     fn seal(&mut self, batch: Batch) {
@@ -157,8 +171,10 @@ impl<'a> Collector<'a> {
         self.span_end_us = end_us + width_us;
         let process = Process::now(core);
         let before = mem::replace(&mut self.before, process);
-        let span = mem::take(&mut self.drained.span);
+        let span = self.drained.take_span(core.endpoints());
         let memory = core.counters().memory();
+        self.look_at_other_threads();
+        let outside_ns = mem::take(&mut self.drained.outside_ns);
         Some(ProcessRecord {
             start_us: end_us - width_us,
             width_us,
@@ -167,7 +183,8 @@ impl<'a> Collector<'a> {
             // A counter of all threads needs one opened before they are; only each request's own
             // is counted so far.
             instructions: None,
-            cpu_outside_ns: None,
+            // Where one request in so many is counted, the others look like what is outside.
+            cpu_outside_ns: (core.spans().weight == 1).then_some(outside_ns),
             rss_bytes: memory.map(|memory| memory.resident_bytes),
             anonymous_bytes: memory.map(|memory| memory.anonymous_bytes),
             requests_total: get(&core.totals.requests),
@@ -176,7 +193,7 @@ impl<'a> Collector<'a> {
                 .user
                 .is_some()
                 .then(|| span.users.clone().unwrap_or_default()),
-            endpoints: endpoint_counts(span),
+            endpoints: endpoint_counts(span, core.spans().weight),
             cpu_model: self.cpu_model.clone(),
             kernel: self.kernel.clone(),
             counters: core.counters().statuses().to_vec(),
@@ -199,18 +216,16 @@ impl Process {
     }
 }
 
-fn endpoint_counts(span: Span) -> Vec<EndpointCount> {
-    let mut counts: Vec<EndpointCount> = span
-        .endpoints
+/// In the order of names. Where one request in so many is counted, those counted stand for all.
+fn endpoint_counts(span: Span, weight: u64) -> Vec<EndpointCount> {
+    span.endpoints
         .into_iter()
         .map(|(endpoint, (requests, errors))| EndpointCount {
             endpoint,
-            requests,
-            errors,
+            requests: requests * weight,
+            errors: errors * weight,
         })
-        .collect();
-    counts.sort_unstable_by(|a, b| a.endpoint.cmp(&b.endpoint));
-    counts
+        .collect()
 }
 
 /// The first model named: a machine with several kinds of cores is named by one of them.

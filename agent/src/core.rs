@@ -1,6 +1,5 @@
 //! What an agent's handles, layers, requests and threads share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +15,9 @@ use crate::shards::Shards;
 use crate::stop::Stop;
 use crate::totals::Totals;
 
+/// One request in so many is counted where the CPU clock is a system call.
+const COUNT_ONE_IN: u64 = 10;
+
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
@@ -23,6 +25,8 @@ pub(crate) struct Core {
     counters: Counters,
     spans: Spans,
     started: Instant,
+    /// The time of `started`, µs since the Unix epoch, by the clock as it is set now.
+    started_us: AtomicU64,
     on: AtomicBool,
     endpoints: Endpoints,
     shards: Shards,
@@ -37,14 +41,23 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, hooks: Hooks, counters: Counters) -> Arc<Self> {
+    /// One that lasts as long as the process. Whatever is measured refers to it, and counting the
+    /// referrers would be a write that all threads share, at every request; a program starts an
+    /// agent once or a few times, and what is left of one that has ended is small.
+    pub(crate) fn new(settings: Settings, hooks: Hooks, counters: Counters) -> &'static Self {
         let cell_us = micros(settings.cell_width);
         let spans = Spans {
             cell_us,
             process_us: micros(settings.process_interval).min(cell_us),
             instruction_source: counters.instruction_source(),
+            weight: settings.count_one_in.unwrap_or(if counters.are_cheap() {
+                1
+            } else {
+                COUNT_ONE_IN
+            }),
         };
-        Arc::new(Self {
+        let core = Self {
+            started_us: AtomicU64::new(0),
             queue: Queue::new(settings.queue_bytes),
             settings,
             hooks,
@@ -57,7 +70,9 @@ impl Core {
             totals: Totals::default(),
             stop: Stop::new(),
             ship_cpu_ns: AtomicU64::new(0),
-        })
+        };
+        core.look_at_the_clock();
+        Box::leak(Box::new(core))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -94,8 +109,8 @@ impl Core {
         self.started.elapsed()
     }
 
-    pub(crate) fn age(&self) -> Age {
-        if self.uptime() < self.settings.warm_up {
+    pub(crate) fn age_at(&self, moment: Instant) -> Age {
+        if moment.saturating_duration_since(self.started) < self.settings.warm_up {
             Age::WarmingUp
         } else {
             Age::Warm
@@ -109,8 +124,46 @@ impl Core {
             .map_or(0, micros)
     }
 
-    pub(crate) fn record_one_in(&self) -> u64 {
-        self.settings.record_one_in
+    /// The time at that moment, µs since the Unix epoch, by the clock as it was set when it was
+    /// last looked at.
+    #[inline]
+    pub(crate) fn micros_at(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.started);
+        self.started_us.load(Ordering::Relaxed) + micros(since)
+    }
+
+    /// Takes over how the clock is set now; the agent's thread does so all the time.
+    pub(crate) fn look_at_the_clock(&self) {
+        let started_us = self.now_us().saturating_sub(micros(self.uptime()));
+        self.started_us.store(started_us, Ordering::Relaxed);
+    }
+
+    /// The number of the endpoint or task of that name.
+    #[inline]
+    pub(crate) fn endpoint(&self, name: &str) -> u32 {
+        self.shards
+            .with_numbers(|numbers| numbers.of(name, &self.endpoints))
+    }
+
+    pub(crate) fn endpoint_name(&self, number: u32) -> String {
+        self.endpoints.get(number).name.clone()
+    }
+
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// How many requests a record stands for.
+    pub(crate) fn record_weight(&self) -> u64 {
+        self.settings
+            .record_one_in
+            .saturating_mul(self.spans.weight)
+    }
+
+    /// Whether the next request is one of those that are counted.
+    #[inline]
+    pub(crate) fn choose_to_count(&self) -> bool {
+        self.spans.weight <= 1 || fastrand::u64(0..self.spans.weight) == 0
     }
 
     /// Whether the next request is one of those that are recorded.

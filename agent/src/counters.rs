@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd;
 use appweight_wire::{CounterStatus, InstructionSource};
 use perf_event::Counter;
 
+use crate::allocator::{Allocated, allocated};
+use crate::clock::{CpuClock, Way, cpu_clock};
 use crate::rss::{Memory, Rss};
 use crate::sys;
 
@@ -16,7 +18,7 @@ use crate::sys;
 /// Requests, tasks and the process record all read through it.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    cpu: bool,
+    clock: &'static CpuClock,
     instruction_source: InstructionSource,
     rss: Option<Rss>,
     statuses: Vec<CounterStatus>,
@@ -27,6 +29,8 @@ pub(crate) struct Counters {
 pub(crate) struct Reading {
     /// CPU time, ns.
     pub(crate) cpu_ns: Option<u64>,
+    /// What the thread has allocated.
+    pub(crate) allocated: Option<Allocated>,
     /// Count, time enabled and time running of the thread's instruction counter.
     pub(crate) instructions: Option<[u64; 3]>,
 }
@@ -34,15 +38,16 @@ pub(crate) struct Reading {
 impl Counters {
     /// Tries each counter once.
     pub(crate) fn probe() -> Self {
-        let cpu = sys::thread_cpu_ns().is_some();
+        let clock = cpu_clock();
+        let way = clock.now_ns().map(|_| cpu_way(clock));
         let (instruction_source, instructions) = probe_instructions();
         let rss = Rss::open();
+        // Something was allocated on the way here.
+        let allocations = allocated().map(|_| "AppweightAlloc");
         let statuses = vec![
-            status(
-                "cpu",
-                cpu.then_some("clock_gettime(CLOCK_THREAD_CPUTIME_ID)"),
-                || "the kernel has no CPU clock for threads".to_owned(),
-            ),
+            status("cpu", way.as_deref(), || {
+                "the kernel has no CPU clock for threads".to_owned()
+            }),
             instructions,
             status(
                 "rss",
@@ -52,19 +57,34 @@ impl Counters {
                     Ok(_) => String::new(),
                 },
             ),
+            status("allocations", allocations, || {
+                "the program's global allocator is not AppweightAlloc".to_owned()
+            }),
         ];
         Self {
-            cpu,
+            clock,
             instruction_source,
             rss: rss.ok(),
             statuses,
         }
     }
 
-    /// Reads the calling thread's counters: a system call for each that there is.
+    /// Whether reading is so cheap that every request can be counted.
+    pub(crate) fn are_cheap(&self) -> bool {
+        self.clock.way().is_cheap()
+    }
+
+    /// How often the cheap CPU clock was compared with the system call, and was too far from it.
+    pub(crate) fn clock_checks(&self) -> (u64, u64) {
+        self.clock.checks()
+    }
+
+    /// Reads the calling thread's counters.
+    #[inline]
     pub(crate) fn read_thread(&self) -> Reading {
         Reading {
-            cpu_ns: if self.cpu { sys::thread_cpu_ns() } else { None },
+            cpu_ns: self.clock.now_ns(),
+            allocated: allocated(),
             instructions: match self.instruction_source {
                 InstructionSource::None | InstructionSource::Simulated => None,
                 source => read_instructions(source),
@@ -109,6 +129,17 @@ impl Counters {
             .collect();
         lines.join("; ")
     }
+}
+
+/// How CPU time is read, and why not more cheaply.
+fn cpu_way(clock: &CpuClock) -> String {
+    let mut told = clock.way().to_string();
+    if clock.way() == Way::SystemCall {
+        for (way, why) in clock.refusals() {
+            told.push_str(&format!(" (no {way}: {why})"));
+        }
+    }
+    told
 }
 
 fn status(name: &str, read_by: Option<&str>, why: impl FnOnce() -> String) -> CounterStatus {
@@ -229,7 +260,7 @@ mod tests {
             .iter()
             .map(|c| c.name.as_str())
             .collect();
-        assert_eq!(names, ["cpu", "instructions", "rss"]);
+        assert_eq!(names, ["cpu", "instructions", "rss", "allocations"]);
         for counter in counters.statuses() {
             let why = counter.absent_because.as_deref();
             assert_ne!(
@@ -239,7 +270,7 @@ mod tests {
             );
         }
         let reading = counters.read_thread();
-        assert_eq!(reading.cpu_ns.is_some(), counters.cpu);
+        assert!(reading.cpu_ns.is_some());
         assert_eq!(
             reading.instructions.is_some(),
             counters.instruction_source() != InstructionSource::None

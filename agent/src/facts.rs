@@ -4,17 +4,103 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem;
 
+use std::sync::Arc;
+
 use appweight_wire::{Downstream, Flag, limits};
 
+use crate::children::Family;
+use crate::core::Core;
 use crate::names::clean;
 
-/// The facts of one request or task, gathered while it runs.
+/// The facts of one request or task, gathered while it runs. Most have none: two words that are
+/// moved at the edges of every poll.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    pub(crate) flags: Vec<Flag>,
     /// Cells do not hold downstreams: they are gathered only for what is recorded.
-    pub(crate) with_downstream: bool,
+    with_downstream: bool,
+    /// Whose request it is; `None` for what is put aside.
+    core: Option<&'static Core>,
+    gathered: Option<Box<Gathered>>,
+}
+
+/// What there is to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// What it has started elsewhere.
+    pub(crate) family: Option<Arc<Family>>,
+    pub(crate) flags: Vec<Flag>,
     pub(crate) downstream: BTreeMap<String, Downstream>,
+}
+
+impl Facts {
+    /// Those of a request or task that begins.
+    pub(crate) fn new(core: &'static Core, with_downstream: bool) -> Self {
+        Self {
+            with_downstream,
+            core: Some(core),
+            gathered: None,
+        }
+    }
+
+    /// Those that were gathered before.
+    pub(crate) fn of(gathered: Option<Box<Gathered>>) -> Self {
+        Self {
+            gathered,
+            ..Self::default()
+        }
+    }
+
+    /// What was gathered.
+    pub(crate) fn take(self) -> Option<Box<Gathered>> {
+        self.gathered
+    }
+
+    /// Those of a child, whose own children belong to the same request.
+    pub(crate) fn of_child(core: &'static Core, family: Arc<Family>) -> Self {
+        Self {
+            with_downstream: true,
+            core: Some(core),
+            gathered: Some(Box::new(Gathered {
+                family: Some(family),
+                ..Gathered::default()
+            })),
+        }
+    }
+
+    /// Adds what was told in another part of the same request.
+    pub(crate) fn join(&mut self, other: Self) {
+        let Some(other) = other.gathered else { return };
+        let gathered = self.gathered();
+        for flag in other.flags {
+            gathered.set_flag(flag);
+        }
+        for (name, calls) in other.downstream {
+            gathered.add_calls(&name, calls);
+        }
+    }
+
+    fn gathered(&mut self) -> &mut Gathered {
+        self.gathered.get_or_insert_default()
+    }
+}
+
+impl Gathered {
+    fn set_flag(&mut self, flag: Flag) {
+        if let Some(known) = self.flags.iter_mut().find(|known| known.name == flag.name) {
+            known.value = flag.value;
+        } else if self.flags.len() < limits::FACTS {
+            self.flags.push(flag);
+        }
+    }
+
+    fn add_calls(&mut self, name: &str, calls: Downstream) {
+        if let Some(known) = self.downstream.get_mut(name) {
+            known.calls = known.calls.saturating_add(calls.calls);
+            known.wall_ns = known.wall_ns.saturating_add(calls.wall_ns);
+        } else if self.downstream.len() < limits::FACTS {
+            self.downstream.insert(name.to_owned(), calls);
+        }
+    }
 }
 
 thread_local! {
@@ -44,6 +130,18 @@ fn with_current(change: impl FnOnce(&mut Facts)) {
     });
 }
 
+/// The family of the current request, for a child to join; `None` without a request.
+pub(crate) fn family() -> Option<Arc<Family>> {
+    let mut found = None;
+    with_current(|facts| {
+        found = facts.core.map(|core| {
+            let gathered = facts.gathered();
+            Arc::clone(gathered.family.get_or_insert_with(|| Family::new(core)))
+        });
+    });
+    found
+}
+
 /// Says which value of a feature flag the current request (or task) sees. Every value is then
 /// counted in cells of its own and can be compared with the others.
 ///
@@ -54,15 +152,10 @@ pub fn flag(name: &str, value: &str) {
         return;
     }
     with_current(|facts| {
-        let (name, value) = (clean(name), clean(value));
-        if let Some(known) = facts.flags.iter_mut().find(|flag| flag.name == *name) {
-            known.value = value.into_owned();
-        } else if facts.flags.len() < limits::FACTS {
-            facts.flags.push(Flag {
-                name: name.into_owned(),
-                value: value.into_owned(),
-            });
-        }
+        facts.gathered().set_flag(Flag {
+            name: clean(name).into_owned(),
+            value: clean(value).into_owned(),
+        });
     });
 }
 
@@ -75,15 +168,8 @@ pub(crate) fn add_downstream(name: &str, wall_ns: u64) {
         if !facts.with_downstream {
             return;
         }
-        let name = clean(name);
-        if let Some(known) = facts.downstream.get_mut(&*name) {
-            known.calls = known.calls.saturating_add(1);
-            known.wall_ns = known.wall_ns.saturating_add(wall_ns);
-        } else if facts.downstream.len() < limits::FACTS {
-            facts
-                .downstream
-                .insert(name.into_owned(), Downstream { calls: 1, wall_ns });
-        }
+        let call = Downstream { calls: 1, wall_ns };
+        facts.gathered().add_calls(&clean(name), call);
     });
 }
 
@@ -107,7 +193,7 @@ mod tests {
             add_downstream(&format!("shard-{index}"), 1);
         }
         add_downstream("shard-0", 4);
-        let facts = swap(None).unwrap();
+        let facts = swap(None).unwrap().take().unwrap();
         assert_eq!(facts.flags.len(), limits::FACTS);
         assert_eq!(facts.flags[0].value, "v2");
         assert_eq!(facts.downstream.len(), limits::FACTS);

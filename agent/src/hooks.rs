@@ -7,7 +7,7 @@ use axum::extract::MatchedPath;
 use http::request::Parts;
 use siphasher::{sip, sip128};
 
-use crate::measurement::Name;
+use crate::names::UNMATCHED;
 
 /// Says who a request is from.
 pub(crate) type UserHook = Box<dyn for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>> + Send + Sync>;
@@ -29,13 +29,13 @@ impl Hooks {
     }
 
     /// The route's template: a raw path never becomes an endpoint.
-    pub(crate) fn endpoint(&self, parts: &Parts) -> Name {
+    pub(crate) fn endpoint<'a>(&self, parts: &'a Parts) -> Cow<'a, str> {
         if let Some(name) = self.endpoint.as_ref().and_then(|endpoint| endpoint(parts)) {
-            return Name::Owned(name);
+            return Cow::Owned(name);
         }
         match parts.extensions.get::<MatchedPath>() {
-            Some(path) => Name::Route(path.clone()),
-            None => Name::Static("unmatched"),
+            Some(path) => Cow::Borrowed(path.as_str()),
+            None => Cow::Borrowed(UNMATCHED),
         }
     }
 }
@@ -94,10 +94,10 @@ mod tests {
             .unwrap()
             .into_parts();
         let mut hooks = Hooks::default();
-        assert!(matches!(hooks.endpoint(&parts), Name::Static("unmatched")));
+        assert_eq!(hooks.endpoint(&parts), UNMATCHED);
         assert_eq!(hooks.user(&parts), None);
         hooks.endpoint = Some(Box::new(|_| Some("/users/{id}".to_owned())));
-        assert!(matches!(hooks.endpoint(&parts), Name::Owned(name) if name == "/users/{id}"));
+        assert_eq!(hooks.endpoint(&parts), "/users/{id}");
         hooks.user = Some(Box::new(|parts| {
             Some(parts.headers.get("x-user")?.to_str().ok()?.into())
         }));

@@ -8,7 +8,8 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::Agent;
-use crate::measured::{Judge, Measured};
+use crate::body::{MeasureBody, StreamedRequest};
+use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
 
 /// A tower layer that measures every request of a service; see [`Agent::layer`].
@@ -44,6 +45,7 @@ pub struct AgentService<S> {
 impl<S, B, R> Service<Request<B>> for AgentService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    R: MeasureBody,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -54,14 +56,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
-        let Some(core) = self.agent.core() else {
+        let Some(core) = self.agent.core().filter(|core| core.choose_to_count()) else {
             return ResponseFuture::new(self.inner.call(request), None);
         };
         let (parts, body) = request.into_parts();
         let name = core.hooks().endpoint(&parts);
         let user = core.hooks().user(&parts);
         let measurement =
-            Measurement::begin_with(core, Kind::Request, name, Some(&parts.method), user);
+            Measurement::begin_with(core, Kind::Request, &name, Some(&parts.method), user);
         // A service may do its work before it returns a future, and may panic there.
         let mut call = Guarded::new(measurement);
         let future = call.run(|| self.inner.call(Request::from_parts(parts, body)));
@@ -89,6 +91,7 @@ impl<F> ResponseFuture<F> {
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: MeasureBody,
 {
     type Output = F::Output;
 
@@ -100,11 +103,22 @@ where
 #[derive(Debug)]
 struct OfResponse;
 
-impl<R, E> Judge<Result<Response<R>, E>> for OfResponse {
-    fn judge(output: &Result<Response<R>, E>) -> Outcome {
+impl<R: MeasureBody, E> End<Result<Response<R>, E>> for OfResponse {
+    fn end(output: Result<Response<R>, E>, measurement: Measurement) -> Result<Response<R>, E> {
         match output {
-            Ok(response) => Outcome::of_status(response.status()),
-            Err(_) => Outcome::UNFINISHED,
+            Ok(response) => {
+                let outcome = Outcome::of_status(response.status());
+                if response.body().is_streamed() {
+                    let request = StreamedRequest::new(measurement, outcome);
+                    return Ok(response.map(|body| body.measured(request)));
+                }
+                measurement.finish(outcome);
+                Ok(response)
+            }
+            Err(error) => {
+                measurement.finish(Outcome::UNFINISHED);
+                Err(error)
+            }
         }
     }
 }

@@ -17,7 +17,9 @@
 //! ```
 //!
 //! A request costs a few readings of the thread's CPU clock (and of its instruction counter, where
-//! there is one), at the edges of each poll. What is read is added to *cells* of the thread's own;
+//! there is one), at the edges of each poll: some nanoseconds each where the kernel tells user space
+//! of context switches, and a system call elsewhere, where one request in ten is counted and stands
+//! for the others. What is read is added to *cells* of the thread's own, without a lock;
 //! threads of the agent fetch, seal and send them. A request never waits for the collector, and
 //! nothing that the collector does costs more than the records, which are counted.
 //!
@@ -34,7 +36,9 @@
 //! | `APPWEIGHT_CELL_WIDTH` | `60s` | how much time a cell covers |
 //! | `APPWEIGHT_PROCESS_INTERVAL` | `10s` | how much time a process record covers, a cell at most |
 //! | `APPWEIGHT_WARM_UP` | `60s` | how long a process is young |
-//! | `APPWEIGHT_RECORD_ONE_IN` | `100` | one request in so many is recorded with all its facts; `0`: none |
+//! | `APPWEIGHT_COUNT_ONE_IN` | as the clock allows | one request in so many is counted and stands for them; `1`: every one |
+//! | `APPWEIGHT_RECORD_ONE_IN` | `100` | of those counted, one in so many is recorded with all its facts; `0`: none |
+//! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual |
 //! | `APPWEIGHT_USER_KEY` | none | the secret that users are hashed with, one per service |
 //!
 //! The environment overrides what a program sets through [`AgentBuilder`]. A value that makes no
@@ -43,24 +47,32 @@
 //! # Facts
 //!
 //! [`flag`] and [`downstream`] tell about the request that the calling thread works on: the one
-//! whose future is being polled. What runs elsewhere (a spawned task, a thread of its own) is not a
-//! part of the request; [`Agent::measure`] and [`Agent::measure_future`] measure it.
+//! whose future is being polled. What runs elsewhere (a spawned task, a thread of its own) is a part
+//! of the request if it was started with [`spawn`] or [`spawn_blocking`]; other work is measured by
+//! itself with [`Agent::measure`] and [`Agent::measure_future`].
 //!
 //! The agent says what it has to say through `tracing`. It works on Linux.
 
 mod agent;
+mod allocator;
+mod body;
 mod builder;
+mod cells;
+mod children;
 mod client;
+mod clock;
 mod collect;
 mod core;
 mod counters;
 mod downstream;
 mod facts;
+mod handover;
 mod hooks;
 mod layer;
 mod measured;
 mod measurement;
 mod names;
+mod outside;
 mod queue;
 mod rss;
 mod settings;
@@ -74,8 +86,11 @@ mod totals;
 mod usage;
 
 pub use agent::Agent;
+pub use allocator::AppweightAlloc;
 pub use appweight_wire::CounterStatus;
+pub use body::{MeasureBody, MeasuredBody, StreamedRequest};
 pub use builder::AgentBuilder;
+pub use children::{spawn, spawn_blocking};
 pub use downstream::{downstream, downstream_blocking};
 pub use facts::flag;
 pub use layer::{AgentLayer, AgentService, ResponseFuture};

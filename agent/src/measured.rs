@@ -7,9 +7,10 @@ use pin_project_lite::pin_project;
 
 use crate::measurement::{Measurement, Outcome};
 
-/// Says from its output how a future ended.
-pub(crate) trait Judge<T> {
-    fn judge(output: &T) -> Outcome;
+/// What becomes of the measurement when a future has its output: it is finished, or goes on with
+/// what the output is still to do.
+pub(crate) trait End<T> {
+    fn end(output: T, measurement: Measurement) -> T;
 }
 
 pin_project! {
@@ -21,7 +22,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         measurement: Option<Measurement>,
-        judge: PhantomData<O>,
+        end: PhantomData<O>,
     }
 
     impl<F, O> PinnedDrop for Measured<F, O> {
@@ -43,7 +44,7 @@ impl<F, O> Measured<F, O> {
         Self {
             future: Some(future),
             measurement,
-            judge: PhantomData,
+            end: PhantomData,
         }
     }
 }
@@ -51,7 +52,7 @@ impl<F, O> Measured<F, O> {
 impl<F, O> Future for Measured<F, O>
 where
     F: Future,
-    O: Judge<F::Output>,
+    O: End<F::Output>,
 {
     type Output = F::Output;
 
@@ -69,9 +70,9 @@ where
         let output = ready!(future.poll(context));
         this.future.set(None);
         drop(entered);
-        if let Some(measurement) = this.measurement.take() {
-            measurement.finish(O::judge(&output));
-        }
-        Poll::Ready(output)
+        Poll::Ready(match this.measurement.take() {
+            Some(measurement) => O::end(output, measurement),
+            None => output,
+        })
     }
 }

@@ -1,34 +1,16 @@
 //! One request or task while it runs: entered at the start of every poll, left at its end.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use appweight_wire::{Age, InstructionSource, Kind, RequestRecord};
-use axum::extract::MatchedPath;
 
 use crate::core::Core;
 use crate::counters::Reading;
-use crate::facts::{self, Facts};
+use crate::facts::{self, Facts, Gathered};
+use crate::names::clean;
+use crate::outside;
 use crate::shard::Ended;
 use crate::usage::Usage;
-
-/// The name of what is measured, kept without a copy where possible.
-#[derive(Debug)]
-pub(crate) enum Name {
-    Route(MatchedPath),
-    Static(&'static str),
-    Owned(String),
-}
-
-impl Name {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Route(path) => path.as_str(),
-            Self::Static(name) => name,
-            Self::Owned(name) => name,
-        }
-    }
-}
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,17 +42,15 @@ impl Outcome {
 /// A request or task that runs. Whoever holds it finishes it, once.
 #[derive(Debug)]
 pub(crate) struct Measurement {
-    core: Arc<Core>,
+    core: &'static Core,
     kind: Kind,
-    name: Name,
-    begun: Instant,
     age: Age,
+    /// Its endpoint's number.
+    endpoint: u32,
+    begun: Instant,
     usage: Usage,
     facts: Option<Facts>,
     user: Option<u64>,
-    polls: u64,
-    thread_hops: u64,
-    thread: Option<u64>,
     record: Option<Box<Recorded>>,
 }
 
@@ -80,51 +60,54 @@ struct Recorded {
     start_us: u64,
     method: Option<http::Method>,
     rss_start_bytes: Option<u64>,
+    polls: u64,
+    thread_hops: u64,
+    thread: Option<u64>,
 }
 
 impl Measurement {
-    pub(crate) fn begin(core: &Arc<Core>, kind: Kind, name: Name) -> Self {
+    pub(crate) fn begin(core: &'static Core, kind: Kind, name: &str) -> Self {
         Self::begin_with(core, kind, name, None, None)
     }
 
     pub(crate) fn begin_with(
-        core: &Arc<Core>,
+        core: &'static Core,
         kind: Kind,
-        name: Name,
+        name: &str,
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Self {
+        let begun = Instant::now();
         let record = core.choose_to_record().then(|| {
             Box::new(Recorded {
-                start_us: core.now_us(),
+                start_us: core.micros_at(begun),
                 method: method.cloned(),
                 rss_start_bytes: core.counters().rss_bytes(),
+                polls: 0,
+                thread_hops: 0,
+                thread: None,
             })
         });
         Self {
-            core: Arc::clone(core),
+            core,
             kind,
-            name,
-            begun: Instant::now(),
-            age: core.age(),
+            age: core.age_at(begun),
+            endpoint: core.endpoint(name),
+            begun,
             usage: Usage::new(),
-            facts: Some(Facts {
-                with_downstream: record.is_some(),
-                ..Facts::default()
-            }),
+            facts: Some(Facts::new(core, record.is_some())),
             user,
-            polls: 0,
-            thread_hops: 0,
-            thread: None,
             record,
         }
     }
 
     /// Begins a stretch of work on this thread, which lasts until the guard is dropped: also by a
     /// panic.
+    #[inline]
     pub(crate) fn enter(&mut self) -> Entered<'_> {
         let outer = facts::swap(self.facts.take());
         let before = self.core.counters().read_thread();
+        outside::enter(before.cpu_ns);
         Entered {
             measurement: self,
             outer,
@@ -133,62 +116,133 @@ impl Measurement {
     }
 
     /// As [`Measurement::enter`], counted as a poll.
+    #[inline]
     pub(crate) fn enter_poll(&mut self) -> Entered<'_> {
+        if let Some(recorded) = &mut self.record {
+            recorded.poll();
+        }
+        self.enter()
+    }
+
+    /// Counts it, and records it if it was chosen; where it has children that still run, the last
+    /// of them does.
+    pub(crate) fn finish(self, outcome: Outcome) {
+        let end = Instant::now();
+        let core = self.core;
+        let mut finished = Finished {
+            kind: self.kind,
+            age: self.age,
+            endpoint: self.endpoint,
+            end_us: core.micros_at(end),
+            wall_ns: u64::try_from(end.duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX),
+            usage: self.usage,
+            outcome,
+            user: self.user,
+            gathered: self.facts.and_then(Facts::take),
+            record: self.record,
+        };
+        let family = finished
+            .gathered
+            .as_mut()
+            .and_then(|gathered| gathered.family.take());
+        match family {
+            None => finished.count(core),
+            Some(family) => family.leave(finished),
+        }
+    }
+}
+
+/// A request or task that has ended, not counted yet.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    kind: Kind,
+    age: Age,
+    endpoint: u32,
+    end_us: u64,
+    wall_ns: u64,
+    usage: Usage,
+    outcome: Outcome,
+    user: Option<u64>,
+    gathered: Option<Box<Gathered>>,
+    record: Option<Box<Recorded>>,
+}
+
+impl Finished {
+    /// Adds what its children used and told.
+    pub(crate) fn add(&mut self, usage: Usage, facts: Facts) {
+        self.usage.join(usage);
+        let mut own = Facts::of(self.gathered.take());
+        own.join(facts);
+        self.gathered = own.take();
+    }
+
+    pub(crate) fn count(self, core: &Core) {
+        let ended = Ended {
+            kind: self.kind,
+            endpoint: self.endpoint,
+            end_us: self.end_us,
+            wall_ns: self.wall_ns,
+            usage: self.usage,
+            error: self.outcome.error,
+            age: self.age,
+            flags: self
+                .gathered
+                .as_ref()
+                .map_or(&[], |gathered| &gathered.flags),
+            user: self.user,
+        };
+        let record = self.record.map(|recorded| {
+            let mut record = recorded.into_record(core, &ended, self.outcome);
+            if let Some(gathered) = &self.gathered {
+                record.flags.clone_from(&gathered.flags);
+                record.downstream.clone_from(&gathered.downstream);
+            }
+            record
+        });
+        core.count(&ended, record);
+    }
+}
+
+impl Recorded {
+    fn poll(&mut self) {
         let thread = current_thread();
         self.polls += 1;
         if self.thread.is_some_and(|before| before != thread) {
             self.thread_hops += 1;
         }
         self.thread = Some(thread);
-        self.enter()
     }
 
-    /// Counts it, and records it if it was chosen.
-    pub(crate) fn finish(self, outcome: Outcome) {
-        let wall_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let facts = self.facts.unwrap_or_default();
-        let core = self.core;
-        let ended = Ended {
-            kind: self.kind,
-            endpoint: self.name.as_str(),
-            end_us: core.now_us(),
-            wall_ns,
-            usage: self.usage,
-            error: outcome.error,
-            age: self.age,
-            flags: &facts.flags,
-            user: self.user,
-        };
-        let source = core.counters().instruction_source();
-        let (polls, thread_hops) = (self.polls, self.thread_hops);
-        let rest = self.record.map(|recorded| RequestRecord {
+    fn into_record(self, core: &Core, ended: &Ended<'_>, outcome: Outcome) -> RequestRecord {
+        let instructions = ended.usage.instructions();
+        let allocated = ended.usage.allocated();
+        RequestRecord {
             kind: ended.kind,
-            start_us: recorded.start_us,
-            method: recorded
+            endpoint: core.endpoint_name(ended.endpoint),
+            start_us: self.start_us,
+            method: self
                 .method
-                .map(|method| crate::names::clean(method.as_str()).into_owned()),
+                .map(|method| clean(method.as_str()).into_owned()),
             status: outcome.status,
             error: outcome.error,
-            weight: core.record_one_in(),
+            weight: core.record_weight(),
             age: ended.age,
-            instructions: ended.usage.instructions(),
-            instruction_source: if ended.usage.instructions().is_some() {
-                source
-            } else {
-                InstructionSource::None
+            instructions,
+            instruction_source: match instructions {
+                Some(_) => core.counters().instruction_source(),
+                None => InstructionSource::None,
             },
             scaled: ended.usage.scaled(),
             cpu_ns: ended.usage.cpu_ns(),
-            wall_ns,
-            rss_start_bytes: recorded.rss_start_bytes,
+            allocated_bytes: allocated.map(|allocated| allocated.bytes),
+            allocations: allocated.map(|allocated| allocated.allocations),
+            wall_ns: ended.wall_ns,
+            rss_start_bytes: self.rss_start_bytes,
             rss_end_bytes: core.counters().rss_bytes(),
-            flags: facts.flags.clone(),
-            downstream: facts.downstream,
-            polls,
-            thread_hops,
+            polls: self.polls,
+            thread_hops: self.thread_hops,
             ..RequestRecord::default()
-        });
-        core.count(&ended, rest);
+        }
     }
 }
 
@@ -228,8 +282,10 @@ pub(crate) struct Entered<'a> {
 }
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
         let after = self.measurement.core.counters().read_thread();
+        outside::leave(after.cpu_ns);
         self.measurement.usage.add(self.before, after);
         self.measurement.facts = facts::swap(self.outer.take());
     }

@@ -15,7 +15,10 @@ pub(crate) struct Settings {
     pub(crate) collector: String,
     pub(crate) cell_width: Duration,
     pub(crate) warm_up: Duration,
+    /// `None`: every one where the CPU clock is cheap.
+    pub(crate) count_one_in: Option<u64>,
     pub(crate) record_one_in: u64,
+    pub(crate) check_clock: bool,
     pub(crate) process_interval: Duration,
     pub(crate) user_key: Option<String>,
     pub(crate) queue_bytes: usize,
@@ -35,7 +38,9 @@ impl Default for Settings {
             collector: "http://127.0.0.1:7070".to_owned(),
             cell_width: Duration::from_secs(60),
             warm_up: Duration::from_secs(60),
+            count_one_in: None,
             record_one_in: 100,
+            check_clock: false,
             process_interval: Duration::from_secs(10),
             user_key: None,
             queue_bytes: 8 << 20,
@@ -53,7 +58,9 @@ impl std::fmt::Debug for Settings {
             .field("collector", &self.collector)
             .field("cell_width", &self.cell_width)
             .field("warm_up", &self.warm_up)
+            .field("count_one_in", &self.count_one_in)
             .field("record_one_in", &self.record_one_in)
+            .field("check_clock", &self.check_clock)
             .field("process_interval", &self.process_interval)
             .field("queue_bytes", &self.queue_bytes)
             .finish_non_exhaustive()
@@ -119,6 +126,12 @@ impl Settings {
         });
         read("APPWEIGHT_WARM_UP", &mut |v| {
             put(&mut self.warm_up, parse_duration(v))
+        });
+        read("APPWEIGHT_COUNT_ONE_IN", &mut |v| {
+            put(&mut self.count_one_in, parse_count_one_in(v))
+        });
+        read("APPWEIGHT_CHECK_CLOCK", &mut |v| {
+            put(&mut self.check_clock, parse_switch(v))
         });
         read("APPWEIGHT_RECORD_ONE_IN", &mut |v| {
             let number = v
@@ -188,6 +201,13 @@ fn default_host() -> String {
         name => name,
     };
     format!("{}-{}", crate::names::clean(machine), std::process::id())
+}
+
+fn parse_count_one_in(value: &str) -> Result<Option<u64>, String> {
+    match value.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(Some(number)),
+        _ => Err("not a whole number from 1 to 1000000".to_owned()),
+    }
 }
 
 fn parse_switch(value: &str) -> Result<bool, String> {
@@ -277,6 +297,8 @@ mod tests {
             ("APPWEIGHT_REGION", "r"),
             ("APPWEIGHT_CELL_WIDTH", "1s"),
             ("APPWEIGHT_WARM_UP", "1500ms"),
+            ("APPWEIGHT_COUNT_ONE_IN", "3"),
+            ("APPWEIGHT_CHECK_CLOCK", "1"),
             ("APPWEIGHT_RECORD_ONE_IN", "7"),
             ("APPWEIGHT_USER_KEY", "secret"),
             ("APPWEIGHT_PROCESS_INTERVAL", "2 s"),
@@ -298,6 +320,8 @@ mod tests {
         assert_eq!(settings.cell_width, Duration::from_secs(1));
         assert_eq!(settings.warm_up, Duration::from_millis(1500));
         assert_eq!(settings.record_one_in, 7);
+        assert_eq!(settings.count_one_in, Some(3));
+        assert!(settings.check_clock);
         assert_eq!(settings.user_key.as_deref(), Some("secret"));
         assert_eq!(settings.process_interval, Duration::from_secs(2));
         assert!(!format!("{settings:?}").contains("secret"));
@@ -320,6 +344,8 @@ mod tests {
             ("APPWEIGHT_CELL_WIDTH", "-1s"),
             ("APPWEIGHT_WARM_UP", "99999999999999999999h"),
             ("APPWEIGHT_RECORD_ONE_IN", "1%"),
+            ("APPWEIGHT_COUNT_ONE_IN", "0"),
+            ("APPWEIGHT_CHECK_CLOCK", "closely"),
             ("APPWEIGHT_USER_KEY", ""),
             ("APPWEIGHT_PROCESS_INTERVAL", "soon"),
         ] {

@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
-use std::sync::Arc;
 
 use appweight_wire::{
     ActiveUsers, Age, Cell, CellKey, Flag, InstructionSource, Kind, RequestRecord,
 };
 
-use crate::names::{Endpoint, Endpoints};
+use crate::cells::{Cells, OpenCell, Place};
+use crate::names::{Endpoints, OTHER};
+use crate::outside;
 use crate::usage::Usage;
 
 /// Request records that a thread keeps between two flushes, a few hundred bytes each.
 const RECORDS: usize = 10_000;
-/// Cells of flags that a thread keeps between two flushes, about a kilobyte each.
+/// Cells of flags that a thread keeps between two flushes, some hundred bytes each.
 const FLAG_CELLS: usize = 4_096;
-/// Names that a thread keeps a short way to.
-const SHORT_WAYS: usize = 4_096;
 
 /// A request or task that has ended.
 pub(crate) struct Ended<'a> {
     pub(crate) kind: Kind,
-    pub(crate) endpoint: &'a str,
+    /// The endpoint's number.
+    pub(crate) endpoint: u32,
     pub(crate) end_us: u64,
     pub(crate) wall_ns: u64,
     pub(crate) usage: Usage,
@@ -37,27 +37,33 @@ pub(crate) struct Spans {
     pub(crate) cell_us: u64,
     pub(crate) process_us: u64,
     pub(crate) instruction_source: InstructionSource,
+    /// How many requests each counted one stands for.
+    pub(crate) weight: u64,
 }
-
-/// A cell's key in short: start, kind, endpoint, age, number of the flag's value.
-type Slot = (u64, Kind, u32, Age, Option<u8>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    cells: HashMap<Slot, Cell>,
-    flag_cells: usize,
+    /// Of the span in which requests end now.
+    cells: Cells,
+    /// Of earlier spans, not fetched yet.
+    over: Vec<Cells>,
+    flag_cells: HashMap<(u64, Place, u8), OpenCell>,
     records: Vec<RequestRecord>,
-    spans: BTreeMap<u64, Span>,
-    short_ways: HashMap<Box<str>, Arc<Endpoint>>,
+    /// Of the process record's span in which requests end now.
+    counts: Counts,
+    counts_over: Vec<Counts>,
+    /// CPU time that the thread used outside of what it measured, ns.
+    outside_ns: u64,
     tally: Tally,
 }
 
-/// What happened in one span of the process record.
+/// The requests of one span of the process record.
 #[derive(Debug, Default)]
-pub(crate) struct Span {
-    /// Requests and errors by endpoint.
-    pub(crate) endpoints: HashMap<String, (u64, u64)>,
-    pub(crate) users: Option<ActiveUsers>,
+struct Counts {
+    start_us: u64,
+    /// Requests and errors by the endpoint's number.
+    endpoints: Vec<(u32, u32)>,
+    users: Option<ActiveUsers>,
 }
 
 /// Counts that only grow.
@@ -94,63 +100,86 @@ impl Shard {
         spans: Spans,
         endpoints: &Endpoints,
     ) {
-        let endpoint = self.endpoint(ended.endpoint, endpoints);
-        if let Some(record) = record {
-            self.keep(RequestRecord {
-                endpoint: endpoint.name.clone(),
-                ..record
-            });
-        }
         let start_us = ended.end_us - ended.end_us % spans.cell_us;
-        let slot = (start_us, ended.kind, endpoint.id, ended.age, None);
-        let new_cell = |flag: Option<&Flag>| {
-            Cell::new(CellKey {
-                start_us,
-                width_us: spans.cell_us,
-                kind: ended.kind,
-                endpoint: endpoint.name.clone(),
-                instruction_source: spans.instruction_source,
-                age: ended.age,
-                flag: flag.cloned(),
-            })
+        if self.cells.start_us != start_us {
+            self.begin_span(start_us);
+        }
+        let place = Place {
+            endpoint: ended.endpoint,
+            kind: ended.kind,
+            age: ended.age,
         };
-        add(
-            self.cells.entry(slot).or_insert_with(|| new_cell(None)),
-            ended,
-        );
+        self.cells
+            .add(place, ended.wall_ns, &ended.usage, ended.error);
+        self.outside_ns += outside::take();
+        self.tally.other_endpoint += u64::from(ended.endpoint == OTHER);
+        match ended.kind {
+            Kind::Task => self.tally.tasks += 1,
+            Kind::Request => {
+                self.tally.requests += 1;
+                self.count_request(ended, spans);
+            }
+        }
+        if !ended.flags.is_empty() {
+            self.count_flags(ended, start_us, place, endpoints);
+        }
+        if let Some(record) = record {
+            self.keep(record);
+        }
+    }
+
+    #[cold]
+    fn begin_span(&mut self, start_us: u64) {
+        let before = mem::take(&mut self.cells);
+        if before.len() > 0 {
+            self.over.push(before);
+        }
+        self.cells.start_us = start_us;
+    }
+
+    fn count_request(&mut self, ended: &Ended<'_>, spans: Spans) {
+        let start_us = ended.end_us - ended.end_us % spans.process_us;
+        if self.counts.start_us != start_us {
+            let before = mem::take(&mut self.counts);
+            if !before.endpoints.is_empty() {
+                self.counts_over.push(before);
+            }
+            self.counts.start_us = start_us;
+        }
+        let at = ended.endpoint as usize;
+        if self.counts.endpoints.len() <= at {
+            self.counts.endpoints.resize(at + 1, (0, 0));
+        }
+        let (requests, errors) = &mut self.counts.endpoints[at];
+        *requests = requests.saturating_add(1);
+        *errors = errors.saturating_add(u32::from(ended.error));
+        if let Some(user) = ended.user {
+            self.counts.users.get_or_insert_default().insert_hash(user);
+        }
+    }
+
+    fn count_flags(
+        &mut self,
+        ended: &Ended<'_>,
+        start_us: u64,
+        place: Place,
+        endpoints: &Endpoints,
+    ) {
+        let endpoint = endpoints.get(ended.endpoint);
         for flag in ended.flags {
             let Some(number) = endpoint.flag_number(flag) else {
                 self.tally.uncounted_flags += 1;
                 continue;
             };
-            let slot = (start_us, ended.kind, endpoint.id, ended.age, Some(number));
-            if let Some(cell) = self.cells.get_mut(&slot) {
-                add(cell, ended);
-            } else if self.flag_cells < FLAG_CELLS {
-                self.flag_cells += 1;
-                add(
-                    self.cells
-                        .entry(slot)
-                        .or_insert_with(|| new_cell(Some(flag))),
-                    ended,
-                );
-            } else {
+            let slot = (start_us, place, number);
+            if !self.flag_cells.contains_key(&slot) && self.flag_cells.len() >= FLAG_CELLS {
                 self.tally.dropped += 1;
+                continue;
             }
-        }
-        match ended.kind {
-            Kind::Task => self.tally.tasks += 1,
-            Kind::Request => {
-                self.tally.requests += 1;
-                let span = self
-                    .spans
-                    .entry(ended.end_us - ended.end_us % spans.process_us)
-                    .or_default();
-                span.count(&endpoint.name, 1, u64::from(ended.error));
-                if let Some(user) = ended.user {
-                    span.users.get_or_insert_default().insert_hash(user);
-                }
-            }
+            self.flag_cells
+                .entry(slot)
+                .or_default()
+                .add(ended.wall_ns, &ended.usage, ended.error);
         }
     }
 
@@ -162,112 +191,126 @@ impl Shard {
         }
     }
 
-    fn endpoint(&mut self, name: &str, endpoints: &Endpoints) -> Arc<Endpoint> {
-        if let Some(endpoint) = self.short_ways.get(name) {
-            return Arc::clone(endpoint);
-        }
-        let (endpoint, own) = endpoints.resolve(name);
-        if !own {
-            self.tally.other_endpoint += 1;
-        } else if self.short_ways.len() < SHORT_WAYS {
-            self.short_ways
-                .insert(Box::from(name), Arc::clone(&endpoint));
-        }
-        endpoint
-    }
-
     /// Whether it waits for nothing to be over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.spans.is_empty()
+        self.open_cells() == 0 && self.counts.endpoints.is_empty() && self.counts_over.is_empty()
     }
 
     /// How many cells are open.
     pub(crate) fn open_cells(&self) -> usize {
-        self.cells.len()
+        let over: usize = self.over.iter().map(Cells::len).sum();
+        self.cells.len() + over + self.flag_cells.len()
     }
 
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Takes what is complete at `now_us`: cells and spans that are over, and all records.
+    /// Takes what is complete at `now_us`: cells and counts whose spans are over, and all records.
     pub(crate) fn drain(&mut self, now_us: u64, spans: Spans, into: &mut Drained) {
-        let over = |start: u64, width: u64| start.saturating_add(width) <= now_us;
-        let mut flag_cells = 0;
-        for (slot, cell) in self.cells.extract_if(|slot, _| over(slot.0, spans.cell_us)) {
-            flag_cells += usize::from(slot.4.is_some());
-            into.add_cell(slot, cell);
+        let is_over = |start: u64, width: u64| start.saturating_add(width) <= now_us;
+        if is_over(self.cells.start_us, spans.cell_us) {
+            self.begin_span(0);
         }
-        self.flag_cells -= flag_cells;
+        into.cells.extend(
+            self.over
+                .extract_if(.., |cells| is_over(cells.start_us, spans.cell_us)),
+        );
+        into.flag_cells.extend(
+            self.flag_cells
+                .extract_if(|slot, _| is_over(slot.0, spans.cell_us)),
+        );
         into.records.append(&mut self.records);
-        while let Some(entry) = self.spans.first_entry()
-            && over(*entry.key(), spans.process_us)
-        {
-            into.span.add(entry.remove());
+        if is_over(self.counts.start_us, spans.process_us) {
+            let over = mem::take(&mut self.counts);
+            if !over.endpoints.is_empty() {
+                self.counts_over.push(over);
+            }
         }
+        into.counts.extend(
+            self.counts_over
+                .extract_if(.., |counts| is_over(counts.start_us, spans.process_us)),
+        );
+        into.outside_ns += mem::take(&mut self.outside_ns);
         into.tally.add(mem::take(&mut self.tally));
     }
 }
 
-fn add(cell: &mut Cell, ended: &Ended<'_>) {
-    cell.n += 1;
-    cell.weight += 1;
-    cell.errors += u64::from(ended.error);
-    cell.wall_ns.get_or_insert_default().observe(ended.wall_ns);
-    if let Some(cpu_ns) = ended.usage.cpu_ns() {
-        cell.cpu_ns.get_or_insert_default().observe(cpu_ns);
-    }
-    if let Some(instructions) = ended.usage.instructions() {
-        cell.instructions
-            .get_or_insert_default()
-            .observe(instructions);
-        cell.scaled += u64::from(ended.usage.scaled());
-    }
-}
-
-impl Span {
-    fn count(&mut self, endpoint: &str, requests: u64, errors: u64) {
-        let counts = match self.endpoints.get_mut(endpoint) {
-            Some(counts) => counts,
-            None => self.endpoints.entry(endpoint.to_owned()).or_default(),
-        };
-        counts.0 += requests;
-        counts.1 += errors;
-    }
-
-    fn add(&mut self, other: Self) {
-        for (endpoint, (requests, errors)) in other.endpoints {
-            self.count(&endpoint, requests, errors);
-        }
-        if let Some(users) = other.users {
-            self.users.get_or_insert_default().unite(&users);
-        }
-    }
-}
-
-/// What came out of the shards, cells of several threads added up.
+/// What came out of the shards. It is added up by the one who fetched it, so that no thread waits
+/// for that.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    cells: HashMap<Slot, Cell>,
+    cells: Vec<Cells>,
+    flag_cells: Vec<((u64, Place, u8), OpenCell)>,
     pub(crate) records: Vec<RequestRecord>,
-    pub(crate) span: Span,
+    counts: Vec<Counts>,
+    /// What threads used outside of what they measured, ns.
+    pub(crate) outside_ns: u64,
     pub(crate) tally: Tally,
 }
 
+/// What happened in a span of the process record.
+#[derive(Debug, Default)]
+pub(crate) struct Span {
+    /// Requests and errors by endpoint.
+    pub(crate) endpoints: BTreeMap<String, (u64, u64)>,
+    pub(crate) users: Option<ActiveUsers>,
+}
+
 impl Drained {
-    fn add_cell(&mut self, slot: Slot, cell: Cell) {
-        match self.cells.get_mut(&slot) {
-            Some(known) => known.add(&cell),
-            None => {
-                self.cells.insert(slot, cell);
+    /// Takes the cells, those of several threads added up, oldest first.
+    pub(crate) fn take_cells(&mut self, spans: Spans, endpoints: &Endpoints) -> Vec<Cell> {
+        let mut cells: HashMap<(u64, Place, Option<u8>), Cell> = HashMap::new();
+        let mut add = |start_us: u64, place: Place, number: Option<u8>, open: OpenCell| {
+            let endpoint = endpoints.get(place.endpoint);
+            let key = CellKey {
+                start_us,
+                width_us: spans.cell_us,
+                kind: place.kind,
+                endpoint: endpoint.name.clone(),
+                instruction_source: spans.instruction_source,
+                age: place.age,
+                flag: number.and_then(|number| endpoint.flag(number)),
+            };
+            let cell = open.into_cell(key, spans.weight);
+            cells
+                .entry((start_us, place, number))
+                .and_modify(|known| known.add(&cell))
+                .or_insert(cell);
+        };
+        for mut span in self.cells.drain(..) {
+            let start_us = span.start_us;
+            for (place, open) in span.drain() {
+                add(start_us, place, None, open);
             }
         }
-    }
-
-    /// Takes the cells, oldest first.
-    pub(crate) fn take_cells(&mut self) -> Vec<Cell> {
-        let mut cells: Vec<Cell> = self.cells.drain().map(|(_, cell)| cell).collect();
+        for ((start_us, place, number), open) in self.flag_cells.drain(..) {
+            add(start_us, place, Some(number), open);
+        }
+        let mut cells: Vec<Cell> = cells.into_values().collect();
         cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         cells
+    }
+
+    /// Takes the counts of the process record.
+    pub(crate) fn take_span(&mut self, endpoints: &Endpoints) -> Span {
+        let mut span = Span::default();
+        for counts in self.counts.drain(..) {
+            for (number, (requests, errors)) in (0..).zip(counts.endpoints) {
+                if requests > 0 {
+                    let name = &endpoints.get(number).name;
+                    let sums = match span.endpoints.get_mut(name) {
+                        Some(sums) => sums,
+                        None => span.endpoints.entry(name.clone()).or_default(),
+                    };
+                    sums.0 += u64::from(requests);
+                    sums.1 += u64::from(errors);
+                }
+            }
+            if let Some(users) = counts.users {
+                span.users.get_or_insert_default().unite(&users);
+            }
+        }
+        span
     }
 }

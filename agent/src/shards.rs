@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::handover::{Handover, Owner, settle_fences};
+use crate::names::Numbers;
+use crate::outside::Threads;
 use crate::shard::{Drained, Shard, Spans, Tally};
 
 /// The shards of one agent.
@@ -11,91 +14,140 @@ use crate::shard::{Drained, Shard, Spans, Tally};
 pub(crate) struct Shards {
     /// Tells the agents of a process apart.
     agent: u64,
-    all: Mutex<Vec<Arc<Mutex<Shard>>>>,
+    all: Mutex<Vec<Arc<Handover<Shard>>>>,
+    threads: Threads,
     /// For what a thread still does while it ends.
-    last_resort: Arc<Mutex<Shard>>,
+    last_resort: Mutex<Mine>,
+}
+
+/// What the calling thread has of one agent.
+#[derive(Debug)]
+struct Mine {
+    agent: u64,
+    shard: Owner<Shard>,
+    numbers: Numbers,
 }
 
 thread_local! {
-    /// The calling thread's shards by agent: nearly always one.
-    static MINE: RefCell<Vec<(u64, Arc<Mutex<Shard>>)>> = const { RefCell::new(Vec::new()) };
+    /// By agent: nearly always one.
+    static MINE: RefCell<Vec<Mine>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Shards {
     pub(crate) fn new() -> Self {
         static AGENTS: AtomicU64 = AtomicU64::new(0);
-        let last_resort = Arc::new(Mutex::default());
+        settle_fences();
+        let agent = AGENTS.fetch_add(1, Ordering::Relaxed);
+        let (shard, shared) = Handover::new();
         Self {
-            agent: AGENTS.fetch_add(1, Ordering::Relaxed),
-            all: Mutex::new(vec![Arc::clone(&last_resort)]),
-            last_resort,
+            agent,
+            all: Mutex::new(vec![shared]),
+            threads: Threads::new(),
+            last_resort: Mutex::new(Mine {
+                agent,
+                shard,
+                numbers: Numbers::default(),
+            }),
         }
     }
 
-    /// Works on the calling thread's shard. Its lock is free, except for the moment of a flush.
-    pub(crate) fn with_mine(&self, work: impl FnOnce(&mut Shard)) {
-        let shard = MINE
-            .try_with(|mine| {
-                let mut mine = mine.try_borrow_mut().ok()?;
-                if let Some((_, shard)) = mine.iter().find(|(agent, _)| *agent == self.agent) {
-                    return Some(Arc::clone(shard));
-                }
-                // Shards that only this thread still holds belonged to agents that are gone.
-                mine.retain(|(_, shard)| Arc::strong_count(shard) > 1);
-                let shard = Arc::new(Mutex::default());
-                self.all
+    /// Works on the calling thread's shard, without waiting for anybody.
+    #[inline]
+    pub(crate) fn with_mine<R>(&self, work: impl FnOnce(&mut Shard) -> R) -> R {
+        self.mine(|mine| mine.shard.work(work))
+    }
+
+    /// Works on what the calling thread remembers of names.
+    #[inline]
+    pub(crate) fn with_numbers<R>(&self, work: impl FnOnce(&mut Numbers) -> R) -> R {
+        self.mine(|mine| work(&mut mine.numbers))
+    }
+
+    #[inline]
+    fn mine<R>(&self, work: impl FnOnce(&mut Mine) -> R) -> R {
+        let mut work = Some(work);
+        let done = MINE.try_with(|mine| {
+            let mut mine = mine.try_borrow_mut().ok()?;
+            let at = match mine.iter().position(|mine| mine.agent == self.agent) {
+                Some(at) => at,
+                None => self.join(&mut mine),
+            };
+            Some(work.take()?(mine.get_mut(at)?))
+        });
+        match (done, work) {
+            (Ok(Some(result)), _) => result,
+            (_, Some(work)) => {
+                let mut last = self
+                    .last_resort
                     .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Arc::clone(&shard));
-                mine.push((self.agent, Arc::clone(&shard)));
-                Some(shard)
-            })
-            .ok()
-            .flatten();
-        let shard = shard.as_ref().unwrap_or(&self.last_resort);
-        work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner));
+                    .unwrap_or_else(PoisonError::into_inner);
+                work(&mut last)
+            }
+            (_, None) => unreachable!("work that was done has a result"),
+        }
+    }
+
+    /// Gives the calling thread a shard; its place among the thread's.
+    #[cold]
+    fn join(&self, mine: &mut Vec<Mine>) -> usize {
+        // Shards that only this thread still holds belonged to agents that are gone.
+        mine.retain(|mine| !mine.shard.is_alone());
+        self.threads.begins_to_measure();
+        let (shard, shared) = Handover::new();
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(shared);
+        mine.push(Mine {
+            agent: self.agent,
+            shard,
+            numbers: Numbers::default(),
+        });
+        mine.len() - 1
     }
 
     /// Takes what is complete from all shards, and forgets those of threads that have ended.
     pub(crate) fn drain(&self, now_us: u64, spans: Spans, into: &mut Drained) {
-        let shards = self
-            .all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for shard in shards {
-            shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .drain(now_us, spans, into);
+        for shard in self.all() {
+            shard.fetch(|shard| shard.drain(now_us, spans, into));
         }
         self.all
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|shard| {
-                Arc::strong_count(shard) > 1
-                    || !shard
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .is_empty()
+                let mut is_empty = true;
+                if shard.is_orphan() {
+                    shard.fetch(|shard| is_empty &= shard.is_empty());
+                } else {
+                    is_empty = false;
+                }
+                !is_empty
             });
+    }
+
+    /// What threads that do not measure have used since the last call, ns.
+    pub(crate) fn used_by_others(&self) -> u64 {
+        self.threads.look()
     }
 
     /// Cells that are open, and what was tallied since the last flush.
     pub(crate) fn look(&self) -> (u64, Tally) {
-        let shards = self
-            .all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         let mut tally = Tally::default();
         let mut cells = 0;
-        for shard in shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            cells += shard.open_cells() as u64;
-            tally.add(shard.tally());
+        for shard in self.all() {
+            shard.fetch(|shard| {
+                cells += shard.open_cells() as u64;
+                tally.add(shard.tally());
+            });
         }
         (cells, tally)
+    }
+
+    fn all(&self) -> Vec<Arc<Handover<Shard>>> {
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -114,12 +166,13 @@ mod tests {
         cell_us: 1_000,
         process_us: 500,
         instruction_source: InstructionSource::None,
+        weight: 1,
     };
 
     fn count(shards: &Shards, endpoints: &Endpoints, end_us: u64) {
         let ended = Ended {
             kind: Kind::Request,
-            endpoint: "/",
+            endpoint: endpoints.number("/"),
             end_us,
             wall_ns: 1,
             usage: Usage::new(),
@@ -148,8 +201,9 @@ mod tests {
         let drain = |now_us| {
             let mut drained = Drained::default();
             shards.drain(now_us, SPANS, &mut drained);
-            let requests = drained.span.endpoints.get("/").map_or(0, |counts| counts.0);
-            let cells = drained.take_cells();
+            let span = drained.take_span(&endpoints);
+            let requests = span.endpoints.get("/").map_or(0, |counts| counts.0);
+            let cells = drained.take_cells(SPANS, &endpoints);
             let counted = cells
                 .iter()
                 .map(|cell| (cell.key.start_us, cell.n))

@@ -7,6 +7,10 @@ pub struct AgentStatus {
     pub enabled: bool,
     /// Which counters there are, and why one is missing.
     pub counters: Vec<CounterStatus>,
+    /// Times that the cheap CPU clock was compared with the system call.
+    pub clock_checks: u64,
+    /// Times that they were too far apart.
+    pub clock_disagreements: u64,
     /// Requests that ended.
     pub requests: u64,
     /// Tasks that ended.

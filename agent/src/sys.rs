@@ -31,6 +31,12 @@ fn clock_ns(clock: libc::clockid_t) -> Option<u64> {
     Some(seconds * 1_000_000_000 + nanoseconds)
 }
 
+/// The kernel's number of the calling thread.
+pub(crate) fn thread_id() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
 /// Bytes of a page of memory.
 pub(crate) fn page_bytes() -> u64 {
     // SAFETY: sysconf takes any number and touches no memory of ours.

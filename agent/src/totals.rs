@@ -17,9 +17,10 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    pub(crate) fn add_tally(&self, tally: Tally) {
-        add(&self.requests, tally.requests);
-        add(&self.tasks, tally.tasks);
+    /// Adds what threads tallied; each request or task stands for `weight`.
+    pub(crate) fn add_tally(&self, tally: Tally, weight: u64) {
+        add(&self.requests, tally.requests * weight);
+        add(&self.tasks, tally.tasks * weight);
         add(&self.dropped, tally.dropped);
         add(&self.other_endpoint, tally.other_endpoint);
         add(&self.uncounted_flags, tally.uncounted_flags);

@@ -1,5 +1,6 @@
 //! What a request has used up, added up over its polls.
 
+use crate::allocator::Allocated;
 use crate::counters::Reading;
 
 /// The sum over the polls. A counter that one poll could not read makes the sum absent.
@@ -7,6 +8,7 @@ use crate::counters::Reading;
 pub(crate) struct Usage {
     cpu_ns: Option<u64>,
     instructions: Option<u64>,
+    allocated: Option<Allocated>,
     scaled: bool,
 }
 
@@ -16,13 +18,18 @@ impl Usage {
         Self {
             cpu_ns: Some(0),
             instructions: Some(0),
+            allocated: Some(Allocated::default()),
             scaled: false,
         }
     }
 
     /// Adds what one poll used: both readings are of the thread that polled.
     pub(crate) fn add(&mut self, before: Reading, after: Reading) {
-        self.cpu_ns = sum(self.cpu_ns, difference(before.cpu_ns, after.cpu_ns));
+        self.cpu_ns = sum(self.cpu_ns, cpu_time(before.cpu_ns, after.cpu_ns));
+        self.allocated = match (self.allocated, before.allocated, after.allocated) {
+            (Some(sum), Some(before), Some(after)) => Some(sum.and(after.since(before))),
+            _ => None,
+        };
         let instructions = match (before.instructions, after.instructions) {
             (Some(before), Some(after)) => counted(before, after),
             _ => None,
@@ -31,8 +38,23 @@ impl Usage {
         self.scaled |= instructions.is_some_and(|(_, scaled)| scaled);
     }
 
+    /// Adds what another part of the same request used.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.cpu_ns = sum(self.cpu_ns, other.cpu_ns);
+        self.instructions = sum(self.instructions, other.instructions);
+        self.allocated = match (self.allocated, other.allocated) {
+            (Some(own), Some(other)) => Some(own.and(other)),
+            _ => None,
+        };
+        self.scaled |= other.scaled;
+    }
+
     pub(crate) fn cpu_ns(&self) -> Option<u64> {
         self.cpu_ns
+    }
+
+    pub(crate) fn allocated(&self) -> Option<Allocated> {
+        self.allocated
     }
 
     pub(crate) fn instructions(&self) -> Option<u64> {
@@ -49,8 +71,15 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     a?.checked_add(b?)
 }
 
-fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
-    after?.checked_sub(before?)
+/// Two ways of reading one clock may be apart by so much; what is further back is no reading.
+const JITTER_NS: u64 = 5_000;
+
+fn cpu_time(before: Option<u64>, after: Option<u64>) -> Option<u64> {
+    let (before, after) = (before?, after?);
+    match after.checked_sub(before) {
+        None if before - after <= JITTER_NS => Some(0),
+        difference => difference,
+    }
 }
 
 /// The instructions between two readings of (count, time enabled, time running), and whether they
@@ -76,6 +105,7 @@ mod tests {
     fn reading(cpu_ns: u64, instructions: Option<[u64; 3]>) -> Reading {
         Reading {
             cpu_ns: Some(cpu_ns),
+            allocated: None,
             instructions,
         }
     }
@@ -116,9 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_steps_back_by_its_error_has_not_moved() {
+        let mut usage = Usage::new();
+        usage.add(reading(1_300, None), reading(1_000, None));
+        assert_eq!(usage.cpu_ns(), Some(0));
+    }
+
+    #[test]
     fn an_impossible_difference_is_absent() {
         let mut usage = Usage::new();
-        usage.add(reading(20, Some([9, 9, 9])), reading(15, Some([7, 9, 9])));
+        usage.add(
+            reading(9_000, Some([9, 9, 9])),
+            reading(1_000, Some([7, 9, 9])),
+        );
         assert_eq!((usage.cpu_ns(), usage.instructions()), (None, None));
     }
 }

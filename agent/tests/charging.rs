@@ -189,3 +189,177 @@ async fn work_done_in_call_is_charged_too() {
         / collector.request("task:as much").cpu_ns.unwrap() as f64;
     assert!((0.5..2.0).contains(&ratio), "{ratio}");
 }
+
+/// A body that works for every frame it gives.
+struct Working {
+    frames_left: u32,
+}
+
+impl http_body::Body for Working {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        burn(20);
+        if self.frames_left == 0 {
+            return Poll::Ready(None);
+        }
+        self.frames_left -= 1;
+        let data = bytes::Bytes::from_static(b"frame");
+        Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_charged_to_its_request_which_is_counted_when_it_ends() {
+    use http_body_util::BodyExt;
+
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let stream = async || axum::body::Body::new(Working { frames_left: 19 });
+    let app = Router::new()
+        .route("/streamed", get(stream))
+        .route("/given-up", get(stream))
+        .route("/same-work", get(async || burn(20 * 20)))
+        .layer(agent.layer());
+    let ask = async |path: &str| match app.clone().oneshot(get_request(path)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let streamed = ask("/streamed").await;
+    assert_eq!(agent.status().requests, 0, "it is not over yet");
+    assert_eq!(
+        streamed
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .len(),
+        95
+    );
+    assert_eq!(agent.status().requests, 1);
+    let mut given_up = ask("/given-up").await.into_body();
+    given_up.frame().await.unwrap().unwrap();
+    drop(given_up);
+    ask("/same-work").await;
+    assert!(agent.shutdown(SOON));
+
+    let (streamed, same) = (
+        collector.request("/streamed"),
+        collector.request("/same-work"),
+    );
+    let ratio = streamed.cpu_ns.unwrap() as f64 / same.cpu_ns.unwrap() as f64;
+    assert!((0.5..2.0).contains(&ratio), "{ratio}, about 1 expected");
+    assert_eq!(
+        (streamed.status, streamed.error, streamed.polls),
+        (Some(200), false, 21)
+    );
+    let given_up = collector.request("/given-up");
+    assert_eq!((given_up.status, given_up.error), (Some(200), true));
+    assert!(given_up.cpu_ns.unwrap() < streamed.cpu_ns.unwrap() / 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn children_are_charged_once_to_their_request_which_waits_for_them() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let app = Router::new()
+        .route(
+            "/parent",
+            get(async || {
+                burn(20);
+                let on_pool = appweight_agent::spawn_blocking(|| burn(60));
+                let nested = appweight_agent::spawn(async {
+                    appweight_agent::flag("ranker", "v2");
+                    burn(40);
+                    // Nobody waits for this one.
+                    appweight_agent::spawn(async {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        burn(80);
+                    });
+                });
+                on_pool.await.unwrap();
+                nested.await.unwrap();
+            }),
+        )
+        .route("/same-work", get(async || burn(200)))
+        .layer(agent.layer());
+    request(&app, "/parent").await;
+    assert_eq!(agent.status().requests, 0, "a child still runs");
+    let begun = std::time::Instant::now();
+    while agent.status().requests == 0 && begun.elapsed() < SOON {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    request(&app, "/same-work").await;
+    assert!(agent.shutdown(SOON));
+
+    let (parent, same) = (
+        collector.request("/parent"),
+        collector.request("/same-work"),
+    );
+    let ratio = parent.cpu_ns.unwrap() as f64 / same.cpu_ns.unwrap() as f64;
+    assert!((0.6..1.7).contains(&ratio), "{ratio}, about 1 expected");
+    assert_eq!(parent.flags.len(), 1, "{parent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_and_what_is_outside_of_them_are_the_whole_process() {
+    use http_body_util::BodyExt;
+
+    let collector = TestCollector::start();
+    let agent = collector.agent().record_one_in(0).start();
+    let app = Router::new()
+        .route("/work", get(async || burn(10)))
+        .layer(agent.layer());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    // Work that nobody measures, in the runtime's threads and in one of its own.
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let busy = std::thread::spawn(move || {
+        burn(3_000);
+        wait.recv().ok();
+    });
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .build_http::<axum::body::Body>();
+    for _ in 0..600 {
+        let uri = format!("http://{address}/work").parse().unwrap();
+        let response = client.get(uri).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    // The runtime's threads tell what they used after their last request with the next one.
+    for _ in 0..8 {
+        tokio::spawn({
+            let agent = agent.clone();
+            async move { agent.measure("task:tell", || ()) }
+        })
+        .await
+        .unwrap();
+    }
+    server.abort();
+    assert!(agent.shutdown(SOON));
+    drop(done);
+    busy.join().unwrap();
+
+    let processes = collector.processes();
+    let whole: u64 = processes.iter().map(|process| process.cpu_ns).sum();
+    let outside: u64 = processes
+        .iter()
+        .map(|process| process.cpu_outside_ns.unwrap())
+        .sum();
+    let measured: u64 = collector
+        .cells()
+        .iter()
+        .map(|cell| cell.cpu_ns.as_ref().unwrap().sum)
+        .sum();
+    let share = (measured + outside) as f64 / whole as f64;
+    assert!(
+        (0.99..1.01).contains(&share),
+        "{measured} + {outside} of {whole} ns: {share}"
+    );
+    assert!(outside > whole / 5 && measured > whole / 5, "{outside} {measured} {whole}");
+}

@@ -108,7 +108,7 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
             &mut verdicts,
             &place,
             begun,
-            service.roll(&api, &started, deploy.variants),
+            service.roll(&deploy.id, deploy.variants),
         )
         .await?;
         api.post(Deploy {

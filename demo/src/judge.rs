@@ -1,7 +1,7 @@
 //! What the collector says, asked over HTTP as anyone would.
 
 use anyhow::Context;
-use appweight::api::{DeployReport, DeployStatus, DeploySummary};
+use appweight::api::{DeployStatus, DeploySummary};
 use appweight_cli::Collector;
 use appweight_wire::{Deploy, Format, encode};
 
@@ -33,28 +33,6 @@ impl Api {
         deploys.retain(|summary| summary.status == DeployStatus::Judged);
         deploys.sort_by_key(|summary| summary.deploy.started_us);
         Ok(deploys)
-    }
-
-    /// How wide the widest interval is, to either side, among the endpoints that the service spends
-    /// its time in; without an answer while nothing can be compared. What lies in the intervals is
-    /// not looked at.
-    pub(crate) async fn width(&self, deploy: &Deploy) -> anyhow::Result<Option<f64>> {
-        const MAIN_SHARE: f64 = 0.1;
-        let path = format!("/v1/deploys/{}", deploy.id);
-        let started_us = deploy.started_us.to_string();
-        let report: DeployReport = self
-            .call(move |collector| {
-                let query = [("service", SERVICE), ("started_us", &started_us)];
-                collector.get(&path, &query)
-            })
-            .await?;
-        let endpoints = report.comparison.map_or(Vec::new(), |c| c.endpoints);
-        Ok(endpoints
-            .iter()
-            .filter(|endpoint| endpoint.share >= MAIN_SHARE)
-            .filter_map(|endpoint| endpoint.change.as_ref())
-            .map(|change| (change.high - change.low) / 2.0)
-            .max_by(f64::total_cmp))
     }
 
     async fn call<T: Send + 'static>(

@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, env = "APPWEIGHT_DEMO_FOLDER", value_name = "FOLDER")]
     pub(crate) folder: Option<PathBuf>,
     /// Requests a second at the day's peak; at night it is four fifths of it
-    #[arg(long, env = "APPWEIGHT_DEMO_RATE", default_value_t = 850.0)]
+    #[arg(long, env = "APPWEIGHT_DEMO_RATE", default_value_t = 1000.0)]
     pub(crate) rate: f64,
     /// Folder of ready programs `appweight` and `photo-backend`; by default they are built
     #[arg(long, env = "APPWEIGHT_DEMO_PROGRAMS", value_name = "FOLDER")]

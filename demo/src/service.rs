@@ -1,25 +1,17 @@
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use appweight_wire::Deploy;
 use photo_backend::Variants;
 use photo_backend::traffic::Targets;
 
 use crate::children::Server;
-use crate::judge::Api;
 use crate::paths::Programs;
 
 /// How long an old and a new instance of the same slot serve together before the old one leaves.
-/// The last old one stays on for some more time where the machine was too busy with other things
-/// to measure anything: a roll-out is over when there is enough to judge it by.
 const OVERLAP: Duration = Duration::from_secs(10);
-const LONGEST_OVERLAP: Duration = Duration::from_secs(24);
-/// The interval of every main endpoint reaches so far at most, to either side.
-const PRECISE: f64 = 0.09;
 /// How long the new code serves alone before the roll-out counts as ended.
 const ALONE: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Instances of the service.
 const SLOTS: usize = 2;
 
@@ -60,26 +52,10 @@ impl<'a> Service<'a> {
     }
 
     /// Replaces the instances one after the other.
-    pub(crate) async fn roll(
-        &mut self,
-        api: &Api,
-        deploy: &Deploy,
-        variants: Variants,
-    ) -> anyhow::Result<()> {
+    pub(crate) async fn roll(&mut self, deploy: &str, variants: Variants) -> anyhow::Result<()> {
         for slot in 0..SLOTS {
-            let new = self.instance(slot, &deploy.id, variants).await?;
-            let begun = Instant::now();
+            let new = self.instance(slot, deploy, variants).await?;
             tokio::time::sleep(OVERLAP).await;
-            while slot + 1 == SLOTS && begun.elapsed() < LONGEST_OVERLAP {
-                if api
-                    .width(deploy)
-                    .await?
-                    .is_some_and(|width| width <= PRECISE)
-                {
-                    break;
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
             let old = std::mem::replace(&mut self.instances[slot], new);
             self.targets.remove(&old.url).await;
             old.stop().await?;

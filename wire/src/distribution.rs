@@ -47,7 +47,7 @@ impl Distribution {
 
     /// Adds one request's value.
     pub fn observe(&mut self, value: u64) {
-        let log = fixed_log2(value);
+        let log = Self::log_of(value);
         if self.n == 0 {
             self.min = value;
             self.max = value;
@@ -123,9 +123,17 @@ impl Distribution {
         Some(self.max)
     }
 
+    /// log₂(value) in units of 2⁻¹⁶, rounded to the nearest; a value of 0 counts as 1.
+    #[must_use]
+    #[inline]
+    pub fn log_of(value: u64) -> u64 {
+        ((value.max(1) as f64).log2() * LOG_UNIT).round() as u64
+    }
+
     /// The bucket of a value: values under 8 have a bucket each; above, every power of two is cut
     /// into 8 equal buckets. With e = ⌊log₂ v⌋ the bucket is 8·(e − 2) + (v >> (e − 3)) − 8.
     #[must_use]
+    #[inline]
     pub fn bucket_of(value: u64) -> u16 {
         if value < SUB_BUCKETS {
             return value as u16;
@@ -153,10 +161,6 @@ impl Distribution {
             Err(at) => self.histogram.insert(at, (bucket, count)),
         }
     }
-}
-
-fn fixed_log2(value: u64) -> u64 {
-    ((value.max(1) as f64).log2() * LOG_UNIT).round() as u64
 }
 
 #[cfg(test)]

@@ -1,0 +1,272 @@
+//! The cells of one thread and one span of time, small and found by number.
+
+use appweight_wire::{Age, Cell, CellKey, Distribution, Kind, Wide};
+
+use crate::usage::Usage;
+
+/// What a cell is found by within its span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The endpoint's number.
+    pub(crate) endpoint: u32,
+    pub(crate) kind: Kind,
+    pub(crate) age: Age,
+}
+
+impl Place {
+    fn index(self) -> usize {
+        let kind = usize::from(self.kind == Kind::Task);
+        let age = usize::from(self.age == Age::Warm);
+        self.endpoint as usize * 4 + kind * 2 + age
+    }
+}
+
+/// All cells of one span.
+#[derive(Debug, Default)]
+pub(crate) struct Cells {
+    pub(crate) start_us: u64,
+    /// One more than the place in `cells`, by [`Place::index`]; 0 where there is none.
+    index: Vec<u32>,
+    cells: Vec<(Place, OpenCell)>,
+}
+
+impl Cells {
+    /// Adds what a request used to its cell.
+    #[inline]
+    pub(crate) fn add(&mut self, place: Place, wall_ns: u64, usage: &Usage, error: bool) {
+        let at = place.index();
+        match self.index.get(at) {
+            Some(&known) if known > 0 => {
+                if let Some((_, cell)) = self.cells.get_mut(known as usize - 1) {
+                    cell.add(wall_ns, usage, error);
+                }
+            }
+            _ => self.open(place, at).add(wall_ns, usage, error),
+        }
+    }
+
+    #[cold]
+    fn open(&mut self, place: Place, at: usize) -> &mut OpenCell {
+        if self.index.len() <= at {
+            self.index.resize(at + 1, 0);
+        }
+        self.index[at] = u32::try_from(self.cells.len() + 1).unwrap_or(u32::MAX);
+        self.cells.push((place, OpenCell::default()));
+        let last = self.cells.len() - 1;
+        &mut self.cells[last].1
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Takes them out.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Place, OpenCell)> + '_ {
+        self.index.clear();
+        self.cells.drain(..)
+    }
+}
+
+/// A [`Cell`] while it is counted in.
+#[derive(Debug, Default)]
+pub(crate) struct OpenCell {
+    n: u32,
+    errors: u32,
+    scaled: u32,
+    cpu_ns: Sums,
+    wall_ns: Sums,
+    instructions: Option<Box<Sums>>,
+    allocated_bytes: Option<Box<Sums>>,
+}
+
+impl OpenCell {
+    #[inline]
+    pub(crate) fn add(&mut self, wall_ns: u64, usage: &Usage, error: bool) {
+        self.n = self.n.saturating_add(1);
+        self.errors = self.errors.saturating_add(u32::from(error));
+        self.wall_ns.observe(wall_ns);
+        if let Some(cpu_ns) = usage.cpu_ns() {
+            self.cpu_ns.observe(cpu_ns);
+        }
+        if let Some(allocated) = usage.allocated() {
+            let sums = self.allocated_bytes.get_or_insert_default();
+            sums.observe(allocated.bytes);
+        }
+        if let Some(instructions) = usage.instructions() {
+            self.instructions
+                .get_or_insert_default()
+                .observe(instructions);
+            self.scaled = self.scaled.saturating_add(u32::from(usage.scaled()));
+        }
+    }
+
+    /// As it goes to the collector; each request stands for `weight`.
+    pub(crate) fn into_cell(self, key: CellKey, weight: u64) -> Cell {
+        let mut cell = Cell::new(key);
+        cell.n = self.n.into();
+        cell.weight = cell.n.saturating_mul(weight);
+        cell.errors = self.errors.into();
+        cell.scaled = self.scaled.into();
+        cell.cpu_ns = self.cpu_ns.into_distribution();
+        cell.wall_ns = self.wall_ns.into_distribution();
+        let unboxed = |sums: Option<Box<Sums>>| sums.and_then(|sums| sums.into_distribution());
+        cell.instructions = unboxed(self.instructions);
+        cell.allocated_bytes = unboxed(self.allocated_bytes);
+        cell
+    }
+}
+
+/// A [`Distribution`] in a third of its room: a thread may have a thousand cells, a process a
+/// hundred threads.
+#[derive(Debug, Default)]
+struct Sums {
+    n: u32,
+    sum: u64,
+    sum_squares: Sum128,
+    sum_logs: u64,
+    sum_squared_logs: Sum128,
+    min: u64,
+    max: u64,
+    /// Buckets that are not empty, rising.
+    histogram: Vec<(u16, u32)>,
+}
+
+/// Two words instead of a `u128`, whose alignment would cost more than its sum.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum128([u64; 2]);
+
+impl Sum128 {
+    #[inline]
+    fn add_square(&mut self, value: u64) {
+        let sum = self
+            .get()
+            .saturating_add(u128::from(value) * u128::from(value));
+        self.0 = [(sum >> 64) as u64, sum as u64];
+    }
+
+    #[inline]
+    fn get(self) -> u128 {
+        u128::from(self.0[0]) << 64 | u128::from(self.0[1])
+    }
+}
+
+impl Sums {
+    #[inline]
+    fn observe(&mut self, value: u64) {
+        if self.n == 0 {
+            self.min = value;
+            self.max = value;
+        } else {
+            self.min = self.min.min(value);
+            self.max = self.max.max(value);
+        }
+        let log = Distribution::log_of(value);
+        self.n = self.n.saturating_add(1);
+        self.sum = self.sum.saturating_add(value);
+        self.sum_squares.add_square(value);
+        self.sum_logs = self.sum_logs.saturating_add(log);
+        self.sum_squared_logs.add_square(log);
+        let bucket = Distribution::bucket_of(value);
+        match self
+            .histogram
+            .binary_search_by_key(&bucket, |&(known, _)| known)
+        {
+            Ok(at) => self.histogram[at].1 = self.histogram[at].1.saturating_add(1),
+            Err(at) => self.histogram.insert(at, (bucket, 1)),
+        }
+    }
+
+    fn into_distribution(self) -> Option<Distribution> {
+        (self.n > 0).then(|| Distribution {
+            n: self.n.into(),
+            sum: self.sum,
+            sum_squares: Wide(self.sum_squares.get()),
+            sum_logs: self.sum_logs,
+            sum_squared_logs: Wide(self.sum_squared_logs.get()),
+            min: self.min,
+            max: self.max,
+            histogram: self
+                .histogram
+                .into_iter()
+                .map(|(bucket, count)| (bucket, count.into()))
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use appweight_wire::InstructionSource;
+
+    use super::*;
+
+    #[test]
+    fn a_cell_adds_up_as_the_distributions_do() {
+        let mut open = OpenCell::default();
+        let mut expected = Distribution::default();
+        for number in 0..1_000_u64 {
+            let value = number * number * 37;
+            expected.observe(value);
+            open.add(value, &Usage::new(), number % 10 == 0);
+        }
+        let key = CellKey {
+            start_us: 60,
+            width_us: 60,
+            kind: Kind::Request,
+            endpoint: "/".to_owned(),
+            instruction_source: InstructionSource::HardwareUser,
+            age: Age::Warm,
+            flag: None,
+        };
+        let cell = open.into_cell(key, 2);
+        assert_eq!((cell.n, cell.weight, cell.errors), (1_000, 2_000, 100));
+        assert_eq!(cell.wall_ns, Some(expected));
+        assert_eq!(cell.cpu_ns.map(|cpu| (cpu.n, cpu.sum)), Some((1_000, 0)));
+    }
+
+    #[test]
+    fn each_place_has_its_own_cell_and_a_drain_leaves_none() {
+        let mut cells = Cells::default();
+        let places: Vec<Place> = [Kind::Request, Kind::Task]
+            .into_iter()
+            .flat_map(|kind| [Age::Warm, Age::WarmingUp].map(|age| (kind, age)))
+            .flat_map(|(kind, age)| {
+                [0, 7].map(|endpoint| Place {
+                    endpoint,
+                    kind,
+                    age,
+                })
+            })
+            .collect();
+        for round in 1..=3 {
+            for place in &places {
+                cells.add(*place, 5, &Usage::new(), false);
+            }
+            assert_eq!(cells.len(), places.len(), "round {round}");
+        }
+        let drained: Vec<(Place, OpenCell)> = cells.drain().collect();
+        assert!(drained.iter().map(|(place, _)| *place).eq(places));
+        assert!(drained.iter().all(|(_, cell)| cell.n == 3));
+        assert_eq!(cells.len(), 0);
+        cells.add(
+            Place {
+                endpoint: 7,
+                kind: Kind::Task,
+                age: Age::Warm,
+            },
+            5,
+            &Usage::new(),
+            false,
+        );
+        assert_eq!(cells.len(), 1);
+    }
+
+    #[test]
+    fn an_open_cell_is_small() {
+        assert!(
+            size_of::<(Place, OpenCell)>() <= 272,
+            "{}",
+            size_of::<(Place, OpenCell)>()
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! The calling thread's CPU time, without a system call where that is possible.
+//!
+//! While a thread has not left its CPU, its CPU time is what the system call said once, plus the
+//! ticks of the CPU's own counter since then. What remains is to know that it has not left, and
+//! the kernel tells that in two places that user space can read: the restartable-sequence area of
+//! the thread ([`rseq`]) and the page of a perf event ([`page`]). Neither is promised to tell, so
+//! each is tried at the start ([`trial`]) and checked against the system call ever after.
+
+mod page;
+mod rseq;
+mod stretch;
+mod ticks;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use crate::sys;
+use stretch::Stretch;
+use ticks::Scale;
+
+/// How the CPU time of a thread is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Ticks, as long as the thread's restartable-sequence area says that it was not switched.
+    Rseq,
+    /// Ticks, as long as the page of the thread's task-clock event says so.
+    Page,
+    /// `clock_gettime(CLOCK_THREAD_CPUTIME_ID)`.
+    SystemCall,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Rseq, Self::Page, Self::SystemCall];
+
+    /// Whether every poll of every request can be measured with it.
+    pub(crate) fn is_cheap(self) -> bool {
+        self != Self::SystemCall
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rseq => "restartable sequence and time-stamp counter",
+            Self::Page => "task-clock event page and time-stamp counter",
+            Self::SystemCall => "clock_gettime(CLOCK_THREAD_CPUTIME_ID)",
+        })
+    }
+}
+
+/// What the clock of this process is read by, and how it has fared.
+#[derive(Debug)]
+pub(crate) struct CpuClock {
+    way: AtomicU8,
+    scale: Scale,
+    /// After so many ticks the system call is asked again, even if the thread never left its CPU.
+    max_stretch: AtomicU64,
+    /// Why each way before the one in use is not used.
+    refusals: Vec<(Way, String)>,
+    /// Times that ticks and system call were set against each other.
+    checks: AtomicU64,
+    /// Times that they were further apart than they may be.
+    disagreements: AtomicU64,
+}
+
+/// Ticks and system call are set against each other every so often while a thread runs undisturbed.
+const CHECK_EVERY_NS: u64 = 5_000_000;
+/// The same when the operator asks for a close look.
+const CHECK_CLOSELY_EVERY_NS: u64 = 50_000;
+/// They may be apart by this much and by this part of the time between.
+const TOLERANCE_NS: u64 = 3_000;
+const TOLERANCE_PART: u64 = 50;
+/// The cheap way is given up once so many checks failed, if they are one in so many of all.
+const MAX_DISAGREEMENTS: u64 = 10;
+const MAX_DISAGREEMENTS_ONE_IN: u64 = 100;
+
+static CLOCK: OnceLock<CpuClock> = OnceLock::new();
+
+/// The clock of this process, tried out at the first call, which takes some milliseconds.
+pub(crate) fn cpu_clock() -> &'static CpuClock {
+    CLOCK.get_or_init(|| {
+        at_fork();
+        CpuClock::try_out()
+    })
+}
+
+/// A child's clock starts at zero, but its one thread has the parent's memory, and so a stretch
+/// that began in the parent; and it has none of the parent's event pages.
+#[expect(unsafe_code, reason = "a handler is registered with the C library")]
+fn at_fork() {
+    extern "C" fn in_child() {
+        rseq::disarm();
+        page::forget();
+        if let Some(clock) = CLOCK.get()
+            && clock.way() == Way::Page
+        {
+            clock.way.store(Way::SystemCall as u8, Ordering::Relaxed);
+        }
+    }
+    // SAFETY: the handler only stores into atomics of this process and of the calling thread.
+    unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
+    }
+}
+
+impl CpuClock {
+    fn try_out() -> Self {
+        let mut refusals = Vec::new();
+        let (way, scale) = match Scale::measure() {
+            Ok(scale) => {
+                let way =
+                    [Way::Rseq, Way::Page]
+                        .into_iter()
+                        .find(|&way| match trial::of(way, scale) {
+                            Ok(()) => true,
+                            Err(why) => {
+                                refusals.push((way, why));
+                                false
+                            }
+                        });
+                (way.unwrap_or(Way::SystemCall), scale)
+            }
+            Err(why) => {
+                refusals.push((Way::Rseq, why.clone()));
+                refusals.push((Way::Page, why));
+                (Way::SystemCall, Scale::NONE)
+            }
+        };
+        Self::new(way, scale, refusals)
+    }
+
+    fn new(way: Way, scale: Scale, refusals: Vec<(Way, String)>) -> Self {
+        Self {
+            way: AtomicU8::new(way as u8),
+            scale,
+            max_stretch: AtomicU64::new(scale.ticks(CHECK_EVERY_NS)),
+            refusals,
+            checks: AtomicU64::new(0),
+            disagreements: AtomicU64::new(0),
+        }
+    }
+
+    /// How it is read now.
+    pub(crate) fn way(&self) -> Way {
+        let way = self.way.load(Ordering::Relaxed);
+        Way::ALL
+            .into_iter()
+            .find(|known| *known as u8 == way)
+            .unwrap_or(Way::SystemCall)
+    }
+
+    /// Why each better way is not used, best first.
+    pub(crate) fn refusals(&self) -> &[(Way, String)] {
+        &self.refusals
+    }
+
+    /// Times that ticks and system call were compared, and times that they disagreed.
+    pub(crate) fn checks(&self) -> (u64, u64) {
+        (
+            self.checks.load(Ordering::Relaxed),
+            self.disagreements.load(Ordering::Relaxed),
+        )
+    }
+
+    /// From now on compares ticks and system call a hundred times as often.
+    pub(crate) fn look_closely(&self) {
+        self.max_stretch
+            .store(self.scale.ticks(CHECK_CLOSELY_EVERY_NS), Ordering::Relaxed);
+    }
+
+    /// The calling thread's CPU time, ns. Differences of two readings of one thread are exact to
+    /// some hundred ns; one may be negative by as much.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> Option<u64> {
+        let way = self.way.load(Ordering::Relaxed);
+        if way == Way::Rseq as u8 {
+            rseq::with_thread(|stretch, area| self.read(stretch, area))
+        } else if way == Way::Page as u8 {
+            page::with_thread(|stretch, page| self.read(stretch, page))
+        } else {
+            sys::thread_cpu_ns()
+        }
+    }
+
+    #[inline]
+    fn read(&self, stretch: &Stretch, witness: &impl Witness) -> Option<u64> {
+        let max = self.max_stretch.load(Ordering::Relaxed);
+        match stretch.read(witness, self.scale, max) {
+            Some(now) => Some(now),
+            None => self.begin(stretch, witness),
+        }
+    }
+
+    /// The thread was switched, or a check is due.
+    #[cold]
+    fn begin(&self, stretch: &Stretch, witness: &impl Witness) -> Option<u64> {
+        let begun = stretch.begin(witness, self.scale)?;
+        if let Some(predicted) = begun.predicted_ns {
+            self.checks.fetch_add(1, Ordering::Relaxed);
+            let tolerance = TOLERANCE_NS + begun.since_ns / TOLERANCE_PART;
+            if predicted.abs_diff(begun.now_ns) > tolerance {
+                self.disagreed();
+            }
+        }
+        Some(begun.now_ns)
+    }
+
+    fn disagreed(&self) {
+        let failed = self.disagreements.fetch_add(1, Ordering::Relaxed) + 1;
+        let all = self.checks.load(Ordering::Relaxed);
+        if failed >= MAX_DISAGREEMENTS && failed.saturating_mul(MAX_DISAGREEMENTS_ONE_IN) >= all {
+            let before = self.way.swap(Way::SystemCall as u8, Ordering::Relaxed);
+            if before != Way::SystemCall as u8 {
+                tracing::warn!(
+                    failed,
+                    all,
+                    "AppWeight's cheap CPU clock and the system call disagree: the system call is used from now on"
+                );
+            }
+        }
+    }
+}
+
+/// What tells whether the thread has been switched out since it was armed.
+trait Witness {
+    /// From now on a switch is told.
+    fn arm(&self);
+    /// Whether there was no switch since it was armed by the calling thread.
+    fn is_armed(&self) -> bool;
+}

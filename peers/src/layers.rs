@@ -1,0 +1,174 @@
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use appweight_agent::Agent;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::routing::get;
+use tower::{Layer, Service};
+
+use crate::{Case, clock};
+
+fn routes() -> Router {
+    Router::new()
+        .route("/once/{id}", get(async || "hello"))
+        .route(
+            "/yields/{id}",
+            get(async || {
+                for _ in 0..8 {
+                    tokio::task::yield_now().await;
+                }
+                "hello"
+            }),
+        )
+}
+
+static AGENTS: LazyLock<[Agent; 2]> = LazyLock::new(|| {
+    [0, 100].map(|one_in| {
+        Agent::builder()
+            .service("peers")
+            .collector("http://127.0.0.1:1")
+            .record_one_in(one_in)
+            .start()
+    })
+});
+
+/// The router without a layer, with one that does nothing, and with each of the others.
+pub fn all() -> Vec<Case> {
+    let [counting, recording] = &*AGENTS;
+    vec![
+        case("none", routes()),
+        case("no-op", routes().layer(NoOp)),
+        case("AppWeight, all counted", routes().layer(counting.layer())),
+        case(
+            "AppWeight, all counted, 1 in 100 recorded",
+            routes().layer(recording.layer()),
+        ),
+        case("tokio-metrics TaskMonitor", routes().layer(Monitored::new())),
+        case(
+            "tower-http TraceLayer, no subscriber",
+            routes().layer(tower_http::trace::TraceLayer::new_for_http()),
+        ),
+        case(
+            "axum-prometheus",
+            routes().layer(axum_prometheus::PrometheusMetricLayer::pair().0),
+        ),
+    ]
+}
+
+fn case(name: &'static str, router: Router) -> Case {
+    Case { name, router }
+}
+
+/// What single readings cost.
+pub fn readings() -> Vec<(&'static str, f64)> {
+    vec![
+        ("Instant::now", each(|| black_box(Instant::now()))),
+        (
+            "clock_gettime(CLOCK_THREAD_CPUTIME_ID)",
+            each(|| black_box(clock(libc::CLOCK_THREAD_CPUTIME_ID))),
+        ),
+    ]
+}
+
+fn each<T>(mut read: impl FnMut() -> T) -> f64 {
+    const TIMES: u32 = 100_000;
+    let start = Instant::now();
+    for _ in 0..TIMES {
+        read();
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(TIMES)
+}
+
+/// A layer with a future of its own that does nothing: what any layer costs.
+#[derive(Clone)]
+struct NoOp;
+
+#[derive(Clone)]
+struct NoOpService<S>(S);
+
+impl<S> Layer<S> for NoOp {
+    type Service = NoOpService<S>;
+
+    fn layer(&self, inner: S) -> NoOpService<S> {
+        NoOpService(inner)
+    }
+}
+
+impl<S> Service<Request<Body>> for NoOpService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Passed<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Passed<S::Future> {
+        Passed {
+            inner: self.0.call(request),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    struct Passed<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F: Future> Future for Passed<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().inner.poll(context)
+    }
+}
+
+/// Each request as a task of a monitor.
+#[derive(Clone)]
+struct Monitored(tokio_metrics::TaskMonitor);
+
+impl Monitored {
+    fn new() -> Self {
+        Self(tokio_metrics::TaskMonitor::new())
+    }
+}
+
+#[derive(Clone)]
+struct MonitoredService<S>(S, tokio_metrics::TaskMonitor);
+
+impl<S> Layer<S> for Monitored {
+    type Service = MonitoredService<S>;
+
+    fn layer(&self, inner: S) -> MonitoredService<S> {
+        MonitoredService(inner, self.0.clone())
+    }
+}
+
+impl<S> Service<Request<Body>> for MonitoredService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = tokio_metrics::Instrumented<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.1.instrument(self.0.call(request))
+    }
+}

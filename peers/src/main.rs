@@ -1,0 +1,96 @@
+//! What a layer costs a request: the process's CPU time over that of the same router without it,
+//! all layers in turn in every round, so that what else the machine does falls on all alike.
+
+mod layers;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use tower::{Service, ServiceExt};
+
+/// Requests of one layer in one round.
+const REQUESTS: u32 = 4_000;
+const ROUNDS: usize = 41;
+
+/// A router under a name.
+pub struct Case {
+    name: &'static str,
+    router: Router,
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        for (column, path) in [("1 poll", "/once/{id}"), ("8 yields", "/yields/{id}")] {
+            let path = path.replace("{id}", "17");
+            let cases = layers::all();
+            let mut costs: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+            for round in 0..ROUNDS + 2 {
+                for (case, costs) in cases.iter().zip(&mut costs) {
+                    let cost = cost(&case.router, &path).await;
+                    // The first rounds open cells, connections and caches.
+                    if round >= 2 {
+                        costs.push(cost);
+                    }
+                }
+            }
+            let floor = costs[0].clone();
+            println!("\n| layer, {column} | ns a request over none | of the no-op layer |");
+            println!("| --- | ---: | ---: |");
+            let over = |costs: &[f64]| -> f64 {
+                let differences = costs.iter().zip(&floor).map(|(cost, floor)| cost - floor);
+                median(differences.collect())
+            };
+            let noop = over(&costs[1]);
+            println!("| (a request without a layer) | {:.0} | |", median(floor.clone()));
+            for (case, costs) in cases.iter().zip(&costs).skip(1) {
+                let over = over(costs);
+                println!("| {} | {over:+.0} | {:.2} |", case.name, over / noop);
+            }
+        }
+    });
+    println!("\nreadings, ns each");
+    for (name, ns) in layers::readings() {
+        println!("  {name}: {ns:.1}");
+    }
+}
+
+/// The process's CPU time of one request, ns.
+async fn cost(router: &Router, path: &str) -> f64 {
+    let mut service = router.clone().into_service::<Body>();
+    let start = process_cpu();
+    for _ in 0..REQUESTS {
+        let request = Request::builder()
+            .uri(path)
+            .body(Body::empty())
+            .expect("a path of ours");
+        let ready = ServiceExt::<Request<Body>>::ready(&mut service).await;
+        let response = ready.expect("infallible").call(request).await;
+        drop(response.expect("infallible"));
+    }
+    (process_cpu() - start).as_nanos() as f64 / f64::from(REQUESTS)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn process_cpu() -> Duration {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+pub fn clock(id: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` outlives the call, which writes nothing else.
+    assert_eq!(unsafe { libc::clock_gettime(id, &raw mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
