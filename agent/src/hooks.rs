@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use axum::extract::MatchedPath;
+use http::Extensions;
 use http::request::Parts;
 use siphasher::{sip, sip128};
 
@@ -33,10 +34,12 @@ impl Hooks {
         if let Some(name) = self.endpoint.as_ref().and_then(|endpoint| endpoint(parts)) {
             return Cow::Owned(name);
         }
-        match parts.extensions.get::<MatchedPath>() {
-            Some(path) => Cow::Borrowed(path.as_str()),
-            None => Cow::Borrowed(UNMATCHED),
-        }
+        Cow::Borrowed(route(&parts.extensions))
+    }
+
+    /// Whether somebody wants to see the head of each request.
+    pub(crate) fn need_parts(&self) -> bool {
+        self.user.is_some() || self.endpoint.is_some()
     }
 }
 
@@ -48,6 +51,13 @@ impl fmt::Debug for Hooks {
             .field("endpoint", &self.endpoint.is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// The template of the route that axum matched.
+pub(crate) fn route(extensions: &Extensions) -> &str {
+    extensions
+        .get::<MatchedPath>()
+        .map_or(UNMATCHED, MatchedPath::as_str)
 }
 
 /// SipHash-2-4 with a secret key, so that nobody who reads a sketch can try identities out.

@@ -9,6 +9,7 @@ use tower::{Layer, Service};
 
 use crate::Agent;
 use crate::body::{MeasureBody, StreamedRequest};
+use crate::hooks::route;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
 
@@ -59,14 +60,24 @@ where
         let Some(core) = self.agent.core().filter(|core| core.choose_to_count()) else {
             return ResponseFuture::new(self.inner.call(request), None);
         };
-        let (parts, body) = request.into_parts();
-        let name = core.hooks().endpoint(&parts);
-        let user = core.hooks().user(&parts);
-        let measurement =
-            Measurement::begin_with(core, Kind::Request, &name, Some(&parts.method), user);
+        let hooks = core.hooks();
+        let (measurement, request) = if hooks.need_parts() {
+            // Taking a request apart moves some hundred bytes: only for those who want to see it.
+            let (parts, body) = request.into_parts();
+            let name = hooks.endpoint(&parts);
+            let user = hooks.user(&parts);
+            let measurement =
+                Measurement::begin_with(core, Kind::Request, &name, Some(&parts.method), user);
+            (measurement, Request::from_parts(parts, body))
+        } else {
+            let name = route(request.extensions());
+            let measurement =
+                Measurement::begin_with(core, Kind::Request, name, Some(request.method()), None);
+            (measurement, request)
+        };
         // A service may do its work before it returns a future, and may panic there.
         let mut call = Guarded::new(measurement);
-        let future = call.run(|| self.inner.call(Request::from_parts(parts, body)));
+        let future = call.run(|| self.inner.call(request));
         ResponseFuture::new(future, call.release())
     }
 }

@@ -361,5 +361,8 @@ async fn requests_and_what_is_outside_of_them_are_the_whole_process() {
         (0.99..1.01).contains(&share),
         "{measured} + {outside} of {whole} ns: {share}"
     );
-    assert!(outside > whole / 5 && measured > whole / 5, "{outside} {measured} {whole}");
+    assert!(
+        outside > whole / 5 && measured > whole / 5,
+        "{outside} {measured} {whole}"
+    );
 }

@@ -49,7 +49,10 @@ pub fn all() -> Vec<Case> {
             "AppWeight, all counted, 1 in 100 recorded",
             routes().layer(recording.layer()),
         ),
-        case("tokio-metrics TaskMonitor", routes().layer(Monitored::new())),
+        case(
+            "tokio-metrics TaskMonitor",
+            routes().layer(Monitored::new()),
+        ),
         case(
             "tower-http TraceLayer, no subscriber",
             routes().layer(tower_http::trace::TraceLayer::new_for_http()),

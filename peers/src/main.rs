@@ -1,5 +1,7 @@
 //! What a layer costs a request: the process's CPU time over that of the same router without it,
 //! all layers in turn in every round, so that what else the machine does falls on all alike.
+//!
+//! `cargo run --release` in this folder; a word after `--` picks the layers whose name has it.
 
 mod layers;
 
@@ -26,9 +28,15 @@ fn main() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
+        let wanted = std::env::args().nth(1).unwrap_or_default();
+        let cases: Vec<Case> = layers::all()
+            .into_iter()
+            .enumerate()
+            .filter(|(at, case)| *at < 2 || case.name.contains(&wanted))
+            .map(|(_, case)| case)
+            .collect();
         for (column, path) in [("1 poll", "/once/{id}"), ("8 yields", "/yields/{id}")] {
             let path = path.replace("{id}", "17");
-            let cases = layers::all();
             let mut costs: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
             for round in 0..ROUNDS + 2 {
                 for (case, costs) in cases.iter().zip(&mut costs) {
@@ -47,7 +55,10 @@ fn main() {
                 median(differences.collect())
             };
             let noop = over(&costs[1]);
-            println!("| (a request without a layer) | {:.0} | |", median(floor.clone()));
+            println!(
+                "| (a request without a layer) | {:.0} | |",
+                median(floor.clone())
+            );
             for (case, costs) in cases.iter().zip(&costs).skip(1) {
                 let over = over(costs);
                 println!("| {} | {over:+.0} | {:.2} |", case.name, over / noop);
