@@ -62,7 +62,6 @@ mod measured;
 mod measurement;
 mod names;
 mod queue;
-mod rss;
 mod settings;
 mod shard;
 mod shards;
