@@ -74,7 +74,6 @@ mod measurement;
 mod names;
 mod outside;
 mod queue;
-mod rss;
 mod settings;
 mod shard;
 mod shards;

@@ -1,0 +1,258 @@
+//! Instructions of the calling thread, counted by the CPU.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use appweight_wire::InstructionSource;
+use perf_event::events::Hardware;
+
+use super::absence::{Circumstances, explain};
+use super::cores;
+use super::counter::Counter;
+use super::fork;
+use super::group::{Event, Group};
+use super::register::{CONFIG1, INSTRUCTION};
+use super::trial::{Trial, trial};
+
+/// How instructions are counted and read, found once. Each thread has a counter of its own, opened
+/// when it is first read there.
+#[derive(Debug)]
+pub(crate) struct Instructions {
+    source: InstructionSource,
+    /// Cleared if a reading was wrong.
+    in_user_space: AtomicBool,
+    access: Result<String, String>,
+}
+
+/// Readings of one thread in user space, of which one is compared with the system call.
+const CHECK_ONE_IN: u32 = 1 << 16;
+
+impl Instructions {
+    /// Tries what counts more first: with what the kernel does for the thread, then without.
+    pub(crate) fn probe() -> Self {
+        let mut why = String::new();
+        for source in [
+            InstructionSource::HardwareAll,
+            InstructionSource::HardwareUser,
+        ] {
+            match open(source) {
+                Ok(group) if group.read().is_some() => return Self::found(source, &group),
+                Ok(_) => why = "the counter opens but cannot be read".to_owned(),
+                Err(error) => why = explain(&error, Circumstances::look()),
+            }
+        }
+        Self {
+            source: InstructionSource::None,
+            in_user_space: AtomicBool::new(false),
+            access: Err(why),
+        }
+    }
+
+    fn found(source: InstructionSource, group: &Group) -> Self {
+        let found = if cores::alike() {
+            trial(group, EVENT)
+        } else {
+            Trial::NotOffered
+        };
+        if found == Trial::Differs {
+            tracing::warn!(
+                "AppWeight: {INSTRUCTION} reads instructions wrongly here and is not used"
+            );
+        }
+        let what = match source {
+            InstructionSource::HardwareAll => "user and kernel",
+            _ => "user only",
+        };
+        let how = match found {
+            Trial::Agrees => format!("{INSTRUCTION} in user space"),
+            Trial::NotOffered | Trial::Differs => "perf_event read".to_owned(),
+        };
+        Self {
+            source,
+            in_user_space: AtomicBool::new(found == Trial::Agrees),
+            access: Ok(format!("{how}, {what}")),
+        }
+    }
+
+    /// The same in every thread.
+    pub(crate) fn source(&self) -> InstructionSource {
+        self.source
+    }
+
+    /// Count, time enabled and time running of the calling thread's counter.
+    pub(crate) fn read_thread(&self) -> Option<[u64; 3]> {
+        if self.source == InstructionSource::None {
+            return None;
+        }
+        THREAD
+            .try_with(|thread| thread.try_borrow_mut().ok()?.read(self))
+            .ok()
+            .flatten()
+    }
+
+    fn give_user_space_up(&self) {
+        if self.in_user_space.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                "AppWeight: {INSTRUCTION} and the system call disagree; instructions are read by the call from now on"
+            );
+        }
+    }
+}
+
+impl Counter for Instructions {
+    fn name(&self) -> &'static str {
+        "instructions"
+    }
+
+    fn unit(&self) -> &'static str {
+        "instructions"
+    }
+
+    fn access(&self) -> Result<&str, &str> {
+        self.access
+            .as_ref()
+            .map(String::as_str)
+            .map_err(String::as_str)
+    }
+
+    /// Scaled up if the counter was shared with others.
+    fn read(&self) -> Option<u64> {
+        let [count, enabled, running] = self.read_thread()?;
+        let scaled = u128::from(count) * u128::from(enabled);
+        u64::try_from(scaled.checked_div(u128::from(running))?).ok()
+    }
+}
+
+/// A thread's own counter.
+struct ThreadCounter {
+    /// That of the process that opened it; 0 before the first read.
+    generation: u64,
+    /// Absent if it was refused: tried once, as a refusal costs as much as an opening.
+    group: Option<Group>,
+    reads: u32,
+}
+
+thread_local! {
+    static THREAD: RefCell<ThreadCounter> = const { RefCell::new(ThreadCounter::UNOPENED) };
+}
+
+impl ThreadCounter {
+    const UNOPENED: Self = Self {
+        generation: 0,
+        group: None,
+        reads: 0,
+    };
+
+    fn read(&mut self, instructions: &Instructions) -> Option<[u64; 3]> {
+        self.open_once(|| open(instructions.source));
+        let group = self.group.as_ref()?;
+        if instructions.in_user_space.load(Ordering::Relaxed) {
+            let check = self.reads.is_multiple_of(CHECK_ONE_IN);
+            self.reads = self.reads.wrapping_add(1);
+            if check && trial(group, EVENT) == Trial::Differs {
+                instructions.give_user_space_up();
+            } else if let Some(reading) = group.read_in_user_space(EVENT) {
+                return Some(reading);
+            }
+        }
+        group.read()?.of(EVENT)
+    }
+
+    /// Once per thread, and again in a forked child: the counter that it inherited counts its
+    /// parent.
+    fn open_once(&mut self, open: impl FnOnce() -> io::Result<Group>) {
+        let generation = fork::generation();
+        if self.generation != generation {
+            *self = Self {
+                generation,
+                group: open().ok(),
+                reads: 0,
+            };
+        }
+    }
+}
+
+/// The group's only event.
+const EVENT: usize = 0;
+
+fn open(source: InstructionSource) -> io::Result<Group> {
+    let event = match source {
+        InstructionSource::HardwareAll => Event::user_and_kernel(Hardware::INSTRUCTIONS),
+        _ => Event::user(Hardware::INSTRUCTIONS),
+    };
+    Group::open(&[event], CONFIG1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use perf_event::events::Software;
+
+    use super::*;
+    use crate::counters::fork::tests::holds_in_a_child;
+
+    #[test]
+    fn they_are_there_or_say_why_not_and_are_read_accordingly() {
+        let instructions = Instructions::probe();
+        let there = instructions.source() != InstructionSource::None;
+        assert_eq!(there, instructions.access().is_ok(), "{instructions:?}");
+        assert!(instructions.access().is_ok_and(|how| !how.is_empty()) == there);
+        assert!(instructions.access().is_err_and(|why| !why.is_empty()) != there);
+        for _ in 0..2 {
+            assert_eq!(instructions.read_thread().is_some(), there);
+            assert_eq!(instructions.read().is_some(), there);
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(instructions.read().is_some(), there));
+        });
+    }
+
+    #[test]
+    fn a_thread_opens_its_counter_once_and_a_forked_child_its_own() {
+        // The CPU time that the kernel counts stands for instructions where there are none.
+        let open = || Group::open(&[Event::user(Software::TASK_CLOCK)], &[0]);
+        if open().is_err() {
+            return; // No perf events here, which the status of the counters tells.
+        }
+        let mut opened = 0;
+        let mut thread = ThreadCounter::UNOPENED;
+        let mut count = |thread: &mut ThreadCounter| {
+            thread.open_once(|| {
+                opened += 1;
+                open()
+            });
+            thread
+                .group
+                .as_ref()
+                .unwrap()
+                .read()
+                .unwrap()
+                .of(EVENT)
+                .unwrap()[0]
+        };
+        count(&mut thread);
+        while count(&mut thread) < 20_000_000 {}
+        let ours = count(&mut thread);
+        assert!(holds_in_a_child(|| {
+            let first = count(&mut thread);
+            let second = count(&mut thread);
+            first < second && second < ours
+        }));
+        assert!(count(&mut thread) > ours);
+        assert_eq!(opened, 1, "the child's is the child's");
+    }
+
+    #[test]
+    fn a_wrong_reading_ends_reading_in_user_space() {
+        let instructions = Instructions {
+            source: InstructionSource::HardwareUser,
+            in_user_space: AtomicBool::new(true),
+            access: Ok(String::new()),
+        };
+        instructions.give_user_space_up();
+        instructions.give_user_space_up();
+        assert!(!instructions.in_user_space.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,220 @@
+//! What can be counted here, and why something cannot.
+//!
+//! Each counter is a small type behind the trait `Counter`. What is read at the edges of each poll,
+//! by [`Counters::read_thread`], is read directly.
+
+mod absence;
+mod context_switches;
+mod cores;
+mod counter;
+mod descriptor;
+mod fork;
+mod group;
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod hardware;
+mod instructions;
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod known_work;
+mod page;
+mod page_faults;
+mod register;
+mod rss;
+mod rusage;
+mod trial;
+mod wall;
+
+use appweight_wire::{CounterStatus, InstructionSource};
+
+use self::context_switches::ContextSwitches;
+use self::counter::Counter;
+use self::instructions::Instructions;
+use self::page_faults::PageFaults;
+use self::rss::{Memory, Rss};
+use self::rusage::Whose;
+use self::wall::Wall;
+use crate::allocator::{Allocated, allocated};
+use crate::clock::{CpuClock, Way, cpu_clock};
+
+/// The counters of this process, as found once at the agent's start.
+///
+/// Requests, tasks and the process record all read through it.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    clock: &'static CpuClock,
+    instructions: Instructions,
+    rss: Rss,
+    statuses: Vec<CounterStatus>,
+}
+
+/// What the calling thread has counted so far. Two of them make a difference.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    /// CPU time, ns.
+    pub(crate) cpu_ns: Option<u64>,
+    /// What the thread has allocated.
+    pub(crate) allocated: Option<Allocated>,
+    /// Count, time enabled and time running of the thread's instruction counter.
+    pub(crate) instructions: Option<[u64; 3]>,
+}
+
+impl Counters {
+    /// Tries each counter once.
+    pub(crate) fn probe() -> Self {
+        let clock = cpu_clock();
+        let instructions = Instructions::probe();
+        let rss = Rss::open();
+        let all: [&dyn Counter; 7] = [
+            &instructions,
+            &rss,
+            &PageFaults(Whose::Thread),
+            &PageFaults(Whose::Process),
+            &ContextSwitches(Whose::Thread),
+            &ContextSwitches(Whose::Process),
+            &Wall::start(),
+        ];
+        let mut statuses = vec![cpu_status(clock), allocation_status()];
+        for counter in all {
+            tracing::debug!(
+                counter = counter.name(),
+                unit = counter.unit(),
+                first = counter.read(),
+                "AppWeight: tried a counter"
+            );
+            statuses.push(counter.status());
+        }
+        Self {
+            clock,
+            instructions,
+            rss,
+            statuses,
+        }
+    }
+
+    /// Whether reading is so cheap that every request can be counted.
+    pub(crate) fn are_cheap(&self) -> bool {
+        self.clock.way().is_cheap()
+    }
+
+    /// How often the cheap CPU clock was compared with the system call, and was too far from it.
+    pub(crate) fn clock_checks(&self) -> (u64, u64) {
+        self.clock.checks()
+    }
+
+    /// Reads the calling thread's counters.
+    #[inline]
+    pub(crate) fn read_thread(&self) -> Reading {
+        Reading {
+            cpu_ns: self.clock.now_ns(),
+            allocated: allocated(),
+            instructions: self.instructions.read_thread(),
+        }
+    }
+
+    /// The process's resident memory, bytes.
+    pub(crate) fn rss_bytes(&self) -> Option<u64> {
+        self.rss.read()
+    }
+
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        self.rss.memory()
+    }
+
+    /// How instructions are counted, the same in every thread.
+    pub(crate) fn instruction_source(&self) -> InstructionSource {
+        self.instructions.source()
+    }
+
+    /// One line per counter.
+    pub(crate) fn statuses(&self) -> &[CounterStatus] {
+        &self.statuses
+    }
+
+    /// All of them in one line, for the log.
+    pub(crate) fn describe(&self) -> String {
+        let lines: Vec<String> = self
+            .statuses
+            .iter()
+            .map(
+                |counter| match (&counter.read_by, &counter.absent_because) {
+                    (Some(read_by), _) => format!("{} by {read_by}", counter.name),
+                    (None, why) => format!(
+                        "no {}: {}",
+                        counter.name,
+                        why.as_deref().unwrap_or("unknown")
+                    ),
+                },
+            )
+            .collect();
+        lines.join("; ")
+    }
+}
+
+/// How CPU time is read; where it costs a system call, also why not more cheaply.
+fn cpu_status(clock: &CpuClock) -> CounterStatus {
+    let there = clock.now_ns().is_some();
+    let mut read_by = clock.way().to_string();
+    if clock.way() == Way::SystemCall {
+        for (way, why) in clock.refusals() {
+            read_by.push_str(&format!(" (no {way}: {why})"));
+        }
+    }
+    CounterStatus {
+        name: "cpu".to_owned(),
+        read_by: there.then_some(read_by),
+        absent_because: (!there).then(|| "the kernel has no CPU clock for threads".to_owned()),
+    }
+}
+
+/// Something was allocated on the way here, so that the allocator has shown itself.
+fn allocation_status() -> CounterStatus {
+    let there = allocated().is_some();
+    CounterStatus {
+        name: "allocations".to_owned(),
+        read_by: there.then(|| "AppweightAlloc".to_owned()),
+        absent_because: (!there)
+            .then(|| "the program's global allocator is not AppweightAlloc".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_is_there_or_says_why_not() {
+        let counters = Counters::probe();
+        let names: Vec<&str> = counters
+            .statuses()
+            .iter()
+            .map(|c| c.name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "cpu",
+                "allocations",
+                "instructions",
+                "rss",
+                "page_faults",
+                "process_page_faults",
+                "context_switches",
+                "process_context_switches",
+                "wall"
+            ]
+        );
+        for counter in counters.statuses() {
+            let why = counter.absent_because.as_deref();
+            assert_ne!(
+                counter.read_by.is_some(),
+                why.is_some_and(|why| !why.is_empty()),
+                "{counter:?}"
+            );
+        }
+        let reading = counters.read_thread();
+        assert!(reading.cpu_ns.is_some());
+        assert_eq!(
+            reading.instructions.is_some(),
+            counters.instruction_source() != InstructionSource::None
+        );
+    }
+}
