@@ -14,6 +14,8 @@ use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
 
 /// How long the drop of the last handle may wait for the collector.
 const DROP_WAIT: Duration = Duration::from_secs(1);
+/// Of the time of a shutdown so much is kept back at most to write what is left to the spool.
+const SPOOL_WAIT: Duration = Duration::from_millis(500);
 
 /// A handle to the agent of a service; clones are handles to the same.
 ///
@@ -32,7 +34,7 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // After a shutdown everybody has waited long enough.
-        if self.core.stop.deadline().is_none() {
+        if self.core.stop.send_until().is_none() {
             end(&self.core, DROP_WAIT);
         }
     }
@@ -58,32 +60,11 @@ impl Agent {
     }
 
     pub(crate) fn run(core: Arc<Core>) -> Self {
-        let agent = Self {
-            running: Some(Arc::new(Running {
-                core: Arc::clone(&core),
-            })),
-        };
-        let collecting = Arc::clone(&core);
-        let spawned = thread::Builder::new()
-            .name("appweight-ship".to_owned())
-            .spawn({
-                let core = Arc::clone(&core);
-                move || ship::run(&core)
-            })
-            .and_then(|_| {
-                thread::Builder::new()
-                    .name("appweight-agent".to_owned())
-                    .spawn(move || collect::run(&collecting))
-            });
-        if let Err(error) = spawned {
-            tracing::error!("AppWeight: no thread can be started ({error}); nothing is measured");
-            core.switch_off();
-            core.stop.ask(Instant::now());
-            core.stop.mark_ended();
-            core.queue.close();
-            return Self::disabled();
+        start_threads(&core);
+        // Without threads it is switched off and measures nothing.
+        Self {
+            running: Some(Arc::new(Running { core })),
         }
-        agent
     }
 
     /// What is shared, while requests are measured.
@@ -148,8 +129,8 @@ impl Agent {
     }
 
     /// Sends what was counted, measures nothing from then on, and waits for the collector at most
-    /// that long. Says whether everything was sent; what was not is counted in
-    /// [`AgentStatus::dropped`].
+    /// that long. What could not be sent goes to the spool, if there is one. Says whether nothing was
+    /// lost; what was is counted in [`AgentStatus::dropped`].
     ///
     /// Blocks the thread: in async code call it when the server has ended, or from
     /// `spawn_blocking`.
@@ -179,6 +160,9 @@ impl Agent {
             sent_batches: get(&totals.sent_batches),
             sent_bytes: get(&totals.sent_bytes),
             queued_bytes: core.queue.bytes() as u64,
+            spooled_batches: get(&totals.spooled_batches),
+            spooled_bytes: get(&totals.spooled_bytes),
+            spool_unreadable: get(&totals.spool_unreadable),
             retries: get(&totals.retries),
             dropped: get(&totals.dropped) + unflushed.dropped,
             other_endpoint: get(&totals.other_endpoint) + unflushed.other_endpoint,
@@ -187,14 +171,40 @@ impl Agent {
     }
 }
 
+/// Starts what collects and ships.
+fn start_threads(core: &Arc<Core>) {
+    let spawn = |name: &str, run: fn(&Core)| {
+        let core = Arc::clone(core);
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&core))
+    };
+    let spawned =
+        spawn("appweight-ship", ship::run).and_then(|_| spawn("appweight-agent", collect::run));
+    if let Err(error) = spawned {
+        tracing::error!("AppWeight: no thread can be started ({error}); nothing is measured");
+        core.switch_off();
+        core.stop.ask(Instant::now());
+        core.queue.close();
+        core.stop.mark_ended();
+    }
+}
+
 fn end(core: &Core, wait: Duration) -> bool {
     let dropped = get(&core.totals.dropped);
     core.switch_off();
     let deadline = Instant::now() + wait;
-    core.stop.ask(deadline);
+    let for_spool = match core.settings().spool {
+        Some(_) => (wait / 4).min(SPOOL_WAIT),
+        None => Duration::ZERO,
+    };
+    core.stop.ask(deadline - for_spool);
     if !core.stop.wait_for_end(deadline) {
-        // The thread that sends may hang in one last attempt: what waits behind it is lost already.
-        add(&core.totals.dropped, core.queue.clear());
+        // The thread that sends may hang in one last attempt: what waits behind it is lost already,
+        // unless it is being written to the spool.
+        if core.settings().spool.is_none() {
+            add(&core.totals.dropped, core.queue.clear());
+        }
         return false;
     }
     get(&core.totals.dropped) == dropped

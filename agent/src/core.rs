@@ -1,26 +1,31 @@
 //! What an agent's handles, layers, requests and threads share.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use appweight_wire::{Age, RequestRecord};
+use uuid::Uuid;
 
 use crate::counters::Counters;
 use crate::hooks::Hooks;
 use crate::names::Endpoints;
-use crate::queue::Queue;
+use crate::queue::{Queue, Sealed};
 use crate::settings::Settings;
 use crate::shard::{Ended, Spans};
 use crate::shards::Shards;
+use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
-use crate::totals::Totals;
+use crate::totals::{Totals, add};
 
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
-    hooks: Hooks,
+    hooks: Arc<Hooks>,
     counters: Counters,
+    /// The process's id towards the collector.
+    source: Uuid,
     spans: Spans,
     started: Instant,
     on: AtomicBool,
@@ -28,6 +33,9 @@ pub(crate) struct Core {
     shards: Shards,
     /// Sealed batches on their way.
     pub(crate) queue: Queue,
+    /// Batches on disk, opened by the thread that ships.
+    spool: Mutex<Option<Spool>>,
+    pub(crate) spool_locks: Arc<Locks>,
     /// What the agent did so far.
     pub(crate) totals: Totals,
     /// Ends the agent's threads.
@@ -37,7 +45,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, hooks: Hooks, counters: Counters) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, hooks: Arc<Hooks>, counters: Counters) -> Arc<Self> {
         let cell_us = micros(settings.cell_width);
         let spans = Spans {
             cell_us,
@@ -49,11 +57,14 @@ impl Core {
             settings,
             hooks,
             counters,
+            source: Uuid::new_v4(),
             spans,
             started: Instant::now(),
             on: AtomicBool::new(true),
             endpoints: Endpoints::new(),
             shards: Shards::new(),
+            spool: Mutex::default(),
+            spool_locks: Arc::default(),
             totals: Totals::default(),
             stop: Stop::new(),
             ship_cpu_ns: AtomicU64::new(0),
@@ -80,9 +91,48 @@ impl Core {
         &self.shards
     }
 
+    pub(crate) fn source(&self) -> Uuid {
+        self.source
+    }
+
     /// Whether requests are measured: until the shutdown.
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// Begins with a spool.
+    pub(crate) fn set_spool(&self, spool: Spool) {
+        *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Some(spool);
+        self.with_spool(|_| ());
+    }
+
+    /// Works on the spool, if there is one.
+    pub(crate) fn with_spool<T>(&self, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        let spool = spool.as_mut()?;
+        let output = work(spool);
+        let losses = spool.take_losses();
+        let totals = &self.totals;
+        add(&totals.dropped, losses.records);
+        add(&totals.spool_unreadable, losses.unreadable);
+        let (batches, bytes) = (spool.batches(), spool.bytes());
+        totals.spooled_batches.store(batches, Ordering::Relaxed);
+        totals.spooled_bytes.store(bytes, Ordering::Relaxed);
+        Some(output)
+    }
+
+    /// Puts a batch into the spool, if there is one. Says whether it lies there.
+    pub(crate) fn keep(&self, batch: &Sealed) -> io::Result<bool> {
+        let stored = self.with_spool(|spool| spool.store(batch));
+        stored.map_or(Ok(false), |stored| stored.map(|()| true))
+    }
+
+    /// Gives the spool's locks back.
+    pub(crate) fn close_spool(&self) {
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spool) = spool.take() {
+            spool.close();
+        }
     }
 
     pub(crate) fn switch_off(&self) {

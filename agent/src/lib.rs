@@ -26,7 +26,12 @@
 //! | variable | default | what it is |
 //! | --- | --- | --- |
 //! | `APPWEIGHT_DISABLED` | `0` | `1`: the agent does nothing at all |
-//! | `APPWEIGHT_COLLECTOR` | `http://127.0.0.1:7070` | where to send |
+//! | `APPWEIGHT_COLLECTOR` | `http://127.0.0.1:7070` | where to send; `https://` with the feature `tls` |
+//! | `APPWEIGHT_TOKEN` | none | sent as `Authorization: Bearer …`, never logged |
+//! | `APPWEIGHT_CA_FILE` | the system's | certificates (PEM) that may vouch for the collector's |
+//! | `APPWEIGHT_QUEUE_BYTES` | `8MiB` | batches that wait in memory before the oldest are given up |
+//! | `APPWEIGHT_SPOOL` | none | a folder for batches that cannot be sent, so that they survive the end of the process; empty: none |
+//! | `APPWEIGHT_SPOOL_BYTES` | `64MiB` | what they may take of the disk, for each process, before the oldest are given up |
 //! | `APPWEIGHT_SERVICE` | as built in | the service's name |
 //! | `APPWEIGHT_DEPLOY` | `unknown` | what is deployed, usually the commit |
 //! | `APPWEIGHT_HOST` | machine's name and process id | the instance |
@@ -40,6 +45,13 @@
 //! The environment overrides what a program sets through [`AgentBuilder`]. A value that makes no
 //! sense is logged and ignored.
 //!
+//! # When the collector cannot be reached
+//!
+//! Batches wait in memory and are tried again, in order and with growing pauses. With a folder in
+//! `APPWEIGHT_SPOOL` they are written there instead, one file each, and sent when the collector is back: by
+//! this process, or by the next one that starts with the same folder. What has to be given up for the
+//! bounds of both is counted in [`AgentStatus::dropped`].
+//!
 //! # Facts
 //!
 //! [`flag`] and [`downstream`] tell about the request that the calling thread works on: the one
@@ -47,8 +59,13 @@
 //! part of the request; [`Agent::measure`] and [`Agent::measure_future`] measure it.
 //!
 //! The agent says what it has to say through `tracing`. It works on Linux.
+//!
+//! # Features
+//!
+//! `tls`, on by default: `https://` collectors, through rustls.
 
 mod agent;
+mod backoff;
 mod builder;
 mod client;
 mod collect;
@@ -67,9 +84,12 @@ mod settings;
 mod shard;
 mod shards;
 mod ship;
+mod spool;
 mod status;
 mod stop;
 mod sys;
+#[cfg(feature = "tls")]
+mod tls;
 mod totals;
 mod usage;
 
