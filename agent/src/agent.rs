@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::measured::{Judge, Measured};
 use crate::measurement::{Guarded, Measurement, Name, Outcome};
 use crate::totals::{add, get};
-use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
+use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, ship};
 
 /// How long the drop of the last handle may wait for the collector.
 const DROP_WAIT: Duration = Duration::from_secs(1);
@@ -34,8 +34,10 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // After a shutdown everybody has waited long enough.
-        if self.core.stop.send_until().is_none() {
-            end(&self.core, DROP_WAIT);
+        if let Some(core) = self.core.here()
+            && core.stop.send_until().is_none()
+        {
+            end(core, DROP_WAIT);
         }
     }
 }
@@ -60,6 +62,7 @@ impl Agent {
     }
 
     pub(crate) fn run(core: Arc<Core>) -> Self {
+        fork::watch();
         start_threads(&core);
         // Without threads it is switched off and measures nothing.
         Self {
@@ -69,7 +72,10 @@ impl Agent {
 
     /// What is shared, while requests are measured.
     pub(crate) fn core(&self) -> Option<&Arc<Core>> {
-        let core = &self.running.as_ref()?.core;
+        let mut core = &self.running.as_ref()?.core;
+        if core.is_inherited() {
+            core = core.after_fork(start_threads)?;
+        }
         core.is_on().then_some(core)
     }
 
@@ -134,20 +140,35 @@ impl Agent {
     ///
     /// Blocks the thread: in async code call it when the server has ended, or from
     /// `spawn_blocking`.
+    ///
+    /// After a fork it ends the agent of the process that calls it.
     pub fn shutdown(&self, wait: Duration) -> bool {
-        match &self.running {
-            Some(running) => end(&running.core, wait),
-            None => true,
+        let Some(running) = &self.running else {
+            return true;
+        };
+        match running.core.here() {
+            Some(core) => end(core, wait),
+            None => {
+                // A child that has counted nothing, and shall not begin to.
+                running.core.switch_off();
+                true
+            }
         }
     }
 
-    /// What the agent counts with, and what it did so far.
+    /// What the agent counts with, and what it did so far in this process.
     #[must_use]
     pub fn status(&self) -> AgentStatus {
         let Some(running) = &self.running else {
             return AgentStatus::default();
         };
-        let core = &running.core;
+        let Some(core) = running.core.here() else {
+            // A child that has counted nothing yet.
+            return AgentStatus {
+                enabled: running.core.is_switched_on(),
+                ..AgentStatus::default()
+            };
+        };
         let (cells, unflushed) = core.shards().look();
         let totals = &core.totals;
         AgentStatus {

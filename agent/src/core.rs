@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use appweight_wire::{Age, RequestRecord};
 use uuid::Uuid;
 
 use crate::counters::Counters;
+use crate::fork;
 use crate::hooks::Hooks;
 use crate::names::Endpoints;
 use crate::queue::{Queue, Sealed};
@@ -26,6 +27,10 @@ pub(crate) struct Core {
     counters: Counters,
     /// The process's id towards the collector.
     source: Uuid,
+    /// Of the process that this counts in.
+    generation: u64,
+    /// What takes its place in a process that was forked.
+    in_child: OnceLock<Arc<Self>>,
     spans: Spans,
     started: Instant,
     on: AtomicBool,
@@ -58,6 +63,8 @@ impl Core {
             hooks,
             counters,
             source: Uuid::new_v4(),
+            generation: fork::generation(),
+            in_child: OnceLock::new(),
             spans,
             started: Instant::now(),
             on: AtomicBool::new(true),
@@ -95,9 +102,55 @@ impl Core {
         self.source
     }
 
-    /// Whether requests are measured: until the shutdown.
+    /// Whether requests are measured: until the shutdown, and in the process that began it.
     pub(crate) fn is_on(&self) -> bool {
+        self.is_switched_on() && !self.is_inherited()
+    }
+
+    /// The same, also of what is inherited: whether a child begins to measure.
+    pub(crate) fn is_switched_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is the copy that a forked process got of its parent's. The parent counts what is in
+    /// it, and its locks may be held by threads that are not there any more: none may be taken.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// What counts in this process: itself, or what took its place after a fork.
+    pub(crate) fn here(self: &Arc<Self>) -> Option<&Arc<Self>> {
+        let mut core = self;
+        while core.is_inherited() {
+            core = core.in_child.get()?;
+        }
+        Some(core)
+    }
+
+    /// The same after a fork, made anew at the first call; then `begin` is called with it.
+    #[cold]
+    pub(crate) fn after_fork(self: &Arc<Self>, begin: impl Fn(&Arc<Self>)) -> Option<&Arc<Self>> {
+        let mut core = self;
+        while core.is_inherited() {
+            if !core.is_switched_on() {
+                // It was shut down, here or before the fork.
+                return None;
+            }
+            if core.in_child.get().is_none() && core.in_child.set(core.for_child()).is_ok() {
+                begin(core.in_child.get()?);
+            }
+            core = core.in_child.get()?;
+        }
+        Some(core)
+    }
+
+    fn for_child(&self) -> Arc<Self> {
+        self.spool_locks.close_inherited();
+        Self::new(
+            self.settings.in_child(),
+            Arc::clone(&self.hooks),
+            Counters::probe(),
+        )
     }
 
     /// Begins with a spool.

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use appweight_wire::{CounterStatus, InstructionSource};
 use perf_event::Counter;
 
+use crate::fork;
 use crate::rss::{Memory, Rss};
 use crate::sys;
 
@@ -192,7 +193,8 @@ fn explain(error: &io::Error, paranoid: &Option<i32>) -> String {
 /// A thread's own counter, opened when the thread is first measured.
 enum ThreadCounter {
     Unopened,
-    Open(Counter),
+    /// With the [generation](fork::generation) that opened it: a child's copy counts its parent.
+    Open(Counter, u64),
     Refused,
 }
 
@@ -204,12 +206,19 @@ fn read_instructions(source: InstructionSource) -> Option<[u64; 3]> {
     INSTRUCTIONS
         .try_with(|slot| {
             let mut slot = slot.try_borrow_mut().ok()?;
-            if matches!(*slot, ThreadCounter::Unopened) {
-                *slot =
-                    open_instructions(source).map_or(ThreadCounter::Refused, ThreadCounter::Open);
+            let generation = fork::generation();
+            let unopened = match &*slot {
+                ThreadCounter::Unopened => true,
+                ThreadCounter::Open(_, opened_in) => *opened_in != generation,
+                ThreadCounter::Refused => false,
+            };
+            if unopened {
+                *slot = open_instructions(source).map_or(ThreadCounter::Refused, |counter| {
+                    ThreadCounter::Open(counter, generation)
+                });
             }
             match &*slot {
-                ThreadCounter::Open(counter) => sys::read_perf_counter(counter.as_raw_fd()),
+                ThreadCounter::Open(counter, _) => sys::read_perf_counter(counter.as_raw_fd()),
                 ThreadCounter::Unopened | ThreadCounter::Refused => None,
             }
         })

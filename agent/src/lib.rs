@@ -52,6 +52,12 @@
 //! this process, or by the next one that starts with the same folder. What has to be given up for the
 //! bounds of both is counted in [`AgentStatus::dropped`].
 //!
+//! # Processes that fork
+//!
+//! A child that was forked after the agent's start is measured as a process of its own, from its first
+//! request on, with threads of its own; what its parent had counted stays the parent's. Only children
+//! made by the C library's `fork` are noticed.
+//!
 //! # Facts
 //!
 //! [`flag`] and [`downstream`] tell about the request that the calling thread works on: the one
@@ -73,6 +79,7 @@ mod core;
 mod counters;
 mod downstream;
 mod facts;
+mod fork;
 mod hooks;
 mod layer;
 mod measured;

@@ -38,16 +38,19 @@ pub(crate) struct Settings {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) spool: Option<PathBuf>,
     pub(crate) spool_bytes: u64,
+    /// Whose default host this is.
+    process: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
+        let process = std::process::id();
         Self {
             disabled: false,
             origin: Origin {
                 service: String::new(),
                 deploy: "unknown".to_owned(),
-                host: default_host(),
+                host: default_host(process),
                 cluster: String::new(),
                 region: String::new(),
             },
@@ -62,6 +65,7 @@ impl Default for Settings {
             ca_file: None,
             spool: None,
             spool_bytes: 64 << 20,
+            process,
         }
     }
 }
@@ -219,6 +223,17 @@ impl Settings {
         let near = host == "localhost" || host == "[::1]" || host.starts_with("127.");
         self.token.is_some() && self.collector.starts_with("http:") && !near
     }
+
+    /// The same for a child that was forked: two processes are two hosts, unless they are told who
+    /// they are.
+    pub(crate) fn in_child(&self) -> Self {
+        let mut settings = self.clone();
+        settings.process = std::process::id();
+        if settings.origin.host == default_host(self.process) {
+            settings.origin.host = default_host(settings.process);
+        }
+        settings
+    }
 }
 
 fn refused(option: &str, value: &str, reason: String) -> BadOption {
@@ -235,11 +250,11 @@ fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
 }
 
 /// The machine's name and the process id: two processes on one machine are two hosts.
-fn default_host() -> String {
+fn default_host(process: u32) -> String {
     let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let machine = match machine.trim() {
         "" => "localhost",
         name => name,
     };
-    format!("{}-{}", crate::names::clean(machine), std::process::id())
+    format!("{}-{process}", crate::names::clean(machine))
 }

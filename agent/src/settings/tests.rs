@@ -157,3 +157,18 @@ fn a_token_on_an_open_way_is_noticed() {
     }
     assert!(!open("http://collector.example", None));
 }
+
+#[test]
+fn a_child_is_a_host_of_its_own_unless_it_is_named() {
+    let mut parent = Settings {
+        process: 1,
+        ..Settings::default()
+    };
+    parent.origin.host = default_host(1);
+    assert_eq!(
+        parent.in_child().origin.host,
+        default_host(std::process::id())
+    );
+    parent.origin.host = "web-1".to_owned();
+    assert_eq!(parent.in_child().origin.host, "web-1");
+}

@@ -20,7 +20,8 @@ pub(crate) struct Folder {
     _lock: Lock,
 }
 
-/// The locks that an agent holds.
+/// The locks that an agent holds, apart from the folders: those may be at work in the moment of a fork,
+/// and the child has to close its copies all the same.
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
     next: AtomicU64,
@@ -28,6 +29,14 @@ pub(crate) struct Locks {
 }
 
 impl Locks {
+    /// Closes the copies that a child got of its parent's locks, which would outlive the parent. Does
+    /// not wait: whoever holds the mutex may be a thread that is not there any more.
+    pub(crate) fn close_inherited(&self) {
+        if let Ok(mut files) = self.files.try_lock() {
+            files.clear();
+        }
+    }
+
     fn hold(self: &Arc<Self>, file: File) -> Lock {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.files().push((number, file));
