@@ -10,10 +10,12 @@ use crate::core::Core;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
 use crate::totals::{add, get};
-use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, ship};
+use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, ship};
 
 /// How long the drop of the last handle may wait for the collector.
 const DROP_WAIT: Duration = Duration::from_secs(1);
+/// Of the time of a shutdown so much is kept back at most to write what is left to the spool.
+const SPOOL_WAIT: Duration = Duration::from_millis(500);
 
 /// A handle to the agent of a service; clones are handles to the same.
 ///
@@ -32,8 +34,10 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // After a shutdown everybody has waited long enough.
-        if self.core.stop.deadline().is_none() {
-            end(self.core, DROP_WAIT);
+        if let Some(core) = self.core.here()
+            && core.stop.send_until().is_none()
+        {
+            end(core, DROP_WAIT);
         }
     }
 }
@@ -58,31 +62,20 @@ impl Agent {
     }
 
     pub(crate) fn run(core: &'static Core) -> Self {
-        let agent = Self {
+        fork::watch();
+        start_threads(core);
+        // Without threads it is switched off and measures nothing.
+        Self {
             running: Some(Arc::new(Running { core })),
-        };
-        let spawned = thread::Builder::new()
-            .name("appweight-ship".to_owned())
-            .spawn(move || ship::run(core))
-            .and_then(|_| {
-                thread::Builder::new()
-                    .name("appweight-agent".to_owned())
-                    .spawn(move || collect::run(core))
-            });
-        if let Err(error) = spawned {
-            tracing::error!("AppWeight: no thread can be started ({error}); nothing is measured");
-            core.switch_off();
-            core.stop.ask(Instant::now());
-            core.stop.mark_ended();
-            core.queue.close();
-            return Self::disabled();
         }
-        agent
     }
 
     /// What is shared, while requests are measured.
     pub(crate) fn core(&self) -> Option<&'static Core> {
-        let core = self.running.as_ref()?.core;
+        let mut core = self.running.as_ref()?.core;
+        if core.is_inherited() {
+            core = core.after_fork(start_threads)?;
+        }
         core.is_on().then_some(core)
     }
 
@@ -147,25 +140,40 @@ impl Agent {
     }
 
     /// Sends what was counted, measures nothing from then on, and waits for the collector at most
-    /// that long. Says whether everything was sent; what was not is counted in
-    /// [`AgentStatus::dropped`].
+    /// that long. What could not be sent goes to the spool, if there is one. Says whether nothing was
+    /// lost; what was is counted in [`AgentStatus::dropped`].
     ///
     /// Blocks the thread: in async code call it when the server has ended, or from
     /// `spawn_blocking`.
+    ///
+    /// After a fork it ends the agent of the process that calls it.
     pub fn shutdown(&self, wait: Duration) -> bool {
-        match &self.running {
-            Some(running) => end(running.core, wait),
-            None => true,
+        let Some(running) = &self.running else {
+            return true;
+        };
+        match running.core.here() {
+            Some(core) => end(core, wait),
+            None => {
+                // A child that has counted nothing, and shall not begin to.
+                running.core.switch_off();
+                true
+            }
         }
     }
 
-    /// What the agent counts with, and what it did so far.
+    /// What the agent counts with, and what it did so far in this process.
     #[must_use]
     pub fn status(&self) -> AgentStatus {
         let Some(running) = &self.running else {
             return AgentStatus::default();
         };
-        let core = running.core;
+        let Some(core) = running.core.here() else {
+            // A child that has counted nothing yet.
+            return AgentStatus {
+                enabled: running.core.is_switched_on(),
+                ..AgentStatus::default()
+            };
+        };
         let (cells, unflushed) = core.shards().look();
         let totals = &core.totals;
         let weight = core.spans().weight;
@@ -182,6 +190,9 @@ impl Agent {
             sent_batches: get(&totals.sent_batches),
             sent_bytes: get(&totals.sent_bytes),
             queued_bytes: core.queue.bytes() as u64,
+            spooled_batches: get(&totals.spooled_batches),
+            spooled_bytes: get(&totals.spooled_bytes),
+            spool_unreadable: get(&totals.spool_unreadable),
             retries: get(&totals.retries),
             dropped: get(&totals.dropped) + unflushed.dropped,
             other_endpoint: get(&totals.other_endpoint) + unflushed.other_endpoint,
@@ -190,14 +201,39 @@ impl Agent {
     }
 }
 
+/// Starts what collects and ships.
+fn start_threads(core: &'static Core) {
+    let spawn = |name: &str, run: fn(&Core)| {
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(core))
+    };
+    let spawned =
+        spawn("appweight-ship", ship::run).and_then(|_| spawn("appweight-agent", collect::run));
+    if let Err(error) = spawned {
+        tracing::error!("AppWeight: no thread can be started ({error}); nothing is measured");
+        core.switch_off();
+        core.stop.ask(Instant::now());
+        core.queue.close();
+        core.stop.mark_ended();
+    }
+}
+
 fn end(core: &Core, wait: Duration) -> bool {
     let dropped = get(&core.totals.dropped);
     core.switch_off();
     let deadline = Instant::now() + wait;
-    core.stop.ask(deadline);
+    let for_spool = match core.settings().spool {
+        Some(_) => (wait / 4).min(SPOOL_WAIT),
+        None => Duration::ZERO,
+    };
+    core.stop.ask(deadline - for_spool);
     if !core.stop.wait_for_end(deadline) {
-        // The thread that sends may hang in one last attempt: what waits behind it is lost already.
-        add(&core.totals.dropped, core.queue.clear());
+        // The thread that sends may hang in one last attempt: what waits behind it is lost already,
+        // unless it is being written to the spool.
+        if core.settings().spool.is_none() {
+            add(&core.totals.dropped, core.queue.clear());
+        }
         return false;
     }
     get(&core.totals.dropped) == dropped

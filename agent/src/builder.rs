@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -54,9 +56,23 @@ impl AgentBuilder {
     }
 
     /// Where to send: `http://127.0.0.1:7070` by default. Proxies in the environment are not used.
-    /// `APPWEIGHT_COLLECTOR`
+    /// `https://` needs the crate's feature `tls`. `APPWEIGHT_COLLECTOR`
     pub fn collector(mut self, address: impl Into<String>) -> Self {
         self.settings.collector = address.into();
+        self
+    }
+
+    /// What the collector is to know this service by: sent as `Authorization: Bearer …`, never logged.
+    /// `APPWEIGHT_TOKEN`
+    pub fn token(mut self, secret: &str) -> Self {
+        self.settings.token = Some(secret.to_owned());
+        self
+    }
+
+    /// A file of certificates (PEM) that may vouch for the collector's, instead of the system's.
+    /// `APPWEIGHT_CA_FILE`
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.ca_file = Some(path.into());
         self
     }
 
@@ -129,10 +145,26 @@ impl AgentBuilder {
         self
     }
 
-    /// How many bytes of batches may wait for the collector before the oldest are given up: 8 MiB
-    /// by default.
+    /// How many bytes of batches may wait in memory before the oldest are given up: 8 MiB by
+    /// default. `APPWEIGHT_QUEUE_BYTES` (`512KiB`, `8MiB`, …)
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.settings.queue_bytes = bytes;
+        self
+    }
+
+    /// A folder for batches that cannot be sent, so that they survive the end of the process, also by
+    /// a crash: none by default. It is made if it is not there. Processes that send to the same
+    /// collector may share it; one that starts sends what dead ones left. `APPWEIGHT_SPOOL` (empty:
+    /// none)
+    pub fn spool(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.spool = Some(folder.into());
+        self
+    }
+
+    /// How many bytes of the disk the batches in the spool may take before the oldest are given up:
+    /// 64 MiB by default, for each process. `APPWEIGHT_SPOOL_BYTES` (`64MiB`, …)
+    pub fn spool_bytes(mut self, bytes: u64) -> Self {
+        self.settings.spool_bytes = bytes;
         self
     }
 
@@ -163,6 +195,9 @@ impl AgentBuilder {
             );
         }
         self.hooks.user_hash = UserHash::new(&key.unwrap_or_default());
+        if self.settings.token_is_sent_openly() {
+            tracing::warn!("AppWeight: the token goes over an open connection; use https://");
+        }
         let counters = Counters::probe();
         if self.settings.check_clock {
             cpu_clock().look_closely();
@@ -176,7 +211,7 @@ impl AgentBuilder {
             "AppWeight: counts {}",
             counters.describe()
         );
-        Agent::run(Core::new(self.settings, self.hooks, counters))
+        Agent::run(Core::new(self.settings, Arc::new(self.hooks), counters))
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use appweight_wire::{
     Batch, Content, EndpointCount, Format, ProcessRecord, VERSION, batch_id, encode,
 };
-use uuid::Uuid;
 
 use crate::core::Core;
 use crate::queue::Sealed;
@@ -21,10 +20,12 @@ const GRACE_US: u64 = 20_000;
 const LOOK_AT_THREADS: Duration = Duration::from_secs(1);
 /// Records in a batch: about a megabyte of cells.
 const BATCH_RECORDS: usize = 1_000;
+/// zstd's fastest but for those that give up much of the gain.
+const LEVEL: i32 = 1;
 
 /// Runs until the shutdown.
 pub(crate) fn run(core: &Core) {
-    let _off = SwitchOff(core);
+    let end = Ended(core);
     let mut collector = Collector::new(core);
     loop {
         let stopping = core.stop.sleep(collector.pause());
@@ -33,22 +34,49 @@ pub(crate) fn run(core: &Core) {
             break;
         }
     }
-    core.queue.close();
-    core.stop.mark_sealed();
+    drop(end);
+    save(core);
 }
 
-/// Nobody fetches any more: nothing may pile up.
-struct SwitchOff<'a>(&'a Core);
+/// Nobody fetches any more, also after a panic: nothing may pile up.
+struct Ended<'a>(&'a Core);
 
-impl Drop for SwitchOff<'_> {
+impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.switch_off();
+        self.0.queue.close();
     }
+}
+
+/// Puts what is left into the spool if the thread that ships hangs in an attempt when the time to send
+/// is over. What is sent all the same is not counted twice.
+fn save(core: &Core) {
+    let (Some(_), Some(send_until)) = (&core.settings().spool, core.stop.send_until()) else {
+        return;
+    };
+    // It ends by itself unless it hangs, and that takes a moment.
+    let patience = Duration::from_millis(20);
+    if core.stop.wait_for_end(send_until + patience) {
+        return;
+    }
+    // All of it under one lock: the other thread may come back and close the spool.
+    let lost = core.with_spool(|spool| {
+        if let Some(batch) = core.queue.in_hand() {
+            // If it cannot be kept, whoever has it in hand counts it.
+            let _ = spool.store(&batch);
+        }
+        let left = core.queue.drain();
+        let lost = left.iter().filter(|batch| spool.store(batch).is_err());
+        lost.map(|batch| batch.records).sum()
+    });
+    // Without a spool after all, what waits is lost; closed by the other thread, nothing waits.
+    let lost = lost.unwrap_or_else(|| core.queue.clear());
+    add(&core.totals.dropped, lost);
+    core.stop.mark_ended();
 }
 
 struct Collector<'a> {
     core: &'a Core,
-    source: Uuid,
     sequence: u64,
     drained: Drained,
     cpu_model: String,
@@ -73,7 +101,6 @@ impl<'a> Collector<'a> {
         let now = core.now_us();
         Self {
             core,
-            source: Uuid::new_v4(),
             sequence: 0,
             drained: Drained::default(),
             cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
@@ -126,7 +153,7 @@ impl<'a> Collector<'a> {
                 .collect();
             self.seal(Batch {
                 version: VERSION,
-                source: self.source,
+                source: core.source(),
                 sequence: self.sequence,
                 origin: core.settings().origin.clone(),
                 content: Content::Cells,
@@ -145,13 +172,25 @@ impl<'a> Collector<'a> {
     }
 
     fn seal(&mut self, batch: Batch) {
-        let sealed = Sealed {
-            id: batch_id(self.source, self.sequence),
-            bytes: encode(&batch, Format::MessagePack),
-            records: batch.len() as u64,
-        };
+        let core = self.core;
+        let records = batch.len() as u64;
+        let sequence = self.sequence;
         self.sequence += 1;
-        add(&self.core.totals.dropped, self.core.queue.push(sealed));
+        let dropped = match zstd::bulk::compress(&encode(&batch, Format::MessagePack), LEVEL) {
+            Ok(bytes) => core.queue.push(Sealed {
+                id: batch_id(core.source(), sequence),
+                sequence,
+                sealed_us: core.now_us(),
+                records,
+                bytes,
+            }),
+            // It asks for memory, and nothing else can fail.
+            Err(error) => {
+                tracing::warn!("AppWeight: a batch cannot be compressed: {error}");
+                records
+            }
+        };
+        add(&core.totals.dropped, dropped);
     }
 
     /// The record of the span that is over, if one is.

@@ -1,19 +1,24 @@
 //! What an agent's handles, layers, requests and threads share.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use appweight_wire::{Age, RequestRecord};
+use uuid::Uuid;
 
 use crate::counters::Counters;
+use crate::fork;
 use crate::hooks::Hooks;
 use crate::names::Endpoints;
-use crate::queue::Queue;
+use crate::queue::{Queue, Sealed};
 use crate::settings::Settings;
 use crate::shard::{Ended, Spans};
 use crate::shards::Shards;
+use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
-use crate::totals::Totals;
+use crate::totals::{Totals, add};
 
 /// One request in so many is counted where the CPU clock is a system call.
 const COUNT_ONE_IN: u64 = 10;
@@ -21,8 +26,14 @@ const COUNT_ONE_IN: u64 = 10;
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
-    hooks: Hooks,
+    hooks: Arc<Hooks>,
     counters: Counters,
+    /// The process's id towards the collector.
+    source: Uuid,
+    /// Of the process that this counts in.
+    generation: u64,
+    /// What takes its place in a process that was forked.
+    in_child: OnceLock<&'static Self>,
     spans: Spans,
     started: Instant,
     /// The time of `started`, µs since the Unix epoch, by the clock as it is set now.
@@ -32,6 +43,9 @@ pub(crate) struct Core {
     shards: Shards,
     /// Sealed batches on their way.
     pub(crate) queue: Queue,
+    /// Batches on disk, opened by the thread that ships.
+    spool: Mutex<Option<Spool>>,
+    pub(crate) spool_locks: Arc<Locks>,
     /// What the agent did so far.
     pub(crate) totals: Totals,
     /// Ends the agent's threads.
@@ -44,7 +58,7 @@ impl Core {
     /// One that lasts as long as the process. Whatever is measured refers to it, and counting the
     /// referrers would be a write that all threads share, at every request; a program starts an
     /// agent once or a few times, and what is left of one that has ended is small.
-    pub(crate) fn new(settings: Settings, hooks: Hooks, counters: Counters) -> &'static Self {
+    pub(crate) fn new(settings: Settings, hooks: Arc<Hooks>, counters: Counters) -> &'static Self {
         let cell_us = micros(settings.cell_width);
         let spans = Spans {
             cell_us,
@@ -62,11 +76,16 @@ impl Core {
             settings,
             hooks,
             counters,
+            source: Uuid::new_v4(),
+            generation: fork::generation(),
+            in_child: OnceLock::new(),
             spans,
             started: Instant::now(),
             on: AtomicBool::new(true),
             endpoints: Endpoints::new(),
             shards: Shards::new(),
+            spool: Mutex::default(),
+            spool_locks: Arc::default(),
             totals: Totals::default(),
             stop: Stop::new(),
             ship_cpu_ns: AtomicU64::new(0),
@@ -95,9 +114,97 @@ impl Core {
         &self.shards
     }
 
-    /// Whether requests are measured: until the shutdown.
+    pub(crate) fn source(&self) -> Uuid {
+        self.source
+    }
+
+    /// Whether requests are measured: until the shutdown, and in the process that began it.
     pub(crate) fn is_on(&self) -> bool {
+        self.is_switched_on() && !self.is_inherited()
+    }
+
+    /// The same, also of what is inherited: whether a child begins to measure.
+    pub(crate) fn is_switched_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is the copy that a forked process got of its parent's. The parent counts what is in
+    /// it, and its locks may be held by threads that are not there any more: none may be taken.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// What counts in this process: itself, or what took its place after a fork.
+    pub(crate) fn here(&'static self) -> Option<&'static Self> {
+        let mut core = self;
+        while core.is_inherited() {
+            core = core.in_child.get()?;
+        }
+        Some(core)
+    }
+
+    /// The same after a fork, made anew at the first call; then `begin` is called with it.
+    #[cold]
+    pub(crate) fn after_fork(
+        &'static self,
+        begin: impl Fn(&'static Self),
+    ) -> Option<&'static Self> {
+        let mut core = self;
+        while core.is_inherited() {
+            if !core.is_switched_on() {
+                // It was shut down, here or before the fork.
+                return None;
+            }
+            if core.in_child.get().is_none() && core.in_child.set(core.for_child()).is_ok() {
+                begin(core.in_child.get()?);
+            }
+            core = core.in_child.get()?;
+        }
+        Some(core)
+    }
+
+    fn for_child(&self) -> &'static Self {
+        self.spool_locks.close_inherited();
+        Self::new(
+            self.settings.in_child(),
+            Arc::clone(&self.hooks),
+            Counters::probe(),
+        )
+    }
+
+    /// Begins with a spool.
+    pub(crate) fn set_spool(&self, spool: Spool) {
+        *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Some(spool);
+        self.with_spool(|_| ());
+    }
+
+    /// Works on the spool, if there is one.
+    pub(crate) fn with_spool<T>(&self, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        let spool = spool.as_mut()?;
+        let output = work(spool);
+        let losses = spool.take_losses();
+        let totals = &self.totals;
+        add(&totals.dropped, losses.records);
+        add(&totals.spool_unreadable, losses.unreadable);
+        let (batches, bytes) = (spool.batches(), spool.bytes());
+        totals.spooled_batches.store(batches, Ordering::Relaxed);
+        totals.spooled_bytes.store(bytes, Ordering::Relaxed);
+        Some(output)
+    }
+
+    /// Puts a batch into the spool, if there is one. Says whether it lies there.
+    pub(crate) fn keep(&self, batch: &Sealed) -> io::Result<bool> {
+        let stored = self.with_spool(|spool| spool.store(batch));
+        stored.map_or(Ok(false), |stored| stored.map(|()| true))
+    }
+
+    /// Gives the spool's locks back.
+    pub(crate) fn close_spool(&self) {
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spool) = spool.take() {
+            spool.close();
+        }
     }
 
     pub(crate) fn switch_off(&self) {

@@ -28,7 +28,12 @@
 //! | variable | default | what it is |
 //! | --- | --- | --- |
 //! | `APPWEIGHT_DISABLED` | `0` | `1`: the agent does nothing at all |
-//! | `APPWEIGHT_COLLECTOR` | `http://127.0.0.1:7070` | where to send |
+//! | `APPWEIGHT_COLLECTOR` | `http://127.0.0.1:7070` | where to send; `https://` with the feature `tls` |
+//! | `APPWEIGHT_TOKEN` | none | sent as `Authorization: Bearer …`, never logged |
+//! | `APPWEIGHT_CA_FILE` | the system's | certificates (PEM) that may vouch for the collector's |
+//! | `APPWEIGHT_QUEUE_BYTES` | `8MiB` | batches that wait in memory before the oldest are given up |
+//! | `APPWEIGHT_SPOOL` | none | a folder for batches that cannot be sent, so that they survive the end of the process; empty: none |
+//! | `APPWEIGHT_SPOOL_BYTES` | `64MiB` | what they may take of the disk, for each process, before the oldest are given up |
 //! | `APPWEIGHT_SERVICE` | as built in | the service's name |
 //! | `APPWEIGHT_DEPLOY` | `unknown` | what is deployed, usually the commit |
 //! | `APPWEIGHT_HOST` | machine's name and process id | the instance |
@@ -44,6 +49,19 @@
 //! The environment overrides what a program sets through [`AgentBuilder`]. A value that makes no
 //! sense is logged and ignored.
 //!
+//! # When the collector cannot be reached
+//!
+//! Batches wait in memory and are tried again, in order and with growing pauses. With a folder in
+//! `APPWEIGHT_SPOOL` they are written there instead, one file each, and sent when the collector is back: by
+//! this process, or by the next one that starts with the same folder. What has to be given up for the
+//! bounds of both is counted in [`AgentStatus::dropped`].
+//!
+//! # Processes that fork
+//!
+//! A child that was forked after the agent's start is measured as a process of its own, from its first
+//! request on, with threads of its own; what its parent had counted stays the parent's. Only children
+//! made by the C library's `fork` are noticed.
+//!
 //! # Facts
 //!
 //! [`flag`] and [`downstream`] tell about the request that the calling thread works on: the one
@@ -52,9 +70,14 @@
 //! itself with [`Agent::measure`] and [`Agent::measure_future`].
 //!
 //! The agent says what it has to say through `tracing`. It works on Linux.
+//!
+//! # Features
+//!
+//! `tls`, on by default: `https://` collectors, through rustls.
 
 mod agent;
 mod allocator;
+mod backoff;
 mod body;
 mod builder;
 mod cells;
@@ -66,6 +89,7 @@ mod core;
 mod counters;
 mod downstream;
 mod facts;
+mod fork;
 mod handover;
 mod hooks;
 mod layer;
@@ -78,9 +102,12 @@ mod settings;
 mod shard;
 mod shards;
 mod ship;
+mod spool;
 mod status;
 mod stop;
 mod sys;
+#[cfg(feature = "tls")]
+mod tls;
 mod totals;
 mod usage;
 

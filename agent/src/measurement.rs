@@ -177,6 +177,11 @@ impl Finished {
     }
 
     pub(crate) fn count(self, core: &Core) {
+        // Nobody would ever fetch it after the shutdown; and in a forked process the names' lock may
+        // be held by a thread that is not there any more.
+        if !core.is_on() {
+            return;
+        }
         let ended = Ended {
             kind: self.kind,
             endpoint: self.endpoint,

@@ -1,7 +1,7 @@
 //! Sealed batches that wait to be sent: bounded, the oldest go first.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -10,8 +10,13 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sealed {
     pub(crate) id: Uuid,
-    pub(crate) bytes: Vec<u8>,
+    /// Its number among those of its source.
+    pub(crate) sequence: u64,
+    /// When it was sealed, µs since the Unix epoch.
+    pub(crate) sealed_us: u64,
     pub(crate) records: u64,
+    /// Compressed, as they are sent.
+    pub(crate) bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -23,8 +28,10 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    batches: VecDeque<Sealed>,
+    batches: VecDeque<Arc<Sealed>>,
     bytes: usize,
+    /// The batch that was taken last, until it is settled.
+    in_hand: Option<Arc<Sealed>>,
     closed: bool,
 }
 
@@ -45,7 +52,7 @@ impl Queue {
     pub(crate) fn push(&self, batch: Sealed) -> u64 {
         let mut state = self.lock();
         state.bytes += batch.bytes.len();
-        state.batches.push_back(batch);
+        state.batches.push_back(Arc::new(batch));
         let mut dropped = 0;
         while state.bytes > self.limit_bytes
             && let Some(oldest) = state.batches.pop_front()
@@ -64,8 +71,9 @@ impl Queue {
         self.filled.notify_all();
     }
 
-    /// Takes the oldest batch, and waits for one at most that long while more can come.
-    pub(crate) fn pop(&self, wait: Duration) -> Option<Sealed> {
+    /// Takes the oldest batch, and waits for one at most that long while more can come. It stays
+    /// [in hand](Self::in_hand) until it is settled.
+    pub(crate) fn take(&self, wait: Duration) -> Option<Arc<Sealed>> {
         let (mut state, _) = self
             .filled
             .wait_timeout_while(self.lock(), wait, |state| {
@@ -74,14 +82,41 @@ impl Queue {
             .unwrap_or_else(PoisonError::into_inner);
         let batch = state.batches.pop_front()?;
         state.bytes -= batch.bytes.len();
+        state.in_hand = Some(Arc::clone(&batch));
         Some(batch)
+    }
+
+    /// The batch that was taken is sent, kept elsewhere or given up.
+    pub(crate) fn settle(&self) {
+        self.lock().in_hand = None;
+    }
+
+    /// The batch that was taken and is not settled.
+    pub(crate) fn in_hand(&self) -> Option<Arc<Sealed>> {
+        self.lock().in_hand.clone()
+    }
+
+    /// Whether nothing waits and nothing more will come.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.closed && state.batches.is_empty()
+    }
+
+    /// Empties it, but for what is in hand.
+    pub(crate) fn drain(&self) -> Vec<Arc<Sealed>> {
+        let mut state = self.lock();
+        state.bytes = 0;
+        state.batches.drain(..).collect()
     }
 
     /// Empties it and gives back how many records were in it.
     pub(crate) fn clear(&self) -> u64 {
-        let mut state = self.lock();
-        state.bytes = 0;
-        state.batches.drain(..).map(|batch| batch.records).sum()
+        self.drain().iter().map(|batch| batch.records).sum()
+    }
+
+    /// Whether the oldest may have to go soon.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.bytes() > self.limit_bytes / 2
     }
 
     /// How many bytes wait.
@@ -97,8 +132,10 @@ mod tests {
     fn batch(records: u64, bytes: usize) -> Sealed {
         Sealed {
             id: Uuid::from_u128(u128::from(records)),
-            bytes: vec![0; bytes],
+            sequence: records,
+            sealed_us: 0,
             records,
+            bytes: vec![0; bytes],
         }
     }
 
@@ -110,10 +147,10 @@ mod tests {
         assert_eq!(queue.push(batch(4, 70)), 3);
         assert_eq!(queue.bytes(), 70);
         assert_eq!(
-            queue.pop(Duration::ZERO).map(|batch| batch.records),
+            queue.take(Duration::ZERO).map(|batch| batch.records),
             Some(4)
         );
-        assert_eq!(queue.pop(Duration::ZERO), None);
+        assert_eq!(queue.take(Duration::ZERO), None);
         assert_eq!(
             queue.push(batch(8, 101)),
             8,
@@ -129,5 +166,22 @@ mod tests {
         queue.push(batch(4, 10));
         assert_eq!(queue.clear(), 7);
         assert_eq!((queue.bytes(), queue.clear()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_taken_stays_in_hand_until_it_is_settled() {
+        let queue = Queue::new(100);
+        queue.push(batch(1, 60));
+        queue.push(batch(2, 40));
+        let taken = queue.take(Duration::ZERO);
+        assert_eq!(queue.in_hand(), taken);
+        assert_eq!(queue.push(batch(3, 60)), 0, "it takes no room");
+        assert_eq!(queue.drain().len(), 2);
+        assert_eq!(queue.in_hand(), taken);
+        queue.settle();
+        assert_eq!(queue.in_hand(), None);
+        assert!(!queue.is_over());
+        queue.close();
+        assert!(queue.is_over());
     }
 }

@@ -23,8 +23,14 @@ pub struct AgentStatus {
     pub sent_batches: u64,
     /// Bytes of those batches.
     pub sent_bytes: u64,
-    /// Bytes of batches that wait to be sent.
+    /// Bytes of batches that wait in memory to be sent.
     pub queued_bytes: u64,
+    /// Batches that wait in the spool, also those that dead processes left.
+    pub spooled_batches: u64,
+    /// Bytes of the disk that they take.
+    pub spooled_bytes: u64,
+    /// Files in the spool that could not be read and were set aside.
+    pub spool_unreadable: u64,
     /// Attempts to send a batch that failed and were, or will be, repeated.
     pub retries: u64,
     /// Records that were given up: refused by the collector, or no room was left for them.

@@ -10,11 +10,9 @@ pub(crate) struct Stop {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Until when everything must be sent; set by the shutdown.
-    deadline: Option<Instant>,
-    /// The last batch is sealed.
-    sealed: bool,
-    /// Nothing is sent any more.
+    /// Until when batches are sent; set by the shutdown.
+    send_until: Option<Instant>,
+    /// Nothing is sent any more, or what is left is kept on disk.
     ended: bool,
 }
 
@@ -30,24 +28,15 @@ impl Stop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for the end, by the deadline. The first call decides.
-    pub(crate) fn ask(&self, deadline: Instant) {
-        self.lock().deadline.get_or_insert(deadline);
+    /// Asks for the end. The first call decides until when batches are sent.
+    pub(crate) fn ask(&self, send_until: Instant) {
+        self.lock().send_until.get_or_insert(send_until);
         self.changed.notify_all();
     }
 
-    /// Until when everything must be sent, if the end was asked for.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.lock().deadline
-    }
-
-    pub(crate) fn mark_sealed(&self) {
-        self.lock().sealed = true;
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn is_sealed(&self) -> bool {
-        self.lock().sealed
+    /// Until when batches are sent, if the end was asked for.
+    pub(crate) fn send_until(&self) -> Option<Instant> {
+        self.lock().send_until
     }
 
     pub(crate) fn mark_ended(&self) {
@@ -60,12 +49,12 @@ impl Stop {
         let state = self.lock();
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, duration, |state| state.deadline.is_none())
+            .wait_timeout_while(state, duration, |state| state.send_until.is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        state.deadline.is_some()
+        state.send_until.is_some()
     }
 
-    /// Waits until nothing is sent any more, at most until the deadline. Says whether it is so.
+    /// Waits for the end, at most until the deadline. Says whether it is there.
     pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
         let state = self.lock();
         let left = deadline.saturating_duration_since(Instant::now());

@@ -14,6 +14,10 @@ pub(crate) struct Totals {
     pub(crate) sent_batches: AtomicU64,
     pub(crate) sent_bytes: AtomicU64,
     pub(crate) retries: AtomicU64,
+    pub(crate) spool_unreadable: AtomicU64,
+    /// What lies in the spool now.
+    pub(crate) spooled_batches: AtomicU64,
+    pub(crate) spooled_bytes: AtomicU64,
 }
 
 impl Totals {

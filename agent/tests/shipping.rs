@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use appweight_agent::Agent;
 
-use support::{SOON, TestCollector, wait_until};
+use support::{NOWHERE, Reply, SOON, TestCollector, wait_until};
 
 const NOTHING: Duration = Duration::ZERO;
 
@@ -55,6 +55,24 @@ fn a_retry_has_the_same_id_and_bytes_and_batches_stay_in_order() {
 }
 
 #[test]
+fn batches_are_compressed() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    work(&agent);
+    assert!(agent.shutdown(SOON));
+    let put = collector.puts().remove(0);
+    let plain = zstd::stream::decode_all(put.body.as_slice()).unwrap();
+    assert!(plain.len() > 3 * put.body.len());
+    assert_eq!(agent.status().sent_bytes, put.body.len() as u64);
+    let told = zstd::zstd_safe::get_frame_content_size(&put.body).unwrap();
+    assert_eq!(
+        told,
+        Some(plain.len() as u64),
+        "a collector can see its length"
+    );
+}
+
+#[test]
 fn a_refused_batch_is_dropped_counted_and_not_repeated() {
     let collector = TestCollector::scripted(|_| (413, NOTHING));
     let agent = collector.agent().start();
@@ -83,16 +101,101 @@ fn too_many_requests_is_tried_again() {
 }
 
 #[test]
+fn the_collector_is_not_asked_before_the_time_that_it_names() {
+    let collector = TestCollector::scripted(|n| Reply {
+        status: if n == 0 { 503 } else { 200 },
+        delay: NOTHING,
+        headers: "Retry-After: 1\r\n",
+    });
+    let agent = collector
+        .agent()
+        .cell_width(Duration::from_millis(20))
+        .start();
+    work(&agent);
+    wait_until("refused", || collector.puts().len() == 1);
+    let begun = Instant::now();
+    wait_until("asked again", || collector.puts().len() > 1);
+    // The first pause without it would be a quarter of a second at most.
+    assert!(begun.elapsed() > Duration::from_millis(900));
+    assert!(agent.shutdown(SOON));
+    assert_eq!(collector.counted(), 100);
+}
+
+#[test]
+fn the_token_is_sent_and_told_nobody_else() {
+    let collector = TestCollector::start();
+    let builder = collector.agent().token("hush-hush");
+    assert!(!format!("{builder:?}").contains("hush"));
+    let agent = builder.start();
+    work(&agent);
+    assert!(agent.shutdown(SOON));
+    assert_eq!(collector.puts()[0].authorization, "Bearer hush-hush");
+    assert!(!format!("{agent:?}{:?}", agent.status()).contains("hush"));
+
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    work(&agent);
+    assert!(agent.shutdown(SOON));
+    assert_eq!(collector.puts()[0].authorization, "");
+    let broken = collector.agent().token("two words").start();
+    assert!(!broken.status().enabled);
+}
+
+#[test]
+fn a_token_that_is_not_taken_loses_nothing() {
+    for status in [401, 403] {
+        let collector =
+            TestCollector::scripted(move |n| (if n == 0 { status } else { 200 }, NOTHING));
+        let agent = collector
+            .agent()
+            .cell_width(Duration::from_millis(20))
+            .start();
+        work(&agent);
+        wait_until("not taken", || agent.status().retries == 1);
+        work(&agent);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(collector.puts().len(), 1, "it is not hammered");
+        // The shutdown is the last chance.
+        assert!(agent.shutdown(SOON));
+        assert_eq!(agent.status().dropped, 0);
+        assert_eq!(collector.counted(), 200);
+    }
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_what_will_not_come() {
+    let collector = TestCollector::scripted(|_| (401, NOTHING));
+    let agent = collector.agent().start();
+    work(&agent);
+    let begun = Instant::now();
+    assert!(!agent.shutdown(Duration::from_secs(30)));
+    assert!(begun.elapsed() < SOON);
+    assert_eq!(agent.status().dropped, 102);
+}
+
+#[test]
+fn an_agent_that_ends_and_starts_again_is_another_source() {
+    let collector = TestCollector::start();
+    for _ in 0..2 {
+        let agent = collector.agent().start();
+        work(&agent);
+        drop(agent);
+    }
+    let sources: Vec<_> = collector
+        .batches()
+        .iter()
+        .map(|batch| (batch.source, batch.sequence))
+        .collect();
+    assert_eq!(sources.len(), 2);
+    assert_ne!(sources[0].0, sources[1].0);
+    assert_eq!(collector.counted(), 200);
+}
+
+#[test]
 fn a_collector_that_is_down_costs_records_only() {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
     let agent = Agent::builder()
         .service("tested")
-        .collector(format!("http://127.0.0.1:{port}"))
+        .collector(NOWHERE)
         .record_one_in(1)
         .start();
     assert!(work(&agent) < Duration::from_secs(1));

@@ -31,21 +31,22 @@ pub(crate) fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
         })
 }
 
-/// The whole body, if it is not longer than `limit` bytes.
+pub(crate) fn too_long(limit: usize) -> Refusal {
+    Refusal::of(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        ".",
+        format!("The body is over the limit of {limit} bytes: send several smaller ones."),
+    )
+}
+
+/// The whole body as it was sent, if it is not longer than `limit` bytes.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let too_long = || {
-        Refusal::of(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            ".",
-            format!("The body is over the limit of {limit} bytes: send several smaller ones."),
-        )
-    };
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut fits = announced.is_none_or(|length| length <= limit as u64);
     if !fits && headers.contains_key(header::EXPECT) {
-        return Err(too_long());
+        return Err(too_long(limit));
     }
     let (mut body, mut kept, mut length) = (body, BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -72,6 +73,6 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if fits {
         Ok(kept.freeze())
     } else {
-        Err(too_long())
+        Err(too_long(limit))
     }
 }

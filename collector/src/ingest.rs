@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::body;
 use crate::cells;
+use crate::encoding::Encoding;
 use crate::metrics::{Outcome, RecordCounts};
 use crate::problem::Refusal;
 use crate::store::{NewBatch, PostedDeploy, PutOutcome};
@@ -35,7 +36,10 @@ pub struct BatchReceipt {
     put,
     path = "/v1/batches/{uuid}",
     tag = "ingest",
-    params(("uuid" = String, Path, description = "The batch's id: the version 5 UUID of its source and sequence number")),
+    params(
+        ("uuid" = String, Path, description = "The batch's id: the version 5 UUID of its source and sequence number"),
+        ("Content-Encoding" = Option<String>, Header, description = "zstd if the body is compressed, else left out")
+    ),
     request_body(
         description = "A batch as docs/wire.md describes it, as MessagePack or, with the same field names, as JSON",
         content(
@@ -48,8 +52,8 @@ pub struct BatchReceipt {
         (status = 200, description = "Known already, nothing was added", body = BatchReceipt),
         (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Other bytes came under that id", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither MessagePack nor JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
     )
@@ -104,8 +108,11 @@ async fn take_batch(
         )
     })?;
     let format = body::format_of(headers)?;
-    let bytes = body::read(headers, body, app.options.body_limit).await?;
-    app.metrics.received(bytes.len());
+    let encoding = Encoding::of(headers)?;
+    let limit = app.options.body_limit;
+    let sent = body::read(headers, body, limit).await?;
+    app.metrics.received(sent.len());
+    let bytes = encoding.decode(sent, limit)?;
     let mut batch = decode_batch(&bytes, format)?;
     if batch.id() != uuid {
         return Err(Refusal::of(
@@ -126,6 +133,7 @@ async fn take_batch(
         .store
         .put_batch(NewBatch {
             uuid,
+            // Of what was compressed: a client may compress anew for a retry.
             digest: Sha256::digest(&bytes).into(),
             received_us: app.options.clock.now_us(),
             batch,
@@ -146,14 +154,15 @@ async fn take_batch(
     post,
     path = "/v1/deploys",
     tag = "ingest",
+    params(("Content-Encoding" = Option<String>, Header, description = "zstd if the body is compressed, else left out")),
     request_body(content((Deploy = "application/json"), (Vec<u8> = "application/msgpack"))),
     responses(
         (status = 201, description = "A roll-out began", body = Deploy),
         (status = 200, description = "A known roll-out was changed", body = Deploy),
         (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No roll-out of that id to end", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither MessagePack nor JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
     )
@@ -164,7 +173,9 @@ pub(crate) async fn post_deploy(
     body: Body,
 ) -> Result<Response, Refusal> {
     let format = body::format_of(&headers)?;
-    let bytes = body::read(&headers, body, app.options.body_limit).await?;
+    let encoding = Encoding::of(&headers)?;
+    let limit = app.options.body_limit;
+    let bytes = encoding.decode(body::read(&headers, body, limit).await?, limit)?;
     let deploy = decode_deploy(&bytes, format)?;
     refuse_future(&deploy, app.options.clock.now_us())?;
     let id = deploy.id.clone();

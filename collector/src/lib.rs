@@ -8,6 +8,7 @@ mod body;
 mod cells;
 mod clock;
 mod collector;
+mod encoding;
 mod ingest;
 mod judgement;
 mod metrics;

@@ -41,6 +41,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let of_encoding = self.field.as_deref() == Some("Content-Encoding");
         let problem = Problem {
             kind: "about:blank".into(),
             title: self.status.canonical_reason().unwrap_or("Refused").into(),
@@ -55,6 +56,12 @@ impl IntoResponse for Refusal {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if of_encoding {
+            // What would have been understood (RFC 7694).
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("zstd"));
         }
         response
     }

@@ -51,6 +51,20 @@ pub fn put(url: &str, content_type: &str, body: &[u8]) -> Result<Answer, String>
     read(agent().put(url).content_type(content_type).send(body))
 }
 
+/// PUTs a body that is compressed, with its `Content-Encoding`.
+///
+/// # Errors
+/// If there is no answer.
+pub fn put_encoded(
+    url: &str,
+    content_type: &str,
+    encoding: &str,
+    body: &[u8],
+) -> Result<Answer, String> {
+    let request = agent().put(url).content_type(content_type);
+    read(request.header("content-encoding", encoding).send(body))
+}
+
 /// POSTs a body.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ mod wait;
 pub use by_hand::ByHand;
 pub use child::Child;
 pub use collector::{Collector, Counted};
-pub use http::{Answer, get, post, put, send};
+pub use http::{Answer, get, post, put, put_encoded, send};
 pub use program::{Ended, program, run};
 pub use service::{Measured, Service};
 pub use wait::eventually;

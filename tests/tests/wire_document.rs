@@ -280,6 +280,10 @@ fn the_limits_are_those_of_the_code() {
     for number in [limits::CELL_WIDTH_US, limits::TIME_US, limits::TIME_US_MIN] {
         assert!(text.contains(&number.to_string()), "{number}");
     }
+    // What the collector takes by default, compressed and not; its own tests hold it to that.
+    assert!(
+        text.contains("at most 8 MiB in its\nbody") && text.contains("`Content-Encoding: zstd`")
+    );
     assert_eq!(VERSION, 1);
     assert!(text.starts_with("# The wire format, version 1\n"));
 }

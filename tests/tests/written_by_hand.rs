@@ -1,6 +1,6 @@
 //! An agent in another language: clients that know `docs/wire.md` and nothing of the Rust types.
 
-use appweight_tests::{ByHand, Collector, Counted, put};
+use appweight_tests::{ByHand, Collector, Counted, put, put_encoded};
 use serde_json::{Value, json};
 
 const SECOND: u64 = 1_000_000;
@@ -75,6 +75,24 @@ fn request_records_as_messagepack_are_counted_alike() {
     // The same values in other bytes are not the same batch.
     let json = client.send(&batch).unwrap();
     assert_eq!((json.status, &json.json()["field"]), (409, &json!("uuid")));
+}
+
+#[test]
+fn a_batch_may_be_compressed_and_is_the_same_then() {
+    let collector = Collector::start();
+    let mut client = ByHand::new(&collector.url, "photos", "zstd", "web-1");
+    let batch = client.batch(&requests());
+    let url = client.url(&batch);
+    let body = zstd::stream::encode_all(batch.to_string().as_bytes(), 3).unwrap();
+    let send = |encoding, body| put_encoded(&url, "application/json", encoding, body).unwrap();
+    assert_eq!(send("zstd", &body).status, 201);
+    assert_eq!(client.send(&batch).unwrap().json()["duplicate"], true);
+    assert_eq!(stored(&collector, "zstd"), expected());
+    let unknown = send("gzip", &body);
+    assert_eq!(
+        (unknown.status, &unknown.json()["field"]),
+        (415, &json!("Content-Encoding"))
+    );
 }
 
 #[test]

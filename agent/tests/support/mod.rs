@@ -21,14 +21,36 @@ use uuid::Uuid;
 pub(crate) struct Put {
     pub(crate) id: Uuid,
     pub(crate) content_type: String,
+    pub(crate) content_encoding: String,
+    pub(crate) authorization: String,
     pub(crate) body: Vec<u8>,
     pub(crate) status: u16,
 }
 
-/// Says for the n-th put (from 0) which status to answer with, and after how long.
-type Script = dyn Fn(usize) -> (u16, Duration) + Send + Sync;
+/// What a put is answered with.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// How long the answer takes.
+    pub(crate) delay: Duration,
+    /// Further headers, each with its line's end.
+    pub(crate) headers: &'static str,
+}
+
+impl From<(u16, Duration)> for Reply {
+    fn from((status, delay): (u16, Duration)) -> Self {
+        Self {
+            status,
+            delay,
+            headers: "",
+        }
+    }
+}
+
+/// Says for the n-th put (from 0) what to answer.
+type Script = dyn Fn(usize) -> Reply + Send + Sync;
 
 pub(crate) struct TestCollector {
+    scheme: &'static str,
     address: SocketAddr,
     puts: Arc<Mutex<Vec<Put>>>,
 }
@@ -38,30 +60,59 @@ impl TestCollector {
         Self::scripted(|_| (200, Duration::ZERO))
     }
 
-    pub(crate) fn scripted(
-        script: impl Fn(usize) -> (u16, Duration) + Send + Sync + 'static,
+    pub(crate) fn scripted<R: Into<Reply>>(
+        script: impl Fn(usize) -> R + Send + Sync + 'static,
+    ) -> Self {
+        Self::listening("http", script, Some)
+    }
+
+    /// Behind TLS, with that certificate.
+    pub(crate) fn over_tls(config: rustls::ServerConfig) -> Self {
+        let config = Arc::new(config);
+        Self::listening(
+            "https",
+            |_| (200, Duration::ZERO),
+            move |stream| {
+                let session = rustls::ServerConnection::new(Arc::clone(&config)).ok()?;
+                Some(rustls::StreamOwned::new(session, stream))
+            },
+        )
+    }
+
+    fn listening<R: Into<Reply>, S: Read + Write>(
+        scheme: &'static str,
+        script: impl Fn(usize) -> R + Send + Sync + 'static,
+        accept: impl Fn(TcpStream) -> Option<S> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let puts = Arc::new(Mutex::new(Vec::new()));
-        let script: Arc<Script> = Arc::new(script);
+        let script: Arc<Script> = Arc::new(move |n| script(n).into());
+        let accept = Arc::new(accept);
         thread::spawn({
             let puts = Arc::clone(&puts);
             move || {
                 for stream in listener.incoming() {
                     let (puts, script) = (Arc::clone(&puts), Arc::clone(&script));
+                    let accept = Arc::clone(&accept);
                     // A client that goes away ends its own thread only.
                     thread::spawn(move || {
-                        while let Some(()) = answer(stream.as_ref().unwrap(), &puts, &*script) {}
+                        let mut stream = accept(stream.unwrap())?;
+                        while let Some(()) = answer(&mut stream, &puts, &*script) {}
+                        Some(())
                     });
                 }
             }
         });
-        Self { address, puts }
+        Self {
+            scheme,
+            address,
+            puts,
+        }
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// An agent that sends here and records every request.
@@ -83,7 +134,9 @@ impl TestCollector {
         taken
             .map(|put| {
                 assert_eq!(put.content_type, "application/msgpack");
-                let batch = decode_batch(&put.body, Format::MessagePack).unwrap();
+                assert_eq!(put.content_encoding, "zstd");
+                let body = zstd::stream::decode_all(put.body.as_slice()).unwrap();
+                let batch = decode_batch(&body, Format::MessagePack).unwrap();
                 assert_eq!(batch.id(), put.id);
                 batch
             })
@@ -95,6 +148,15 @@ impl TestCollector {
             .into_iter()
             .flat_map(|batch| batch.cells)
             .collect()
+    }
+
+    /// How many requests and tasks arrived, a batch that came twice counted once.
+    pub(crate) fn counted(&self) -> u64 {
+        let mut batches = self.batches();
+        batches.sort_by_key(Batch::id);
+        batches.dedup_by_key(|batch| batch.id());
+        let cells = batches.iter().flat_map(|batch| &batch.cells);
+        cells.map(|cell| cell.n).sum()
     }
 
     pub(crate) fn requests(&self) -> Vec<RequestRecord> {
@@ -120,8 +182,9 @@ impl TestCollector {
     }
 }
 
-fn answer(stream: &TcpStream, puts: &Mutex<Vec<Put>>, script: &Script) -> Option<()> {
-    let mut reader = BufReader::new(stream);
+fn answer(stream: &mut (impl Read + Write), puts: &Mutex<Vec<Put>>, script: &Script) -> Option<()> {
+    // Nothing is lost with it: a client waits for the answer before it sends more.
+    let mut reader = BufReader::new(&mut *stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let id = line
@@ -130,7 +193,9 @@ fn answer(stream: &TcpStream, puts: &Mutex<Vec<Put>>, script: &Script) -> Option
         .next()?
         .parse()
         .ok()?;
-    let (mut length, mut content_type) = (0, String::new());
+    let mut length = 0;
+    let (mut content_type, mut content_encoding, mut authorization) =
+        (String::new(), String::new(), String::new());
     loop {
         line.clear();
         reader.read_line(&mut line).ok()?;
@@ -140,30 +205,35 @@ fn answer(stream: &TcpStream, puts: &Mutex<Vec<Put>>, script: &Script) -> Option
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().ok()?,
             "content-type" => value.trim().clone_into(&mut content_type),
+            "content-encoding" => value.trim().clone_into(&mut content_encoding),
+            "authorization" => value.trim().clone_into(&mut authorization),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let (status, delay) = {
+    let reply = {
         let mut puts = puts.lock().unwrap();
-        let (status, delay) = script(puts.len());
+        let reply = script(puts.len());
         puts.push(Put {
             id,
             content_type,
+            content_encoding,
+            authorization,
             body,
-            status,
+            status: reply.status,
         });
-        (status, delay)
+        reply
     };
-    thread::sleep(delay);
+    thread::sleep(reply.delay);
+    let (status, headers) = (reply.status, reply.headers);
     let words = format!("answer {status}");
     let length = words.len();
-    let mut stream = stream;
     write!(
         stream,
-        "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{words}"
+        "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\n\r\n{words}"
     )
+    .and_then(|()| stream.flush())
     .ok()
 }
 
@@ -186,6 +256,16 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// An address where nobody listens.
+pub(crate) const NOWHERE: &str = "http://127.0.0.1:1";
+
+/// A folder in memory, where there is one: a disk that others keep busy may take seconds for a file.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 pub(crate) const SOON: Duration = Duration::from_secs(5);

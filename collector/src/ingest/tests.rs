@@ -246,6 +246,64 @@ async fn a_body_without_a_length_is_cut_at_the_limit() {
     bench.send(request).await.assert_problem(413, Some("."));
 }
 
+fn zstd(content: &[u8]) -> Vec<u8> {
+    ::zstd::bulk::compress(content, 1).unwrap()
+}
+
+async fn put_encoded(bench: &Bench, encoding: &str, body: Vec<u8>) -> crate::testing::Answer {
+    let request = Request::put(format!("/v1/batches/{}", full().id()))
+        .header(header::CONTENT_TYPE, "application/msgpack")
+        .header(header::CONTENT_ENCODING, encoding);
+    bench.send(request.body(Body::from(body)).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_batch_is_the_same_however_it_is_compressed() {
+    let bench = Bench::new();
+    let plain = encode(&full(), Format::MessagePack);
+    let answer = put_encoded(&bench, "zstd", zstd(&plain)).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let harder = ::zstd::bulk::compress(&plain, 19).unwrap();
+    assert_ne!(harder, zstd(&plain));
+    for (encoding, body) in [("zstd", harder), ("identity", plain)] {
+        let answer = put_encoded(&bench, encoding, body).await;
+        assert_eq!(answer.body, json!({"duplicate": true}), "{encoding}");
+    }
+    let mut other = full();
+    other.cells[0] = cell(NOON, &[9]);
+    put_encoded(&bench, "zstd", zstd(&encode(&other, Format::MessagePack)))
+        .await
+        .assert_problem(409, Some("uuid"));
+    assert_eq!(cells(&bench).await[0].cell, cell(NOON, &[5, 7]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_decompressed_is_refused_and_changes_nothing() {
+    let bench = Bench::new();
+    let plain = encode(&full(), Format::MessagePack);
+    let bomb = zstd(&vec![0; 100 << 20]);
+    assert!(bomb.len() < 64 * 1024);
+    put_encoded(&bench, "zstd", bomb)
+        .await
+        .assert_problem(413, Some("."));
+    put_encoded(&bench, "zstd", plain.clone())
+        .await
+        .assert_problem(400, Some("."));
+    let answer = put_encoded(&bench, "gzip", zstd(&plain)).await;
+    answer.assert_problem(415, Some("Content-Encoding"));
+    assert_eq!(answer.headers[header::ACCEPT_ENCODING], "zstd");
+    let deploy = Request::post("/v1/deploys")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_ENCODING, "br");
+    bench
+        .send(deploy.body(Body::from("{}")).unwrap())
+        .await
+        .assert_problem(415, Some("Content-Encoding"));
+    assert_eq!(bench.get("/v1/services").await.body, json!([]));
+    let answer = put_encoded(&bench, "zstd", zstd(&plain)).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+}
+
 #[tokio::test]
 async fn other_bytes_under_a_known_id_are_refused() {
     let bench = Bench::new();

@@ -1,0 +1,105 @@
+//! What a setting may be, and what is said of what it may not be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use appweight_wire::limits;
+
+pub(super) fn parse_switch(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("neither 1 nor 0".to_owned()),
+    }
+}
+
+pub(super) fn parse_count_one_in(value: &str) -> Result<Option<u64>, String> {
+    match value.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(Some(number)),
+        _ => Err("not a whole number from 1 to 1000000".to_owned()),
+    }
+}
+
+pub(super) fn parse_name(value: &str, needed: bool) -> Result<String, String> {
+    if needed && value.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    if value.len() > limits::NAME_BYTES {
+        return Err(format!("longer than {} bytes", limits::NAME_BYTES));
+    }
+    if value.chars().any(char::is_control) {
+        return Err("holds a control character".to_owned());
+    }
+    Ok(value.to_owned())
+}
+
+pub(super) fn parse_collector(value: &str, tls: bool) -> Result<String, String> {
+    let uri: http::Uri = value
+        .parse()
+        .map_err(|error| format!("not an address: {error}"))?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !known || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
+        return Err("not an address such as http://127.0.0.1:7070".to_owned());
+    }
+    if uri.scheme_str() == Some("https") && !tls {
+        return Err("https:// needs appweight-agent to be built with its feature `tls`".to_owned());
+    }
+    Ok(value.trim_end_matches('/').to_owned())
+}
+
+/// What may stand in a header, without spaces.
+pub(super) fn parse_token(value: &str) -> Result<String, String> {
+    if value.is_empty() {
+        Err("empty".to_owned())
+    } else if value.chars().all(|c| c.is_ascii_graphic()) {
+        Ok(value.to_owned())
+    } else {
+        Err("holds something else than visible ASCII characters".to_owned())
+    }
+}
+
+pub(super) fn path_or_none(value: &str) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
+/// `67108864`, `64MiB`.
+pub(super) fn parse_bytes(value: &str) -> Result<u64, String> {
+    let wrong = || "not a number of bytes such as 1048576, 512KiB, 64MiB or 1GiB".to_owned();
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
+    let unit = match &value[digits.len()..] {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// `60s`, `1m`, `500ms`; a number alone is refused, since its unit could only be guessed.
+pub(super) fn parse_duration(value: &str) -> Result<Duration, String> {
+    let wrong = || "not a duration such as 500ms, 10s, 1m or 1h".to_owned();
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
+    let millis = match &value[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or_else(wrong)
+}
+
+pub(super) fn check_width(width: Duration) -> Result<Duration, String> {
+    let longest = Duration::from_micros(limits::CELL_WIDTH_US);
+    if (Duration::from_millis(10)..=longest).contains(&width) {
+        Ok(width)
+    } else {
+        Err("not between 10 ms and a day".to_owned())
+    }
+}
