@@ -236,13 +236,13 @@ fn a_full_queue_gives_up_the_oldest_and_counts_it() {
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))
-        .queue_bytes(60_000)
+        .queue_bytes(20_000)
         .start();
     let begun = Instant::now();
     while agent.status().dropped == 0 {
         assert!(begun.elapsed() < Duration::from_secs(10));
         work(&agent);
-        assert!(agent.status().queued_bytes <= 60_000);
+        assert!(agent.status().queued_bytes <= 20_000);
         std::thread::sleep(Duration::from_millis(5));
     }
     agent.shutdown(SOON);
