@@ -44,8 +44,8 @@ pub(crate) async fn timeline(
             .collect(),
     };
     if app.variants.has(Variant::TimelineJsonTwice) {
-        let readable = serde_json::to_string_pretty(&page)?;
-        tracing::debug!(author, size = readable.len(), "timeline");
+        let logged = serde_json::to_value(&page)?.to_string();
+        tracing::debug!(author, size = logged.len(), "timeline");
     }
     Ok(answer(encode(&page)?))
 }
