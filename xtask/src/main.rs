@@ -29,6 +29,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Set the agent's layer beside its peers; a word after it picks layers by name
+    Peers {
+        /// Passed on, e.g. AppWeight
+        rest: Vec<String>,
+    },
+    /// Run what Miri can run of the unsafe code; needs a nightly toolchain with miri
+    Miri,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +75,28 @@ fn run(task: Task) -> anyhow::Result<()> {
             words.extend(rest.iter().map(String::as_str));
             cargo(&words)
         }
+        Task::Peers { rest } => {
+            let mut words = vec![
+                "run",
+                "--release",
+                "--manifest-path",
+                "peers/Cargo.toml",
+                "--",
+            ];
+            words.extend(rest.iter().map(String::as_str));
+            cargo(&words)
+        }
+        Task::Miri => run_program(Command::new("rustup").args([
+            "run",
+            "nightly",
+            "cargo",
+            "miri",
+            "test",
+            "--package",
+            "appweight-agent",
+            "--lib",
+            "handover",
+        ])),
     }
 }
 
@@ -96,13 +125,15 @@ fn cargo(words: &[&str]) -> anyhow::Result<()> {
 
 fn cargo_with(name: &str, value: &str, words: &[&str]) -> anyhow::Result<()> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program)
-        .args(words)
-        .env(name, value)
+    run_program(Command::new(program).args(words).env(name, value))
+}
+
+fn run_program(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
         .status()
-        .with_context(|| format!("cannot run cargo {}", words.join(" ")))?;
+        .with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
-        bail!("cargo {} failed", words.join(" "));
+        bail!("{command:?} failed");
     }
     Ok(())
 }
