@@ -6,7 +6,7 @@
 //! [`compare`](compare::compare) sets two deploys side by side endpoint by endpoint;
 //! [`judge`](judge::judge) makes a verdict of it, [`memory`] included; [`weight`] tells instructions (or CPU time) per
 //! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI.
-//! [`api`] holds the questions and answers of the query API, which speak in these terms.
+//! [`profile`] is the algebra of function profiles. [`api`] holds the questions and answers of the query API, which speak in these terms.
 
 pub mod api;
 pub mod compare;
@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod gate;
 pub mod judge;
 pub mod memory;
+pub mod profile;
 pub mod split;
 pub mod text;
 pub mod thresholds;

@@ -1,0 +1,81 @@
+use super::diff::ContextChange;
+use super::moved::{Node, path};
+use super::tree::{NodeId, Profile};
+
+/// Of the change of a call's total, so much lies in one callee if that callee is where to look. Less
+/// than all, since every part of it is an estimate; more than a half, so that there is one such callee.
+const MOST: f64 = 0.7;
+
+/// The deepest chain of calls that most of the change of the whole lies in; `None` if the whole has not
+/// surely changed, or its change is spread over many.
+#[must_use]
+pub fn culprit(diff: &super::Diff) -> Option<&ContextChange> {
+    diff.culprit.as_ref()
+}
+
+pub(super) fn culprit_of(tree: &Profile, nodes: &[Node]) -> Option<ContextChange> {
+    if !nodes[tree.root().index()].total.is_sure() {
+        return None;
+    }
+    let mut callees: Vec<Vec<NodeId>> = vec![Vec::new(); nodes.len()];
+    for node in tree.nodes() {
+        if let Some(parent) = tree.parent(node) {
+            callees[parent.index()].push(node);
+        }
+    }
+    let difference = |node: NodeId| nodes[node.index()].total.difference();
+    let mut found = tree.root();
+    loop {
+        let whole = difference(found);
+        let next = callees[found.index()]
+            .iter()
+            .copied()
+            .filter(|node| difference(*node) / whole >= MOST)
+            .max_by(|a, b| difference(*a).abs().total_cmp(&difference(*b).abs()));
+        match next {
+            Some(node) => found = node,
+            None => break,
+        }
+    }
+    (found != tree.root()).then(|| ContextChange {
+        path: path(tree, found),
+        total: nodes[found.index()].total,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::profile::diff;
+    use crate::profile::testing::spread;
+
+    fn culprit(before: &[&str], after: &[&str]) -> Option<String> {
+        let diff = diff(&spread(before, 5, 1), &spread(after, 5, 2), 0.99).unwrap();
+        diff.culprit.map(|culprit| culprit.path.join(";"))
+    }
+
+    #[test]
+    fn it_is_the_deepest_call_that_most_of_the_change_lies_in() {
+        let before = ["feed;load;query 1000", "feed;load;decode 800", "feed 100"];
+        assert_eq!(
+            culprit(
+                &before,
+                &["feed;load;query 3000", "feed;load;decode 800", "feed 100"]
+            ),
+            Some("feed;load;query".into())
+        );
+        // More calls of the same: both callees grow, and the caller is to blame.
+        assert_eq!(
+            culprit(
+                &before,
+                &["feed;load;query 2000", "feed;load;decode 1600", "feed 100"]
+            ),
+            Some("feed;load".into())
+        );
+    }
+
+    #[test]
+    fn nobody_is_to_blame_for_nothing() {
+        let same = ["feed;load;query 1000", "feed 100"];
+        assert_eq!(culprit(&same, &same), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! Function profiles: which function costs what, in which calling context, and what a deploy changed.
+//!
+//! A [`Profile`] is a calling-context tree (Ammons, Ball and Larus, PLDI 1997): a node for each chain of
+//! calls, not a pair of caller and callee, so that what a wrapper calls for A is never taken for what it
+//! calls for B. Profiles add up in any order ([`Profile::merge`]). From a merged one come the cost of each
+//! function ([`function_costs`]), who calls it and what it calls ([`neighbours`]), and with
+//! [`look_through`] the same without the wrappers that say nothing. [`diff`] sets two deploys side by side
+//! per request, with an interval for each function, and tells cost that only moved from cost that came.
+//!
+//! Values are signed, since memory can shrink, and are in the unit of the profile's [`Timer`].
+
+mod context;
+mod costs;
+mod culprit;
+mod diff;
+mod estimate;
+pub mod flamegraph;
+pub mod folded;
+mod look_through;
+mod moved;
+mod neighbours;
+pub mod pprof;
+mod prune;
+mod tree;
+
+#[cfg(test)]
+mod testing;
+
+pub use context::union_of;
+pub use costs::{FunctionCost, function_costs};
+pub use culprit::culprit;
+pub use diff::{ContextChange, Diff, DiffError, FunctionChange, diff};
+pub use estimate::{Change, Interval};
+pub use look_through::{DEFAULT_WRAPPERS, Wrappers, look_through};
+pub use moved::{Move, MovedPart};
+pub use neighbours::{Neighbour, Neighbours, neighbours};
+pub use prune::prune;
+pub use tree::{Function, FunctionId, NodeId, Profile, REPLICATES, Replicate, Taken, Timer};
