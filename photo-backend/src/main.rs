@@ -1,6 +1,7 @@
 //! The photo service, its database, its traffic and its truth.
 
 mod options;
+mod overhead_report;
 
 use std::io::Write;
 use std::time::Duration;
@@ -35,6 +36,10 @@ fn main() -> Result<()> {
             .enable_all()
             .build()?
             .block_on(drive(options)),
+        Command::Overhead(options) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(overhead_report::run(options)),
         Command::Truth(options) => {
             let truth = truth::measure(&TruthOptions {
                 variant: options.variant,

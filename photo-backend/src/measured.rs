@@ -12,13 +12,13 @@ use crate::serve::MeasureOptions;
 const SERVICE: &str = "photos";
 const SHIP_WITHIN: Duration = Duration::from_secs(2);
 
-/// The agent of this process; one that does nothing if it has no options.
+/// The agent of this process, if it has one.
 #[derive(Debug, Clone)]
-pub(crate) struct Measured(Agent);
+pub(crate) struct Measured(Option<Agent>);
 
 impl Measured {
     pub(crate) fn start(options: Option<MeasureOptions>) -> Self {
-        Self(options.map_or_else(Agent::disabled, |options| {
+        Self(options.map(|options| {
             Agent::builder()
                 .service(SERVICE)
                 .deploy(options.deploy)
@@ -32,19 +32,27 @@ impl Measured {
         }))
     }
 
-    /// The service with every request measured.
+    /// The service with every request measured; as it is without an agent, so that the two can be
+    /// compared.
     pub(crate) fn wrap(&self, service: Router) -> Router {
-        service.layer(self.0.layer())
+        match &self.0 {
+            Some(agent) => service.layer(agent.layer()),
+            None => service,
+        }
     }
 
     /// Work that nobody waits for, measured like a request.
     pub(crate) fn task<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
-        self.0.measure(name, work)
+        match &self.0 {
+            Some(agent) => agent.measure(name, work),
+            None => work(),
+        }
     }
 
     /// Ships what is left.
     pub(crate) async fn stop(self) {
-        let shipped = tokio::task::spawn_blocking(move || self.0.shutdown(SHIP_WITHIN)).await;
+        let Some(agent) = self.0 else { return };
+        let shipped = tokio::task::spawn_blocking(move || agent.shutdown(SHIP_WITHIN)).await;
         if !matches!(shipped, Ok(true)) {
             tracing::warn!("not everything that was measured reached the collector");
         }

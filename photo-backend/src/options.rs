@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Drive(Drive),
     /// Measure what a variant truly costs, without the agent
     Truth(TruthCommand),
+    /// Measure what the agent costs the service; `cargo xtask overhead` builds what it needs
+    Overhead(OverheadCommand),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +115,51 @@ pub(crate) struct TruthCommand {
     /// How to print it
     #[arg(long, env = "PHOTO_FORMAT", default_value = "text")]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverheadCommand {
+    /// The program `appweight`; the one beside this program if none is named
+    #[arg(long)]
+    pub(crate) appweight: Option<PathBuf>,
+    /// Which endpoints are asked: all in the day's proportions, the lightest alone, or first one and
+    /// then the other
+    #[arg(long, default_value = "both")]
+    pub(crate) workload: AskedFor,
+    /// How often all processes are started anew: the interval is that between starts
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) starts: u32,
+    /// Pairs of blocks in each start
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) pairs: u32,
+    /// How long a block takes, about
+    #[arg(long, default_value = "250ms", value_parser = parse_duration)]
+    pub(crate) block: Duration,
+    /// Connections that ask, each waiting for its answer
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) connections: u32,
+    /// How many users the database holds
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(50..=1_000_000))]
+    pub(crate) users: u32,
+    /// One request in this many is recorded with all its facts
+    #[arg(long, default_value_t = 100)]
+    pub(crate) record_one_in: u64,
+    /// Decides who asks for what, and in which order
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How to print it
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AskedFor {
+    /// All endpoints, in the day's proportions.
+    Mix,
+    /// The endpoint that costs least.
+    Lightest,
+    /// First one, then the other.
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

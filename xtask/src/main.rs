@@ -34,6 +34,14 @@ enum Task {
         /// Passed on, e.g. AppWeight
         rest: Vec<String>,
     },
+    /// Measure what the agent costs the photo service: throughput, latency, CPU, with it against
+    /// without it
+    #[command(disable_help_flag = true)]
+    Overhead {
+        /// Passed on, e.g. --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Run what Miri can run of the unsafe code; needs a nightly toolchain with miri
     Miri,
 }
@@ -86,6 +94,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             words.extend(rest.iter().map(String::as_str));
             cargo(&words)
         }
+        Task::Overhead { rest } => overhead(&rest),
         Task::Miri => run_program(Command::new("rustup").args([
             "run",
             "nightly",
@@ -115,6 +124,32 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
     if rest.is_empty() {
         words.push("--workspace");
     }
+    words.extend(rest.iter().map(String::as_str));
+    cargo(&words)
+}
+
+/// With the programs as people run them.
+fn overhead(rest: &[String]) -> anyhow::Result<()> {
+    cargo(&[
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "appweight-cli",
+        "--package",
+        "photo-backend",
+        "--bins",
+    ])?;
+    let mut words = vec![
+        "run",
+        "--quiet",
+        "--locked",
+        "--release",
+        "--package",
+        "photo-backend",
+        "--",
+        "overhead",
+    ];
     words.extend(rest.iter().map(String::as_str));
     cargo(&words)
 }

@@ -2,7 +2,6 @@
 //! it serve side by side, and get the same traffic.
 
 mod growth;
-mod interval;
 mod service;
 
 use std::path::PathBuf;

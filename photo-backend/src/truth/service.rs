@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::interval::relative_change;
 use super::{EndpointTruth, TruthError, TruthOptions};
+use crate::interval::relative_change;
 use crate::meter::{Count, Meter};
 use crate::serve::{ServeError, ServeOptions, Server};
 use crate::traffic::{Targets, Traffic, TrafficOptions};

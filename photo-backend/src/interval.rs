@@ -1,24 +1,33 @@
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
 /// A relative change with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Interval {
-    pub(super) change: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(crate) struct Interval {
+    pub(crate) change: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 /// The change from the first to the second of each pair: the mean of the logarithms of their ratios,
 /// which one block disturbed by the machine moves little, with a t interval.
-pub(super) fn relative_change(pairs: &[(f64, f64)]) -> Interval {
+pub(crate) fn relative_change(pairs: &[(f64, f64)]) -> Interval {
     let logs: Vec<f64> = pairs
         .iter()
         .filter(|(base, changed)| *base > 0.0 && *changed > 0.0)
         .map(|(base, changed)| (changed / base).ln())
         .collect();
+    change_of(&logs)
+}
+
+/// The same of logarithms of ratios; nothing is known of fewer than two.
+pub(crate) fn change_of(logs: &[f64]) -> Interval {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 blocks")]
     let n = logs.len() as f64;
     let mean = logs.iter().sum::<f64>() / n;
     let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = t_975(n - 1.0) * (variance / n).sqrt();
+    let half = StudentsT::new(0.0, 1.0, n - 1.0).map_or(f64::INFINITY, |t| {
+        t.inverse_cdf(0.975) * (variance / n).sqrt()
+    });
     Interval {
         change: mean.exp_m1(),
         low: (mean - half).exp_m1(),
@@ -26,24 +35,21 @@ pub(super) fn relative_change(pairs: &[(f64, f64)]) -> Interval {
     }
 }
 
-/// The 97.5 % quantile of Student's t, by the first terms of its expansion round the normal one
-/// (Abramowitz and Stegun 26.7.5): right to 0.01 from 10 degrees of freedom on.
-fn t_975(df: f64) -> f64 {
-    const Z: f64 = 1.959_963_984_540_054;
-    let first = (Z.powi(3) + Z) / 4.0;
-    let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
-    Z + first / df + second / (df * df)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_agree_with_the_tables() {
-        for (df, expected) in [(10.0, 2.228), (30.0, 2.042), (1000.0, 1.962)] {
-            assert!((t_975(df) - expected).abs() < 0.01, "{df}: {}", t_975(df));
-        }
+    fn the_interval_is_that_of_the_tables() {
+        // Mean 2, standard error sqrt(1/3), t(0.975, 2) = 4.303.
+        let found = change_of(&[1.0, 2.0, 3.0]);
+        let half = 4.302_653 * (1.0_f64 / 3.0).sqrt();
+        assert!((found.low.ln_1p() - (2.0 - half)).abs() < 1e-5, "{found:?}");
+        assert!(
+            (found.high.ln_1p() - (2.0 + half)).abs() < 1e-5,
+            "{found:?}"
+        );
+        assert_eq!(change_of(&[0.1]).high, f64::INFINITY);
     }
 
     #[test]
