@@ -52,6 +52,7 @@ pub fn cost(metric: Metric, value: f64) -> String {
             .unwrap_or((1.0, ""));
         let number = value / scale;
         let digits = match number.abs() {
+            0.0 => 0,
             small if small < 10.0 => 2,
             middle if middle < 100.0 => 1,
             _ => 0,
@@ -93,9 +94,41 @@ pub fn bytes(value: f64) -> String {
     format!("{:.digits$} {unit}", value / scale).replace('-', "−")
 }
 
+/// A value in a profile's unit: `1.24 ms` for ns, `1.5 MiB` for bytes, else `3.14 M faults`.
+#[must_use]
+pub fn amount(unit: &str, value: f64) -> String {
+    match unit {
+        "ns" => cost(Metric::Cpu, value),
+        "bytes" => bytes(value),
+        "" => cost(Metric::Instructions, value),
+        unit => format!("{} {unit}", cost(Metric::Instructions, value)),
+    }
+}
+
+/// The same for a difference, with its sign: `+1.24 ms`.
+#[must_use]
+pub fn signed_amount(unit: &str, value: f64) -> String {
+    let text = amount(unit, value);
+    if value > 0.0 {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_take_their_unit() {
+        assert_eq!(amount("ns", 1_240_000.0), "1.24 ms");
+        assert_eq!(amount("bytes", 1_572_864.0), "1.5 MiB");
+        assert_eq!(amount("faults", 3.0), "3.00 faults");
+        assert_eq!(amount("", 3_140_000.0), "3.14 M");
+        assert_eq!(signed_amount("ns", 20_000.0), "+20.0 µs");
+        assert_eq!(signed_amount("ns", -20_000.0), "−20.0 µs");
+    }
 
     #[test]
     fn numbers_read_well() {
@@ -103,7 +136,7 @@ mod tests {
         assert_eq!(signed_percent(-0.0004), "±0.0 %");
         assert_eq!(signed_percent(-0.25), "−25.0 %");
         assert_eq!(cost(Metric::Cpu, 1_240_000.0), "1.24 ms");
-        assert_eq!(cost(Metric::Cpu, 0.0), "0.00 ns");
+        assert_eq!(cost(Metric::Cpu, 0.0), "0 ns");
         assert_eq!(cost(Metric::Instructions, 3_140_000.0), "3.14 M");
         assert_eq!(bytes(1_572_864.0), "1.5 MiB");
         assert_eq!(bytes(-12.0), "−12 B");

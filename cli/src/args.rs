@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Gate(Gate),
     /// Tell the collector that a roll-out starts or ends
     Deploy(Deploy),
+    /// Show which function costs what, and what changed between two profiles
+    Profile(crate::profile::ProfileArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

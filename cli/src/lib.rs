@@ -6,6 +6,7 @@ mod collector;
 mod deploy;
 mod gate;
 mod logging;
+mod profile;
 mod serve;
 mod units;
 
@@ -26,6 +27,9 @@ pub fn main() -> ExitCode {
         Command::Dashboard(options) => serve::dashboard(&options),
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
+        Command::Profile(options) => {
+            return profile::run(&options, &mut std::io::stdout().lock());
+        }
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -72,6 +72,30 @@ pub struct Diff {
     pub culprit: Option<ContextChange>,
 }
 
+impl Diff {
+    /// The same per so many requests: per second, say, where milliseconds stand for requests.
+    #[must_use]
+    pub fn times(mut self, factor: f64) -> Self {
+        self.total = self.total.times(factor);
+        for function in &mut self.functions {
+            function.calls = function.calls.map(|calls| calls * factor);
+            function.own = function.own.times(factor);
+            function.total = function.total.times(factor);
+            function.moved *= factor;
+        }
+        for found in &mut self.moves {
+            found.amount *= factor;
+            for part in &mut found.parts {
+                part.difference *= factor;
+            }
+        }
+        if let Some(culprit) = &mut self.culprit {
+            culprit.total = culprit.total.times(factor);
+        }
+        self
+    }
+}
+
 /// Compares what two deploys' requests cost, function by function. Functions are known by their names.
 ///
 /// `confidence` is that all intervals of functions hold at once (Bonferroni), say 0.99. An interval is
@@ -246,8 +270,11 @@ mod tests {
             assert!(!change(&diff, quiet).own.is_sure(), "{quiet}");
         }
         assert!(change(&diff, "feed").total.is_sure());
-        assert_eq!(diff.culprit.unwrap().path, ["feed", "query"]);
         assert_eq!(diff.moves, []);
+        let thousands = diff.clone().times(1e-3);
+        assert_eq!(thousands.total.before, diff.total.before * 1e-3);
+        assert!(thousands.functions[0].own.is_sure());
+        assert_eq!(diff.culprit.unwrap().path, ["feed", "query"]);
     }
 
     #[test]

@@ -45,6 +45,19 @@ impl Change {
         self.after - self.before
     }
 
+    /// The same per so many requests.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            before: self.before * factor,
+            after: self.after * factor,
+            interval: self.interval.map(|interval| Interval {
+                low: interval.low * factor,
+                high: interval.high * factor,
+            }),
+        }
+    }
+
     /// Whether the difference is surely not zero. Not said without an interval.
     #[must_use]
     pub fn is_sure(&self) -> bool {

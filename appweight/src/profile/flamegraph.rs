@@ -12,7 +12,7 @@ pub enum FlamegraphError {
     #[error("nothing in the profile costs anything, so there is no flame graph of it")]
     Empty,
     /// The drawing failed.
-    #[error("the flame graph cannot be drawn: {0}")]
+    #[error("the flame graph cannot be drawn")]
     Drawing(#[from] std::io::Error),
 }
 

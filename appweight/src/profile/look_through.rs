@@ -57,6 +57,13 @@ impl Wrappers {
         Self::new(DEFAULT_WRAPPERS)
     }
 
+    /// These and more.
+    #[must_use]
+    pub fn and<P: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.patterns.extend(Self::new(patterns).patterns);
+        self
+    }
+
     /// Whether a function of that name is looked through.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {

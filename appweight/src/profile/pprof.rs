@@ -24,13 +24,13 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 #[derive(Debug, thiserror::Error)]
 pub enum PprofError {
     /// Not gzip, or broken off.
-    #[error("the gzip stream is broken: {0}")]
+    #[error("the gzip stream is broken")]
     Gzip(#[from] std::io::Error),
     /// Unpacked it is larger than any profile.
     #[error("the profile is larger than {} MiB when it is unpacked", MAX_BYTES >> 20)]
     TooLarge,
     /// Not this message.
-    #[error("not a pprof profile: {0}")]
+    #[error("not a pprof profile")]
     Protobuf(#[from] prost::DecodeError),
     /// A number that leads nowhere.
     #[error("not a pprof profile: {what} {number} is not there")]
