@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::measurement::{Measurement, Outcome};
+use crate::measurement::{Guarded, Measurement};
 
 /// What becomes of the measurement when a future has its output: it is finished, or goes on with
 /// what the output is still to do.
@@ -28,11 +28,8 @@ pin_project! {
     impl<F, O> PinnedDrop for Measured<F, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(mut measurement) = this.measurement.take() {
-                let entered = measurement.enter();
-                this.future.set(None);
-                drop(entered);
-                measurement.finish(Outcome::UNFINISHED);
+            if let Some(measurement) = this.measurement.take() {
+                Guarded::new(measurement).run(|| this.future.set(None));
             }
         }
     }

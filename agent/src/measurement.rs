@@ -20,9 +20,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// A panic, or the future was dropped before its end.
+    /// Nothing was answered: the future was dropped before its end, or gave an error.
     pub(crate) const UNFINISHED: Self = Self {
         status: None,
+        error: true,
+    };
+    /// A request whose handler panicked: whoever catches it answers so, if anything can be.
+    const PANICKED: Self = Self {
+        status: Some(500),
         error: true,
     };
     /// A task that came to its end.
@@ -51,6 +56,8 @@ pub(crate) struct Measurement {
     usage: Usage,
     facts: Option<Facts>,
     user: Option<u64>,
+    /// A panic went through it.
+    panicked: bool,
     record: Option<Box<Recorded>>,
 }
 
@@ -97,6 +104,7 @@ impl Measurement {
             usage: Usage::new(),
             facts: Some(Facts::new(core, record.is_some())),
             user,
+            panicked: false,
             record,
         }
     }
@@ -122,6 +130,15 @@ impl Measurement {
             recorded.poll();
         }
         self.enter()
+    }
+
+    /// Counts what came to no end of its own: it panicked or was cancelled.
+    pub(crate) fn give_up(self) {
+        let outcome = match self.kind {
+            Kind::Request if self.panicked => Outcome::PANICKED,
+            Kind::Request | Kind::Task => Outcome::UNFINISHED,
+        };
+        self.finish(outcome);
     }
 
     /// Counts it, and records it if it was chosen; where it has children that still run, the last
@@ -274,7 +291,7 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if let Some(measurement) = self.0.take() {
-            measurement.finish(Outcome::UNFINISHED);
+            measurement.give_up();
         }
     }
 }
@@ -292,6 +309,7 @@ impl Drop for Entered<'_> {
         let after = self.measurement.core.counters().read_thread();
         outside::leave(after.cpu_ns);
         self.measurement.usage.add(self.before, after);
+        self.measurement.panicked |= std::thread::panicking();
         self.measurement.facts = facts::swap(self.outer.take());
     }
 }

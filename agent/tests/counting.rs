@@ -4,6 +4,7 @@
 mod support;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::time::Duration;
 
 use appweight_agent::Agent;
@@ -160,10 +161,23 @@ async fn a_panic_is_counted_and_goes_on() {
             "/panic",
             get(async || -> &'static str { panic!("on purpose") }),
         )
+        .route(
+            "/caught",
+            get(async || -> &'static str { panic!("on purpose") }),
+        )
         .route("/fine", get(async || "fine"))
         .layer(agent.layer());
     let panicking = tokio::spawn(app.clone().oneshot(get_request("/panic")));
     assert!(panicking.await.unwrap_err().is_panic());
+
+    // Caught outside of the layer, so that the future is dropped later, when nothing panics.
+    let mut caught = Box::pin(app.clone().oneshot(get_request("/caught")));
+    let poll = std::future::poll_fn(|context| {
+        let polled = std::panic::AssertUnwindSafe(|| caught.as_mut().poll(context));
+        std::task::Poll::Ready(std::panic::catch_unwind(polled).is_err())
+    });
+    assert!(poll.await);
+    drop(caught);
 
     let in_call = agent.layer().layer(tower::service_fn(
         |request: Request<()>| -> std::future::Ready<Result<Response<()>, Infallible>> {
@@ -181,9 +195,10 @@ async fn a_panic_is_counted_and_goes_on() {
     appweight_agent::flag("nobody", "is current after a panic");
     app.oneshot(get_request("/fine")).await.unwrap();
     assert!(agent.shutdown(SOON));
-    for endpoint in ["/panic", "unmatched", "task:panic"] {
+    let status = [("/panic", 500), ("/caught", 500), ("unmatched", 500)].map(|(e, s)| (e, Some(s)));
+    for (endpoint, status) in status.into_iter().chain([("task:panic", None)]) {
         let record = collector.request(endpoint);
-        assert_eq!((record.status, record.error), (None, true), "{endpoint}");
+        assert_eq!((record.status, record.error), (status, true), "{endpoint}");
         assert_eq!(total(&collector.cells(), endpoint), (1, 1), "{endpoint}");
     }
     assert_eq!(collector.request("/fine").flags, []);

@@ -37,7 +37,7 @@ pub struct RequestRecord {
     /// The method, absent for a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The HTTP status, absent for a task and for a request that was cancelled.
+    /// The HTTP status (500 if the handler panicked), absent for a task and for a request that was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Whether it failed: a status of 500 or more, a panic, a cancelled request.
