@@ -127,10 +127,10 @@ pub(crate) struct OverheadCommand {
     #[arg(long, default_value = "both")]
     pub(crate) workload: AskedFor,
     /// How often all processes are started anew: the interval is that between starts
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub(crate) starts: u32,
     /// Pairs of blocks in each start
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) pairs: u32,
     /// How long a block takes, about
     #[arg(long, default_value = "250ms", value_parser = parse_duration)]

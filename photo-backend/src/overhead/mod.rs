@@ -15,15 +15,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fastrand::Rng;
-use http::Request;
-use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
 use crate::traffic::Mix;
 use crate::{Endpoint, StoreError, seed};
-use bytes::Bytes;
 use instance::Machine;
-use load::Block;
+use load::{Ask, Block};
 use processes::AgentCpu;
 pub use row::{Change, Row};
 use row::{mean, row, sum_up};
@@ -144,7 +141,7 @@ pub async fn measure(
         let mut sides = Sides::start(options, &machine, &database, &collector.url, start).await?;
         // Until caches are warm; a longer block each time, until it is as long as was asked for.
         for _ in 0..3 {
-            let block = requests.take(block_requests);
+            let block = requests.take(block_requests).await;
             let mut seconds = 0.0;
             for side in Side::ALL {
                 seconds += sides.ask(side, block.clone()).await?.seconds;
@@ -156,7 +153,7 @@ pub async fn measure(
         sides.begin_to_count()?;
         let mut blocks = Vec::with_capacity(options.pairs);
         for pair in 0..options.pairs {
-            let block = requests.take(block_requests);
+            let block = requests.take(block_requests).await;
             let mut turns = Side::ALL;
             order.shuffle(&mut turns);
             let mut pair_of = [Block::default(); 3];
@@ -232,17 +229,18 @@ impl Requests {
         }
     }
 
-    fn take(&mut self, requests: usize) -> Vec<Request<Full<Bytes>>> {
-        (0..requests)
-            .map(|_| {
-                let endpoint = match self.workload {
-                    Workload::Mix => Mix::endpoint(&mut self.rng),
-                    Workload::Only(endpoint) => endpoint,
-                };
-                let user = self.rng.u32(1..=self.users);
-                self.mix.request(endpoint, user, "", &mut self.rng)
-            })
-            .collect()
+    async fn take(&mut self, requests: usize) -> Vec<Ask> {
+        let mut block = Vec::with_capacity(requests);
+        for _ in 0..requests {
+            let endpoint = match self.workload {
+                Workload::Mix => Mix::endpoint(&mut self.rng),
+                Workload::Only(endpoint) => endpoint,
+            };
+            let user = self.rng.u32(1..=self.users);
+            let request = self.mix.request(endpoint, user, "", &mut self.rng);
+            block.push(Ask::of(request).await);
+        }
+        block
     }
 }
 

@@ -1,13 +1,10 @@
 use std::fs;
 use std::path::Path;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::Full;
 use tokio::process::Command;
 
 use super::instance::{Instance, Machine};
-use super::load::{Block, Load};
+use super::load::{Ask, Block, Load};
 use super::{OverheadError, OverheadOptions};
 
 /// Which process.
@@ -86,7 +83,7 @@ impl Sides {
     pub(super) async fn ask(
         &mut self,
         side: Side,
-        requests: Vec<Request<Full<Bytes>>>,
+        requests: Vec<Ask>,
     ) -> Result<Block, OverheadError> {
         if side == Side::With {
             self.asked += requests.len() as u64;
