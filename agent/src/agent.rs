@@ -9,7 +9,7 @@ use appweight_wire::Kind;
 use crate::core::Core;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
-use crate::totals::{add, get};
+use crate::totals::get;
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, ship};
 
 /// How long the drop of the last handle may wait for the collector.
@@ -195,6 +195,7 @@ impl Agent {
             spool_unreadable: get(&totals.spool_unreadable),
             retries: get(&totals.retries),
             dropped: get(&totals.dropped) + unflushed.dropped,
+            dropped_requests: get(&totals.dropped_requests),
             other_endpoint: get(&totals.other_endpoint) + unflushed.other_endpoint,
             uncounted_flags: get(&totals.uncounted_flags) + unflushed.uncounted_flags,
         }
@@ -232,7 +233,7 @@ fn end(core: &Core, wait: Duration) -> bool {
         // The thread that sends may hang in one last attempt: what waits behind it is lost already,
         // unless it is being written to the spool.
         if core.settings().spool.is_none() {
-            add(&core.totals.dropped, core.queue.clear());
+            core.totals.lose(core.queue.clear());
         }
         return false;
     }

@@ -9,11 +9,12 @@ use appweight_wire::{
     Batch, Content, EndpointCount, Format, ProcessRecord, VERSION, batch_id, encode,
 };
 
+use crate::contents::Contents;
 use crate::core::Core;
 use crate::queue::Sealed;
 use crate::shard::{Drained, Span};
 use crate::sys;
-use crate::totals::{add, get};
+use crate::totals::get;
 
 /// How long after its end a span is fetched: a request that ended just before is still counting.
 const GRACE_US: u64 = 20_000;
@@ -67,11 +68,11 @@ fn save(core: &Core) {
         }
         let left = core.queue.drain();
         let lost = left.iter().filter(|batch| spool.store(batch).is_err());
-        lost.map(|batch| batch.records).sum()
+        lost.map(|batch| batch.contents).sum()
     });
     // Without a spool after all, what waits is lost; closed by the other thread, nothing waits.
     let lost = lost.unwrap_or_else(|| core.queue.clear());
-    add(&core.totals.dropped, lost);
+    core.totals.lose(lost);
     core.stop.mark_ended();
 }
 
@@ -173,7 +174,7 @@ impl<'a> Collector<'a> {
 
     fn seal(&mut self, batch: Batch) {
         let core = self.core;
-        let records = batch.len() as u64;
+        let contents = Contents::of(&batch);
         let sequence = self.sequence;
         self.sequence += 1;
         let dropped = match zstd::bulk::compress(&encode(&batch, Format::MessagePack), LEVEL) {
@@ -181,16 +182,16 @@ impl<'a> Collector<'a> {
                 id: batch_id(core.source(), sequence),
                 sequence,
                 sealed_us: core.now_us(),
-                records,
+                contents,
                 bytes,
             }),
             // It asks for memory, and nothing else can fail.
             Err(error) => {
                 tracing::warn!("AppWeight: a batch cannot be compressed: {error}");
-                records
+                contents
             }
         };
-        add(&core.totals.dropped, dropped);
+        core.totals.lose(dropped);
     }
 
     /// The record of the span that is over, if one is.

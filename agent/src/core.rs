@@ -185,7 +185,7 @@ impl Core {
         let output = work(spool);
         let losses = spool.take_losses();
         let totals = &self.totals;
-        add(&totals.dropped, losses.records);
+        totals.lose(losses.contents);
         add(&totals.spool_unreadable, losses.unreadable);
         let (batches, bytes) = (spool.batches(), spool.bytes());
         totals.spooled_batches.store(batches, Ordering::Relaxed);

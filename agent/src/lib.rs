@@ -54,7 +54,8 @@
 //! Batches wait in memory and are tried again, in order and with growing pauses. With a folder in
 //! `APPWEIGHT_SPOOL` they are written there instead, one file each, and sent when the collector is back: by
 //! this process, or by the next one that starts with the same folder. What has to be given up for the
-//! bounds of both is counted in [`AgentStatus::dropped`].
+//! bounds of both is counted in [`AgentStatus::dropped`], and to the request in
+//! [`AgentStatus::dropped_requests`].
 //!
 //! # Processes that fork
 //!
@@ -85,6 +86,7 @@ mod children;
 mod client;
 mod clock;
 mod collect;
+mod contents;
 mod core;
 mod counters;
 mod downstream;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::contents::Contents;
+
 /// A batch whose bytes never change again, so that every retry is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sealed {
@@ -14,7 +16,7 @@ pub(crate) struct Sealed {
     pub(crate) sequence: u64,
     /// When it was sealed, µs since the Unix epoch.
     pub(crate) sealed_us: u64,
-    pub(crate) records: u64,
+    pub(crate) contents: Contents,
     /// Compressed, as they are sent.
     pub(crate) bytes: Vec<u8>,
 }
@@ -48,17 +50,17 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a batch at the end and gives back how many records had to go for it.
-    pub(crate) fn push(&self, batch: Sealed) -> u64 {
+    /// Puts a batch at the end and gives back what had to go for it.
+    pub(crate) fn push(&self, batch: Sealed) -> Contents {
         let mut state = self.lock();
         state.bytes += batch.bytes.len();
         state.batches.push_back(Arc::new(batch));
-        let mut dropped = 0;
+        let mut dropped = Contents::default();
         while state.bytes > self.limit_bytes
             && let Some(oldest) = state.batches.pop_front()
         {
             state.bytes -= oldest.bytes.len();
-            dropped += oldest.records;
+            dropped += oldest.contents;
         }
         drop(state);
         self.filled.notify_all();
@@ -109,9 +111,9 @@ impl Queue {
         state.batches.drain(..).collect()
     }
 
-    /// Empties it and gives back how many records were in it.
-    pub(crate) fn clear(&self) -> u64 {
-        self.drain().iter().map(|batch| batch.records).sum()
+    /// Empties it and gives back what was in it.
+    pub(crate) fn clear(&self) -> Contents {
+        self.drain().iter().map(|batch| batch.contents).sum()
     }
 
     /// Whether the oldest may have to go soon.
@@ -129,12 +131,20 @@ impl Queue {
 mod tests {
     use super::*;
 
+    /// So many records, and ten times as many requests.
+    fn contents(records: u64) -> Contents {
+        Contents {
+            records,
+            requests: 10 * records,
+        }
+    }
+
     fn batch(records: u64, bytes: usize) -> Sealed {
         Sealed {
             id: Uuid::from_u128(u128::from(records)),
             sequence: records,
             sealed_us: 0,
-            records,
+            contents: contents(records),
             bytes: vec![0; bytes],
         }
     }
@@ -142,18 +152,18 @@ mod tests {
     #[test]
     fn gives_up_the_oldest_when_full() {
         let queue = Queue::new(100);
-        assert_eq!(queue.push(batch(1, 40)), 0);
-        assert_eq!(queue.push(batch(2, 40)), 0);
-        assert_eq!(queue.push(batch(4, 70)), 3);
+        assert_eq!(queue.push(batch(1, 40)), contents(0));
+        assert_eq!(queue.push(batch(2, 40)), contents(0));
+        assert_eq!(queue.push(batch(4, 70)), contents(3));
         assert_eq!(queue.bytes(), 70);
         assert_eq!(
-            queue.take(Duration::ZERO).map(|batch| batch.records),
-            Some(4)
+            queue.take(Duration::ZERO).map(|batch| batch.contents),
+            Some(contents(4))
         );
         assert_eq!(queue.take(Duration::ZERO), None);
         assert_eq!(
             queue.push(batch(8, 101)),
-            8,
+            contents(8),
             "a batch larger than the queue is dropped itself"
         );
         assert_eq!(queue.bytes(), 0);
@@ -164,8 +174,8 @@ mod tests {
         let queue = Queue::new(100);
         queue.push(batch(3, 10));
         queue.push(batch(4, 10));
-        assert_eq!(queue.clear(), 7);
-        assert_eq!((queue.bytes(), queue.clear()), (0, 0));
+        assert_eq!(queue.clear(), contents(7));
+        assert_eq!((queue.bytes(), queue.clear()), (0, contents(0)));
     }
 
     #[test]
@@ -175,7 +185,7 @@ mod tests {
         queue.push(batch(2, 40));
         let taken = queue.take(Duration::ZERO);
         assert_eq!(queue.in_hand(), taken);
-        assert_eq!(queue.push(batch(3, 60)), 0, "it takes no room");
+        assert_eq!(queue.push(batch(3, 60)), contents(0), "it takes no room");
         assert_eq!(queue.drain().len(), 2);
         assert_eq!(queue.in_hand(), taken);
         queue.settle();

@@ -110,7 +110,7 @@ impl<'a> Shipper<'a> {
             let left = self.held.take().or_else(|| queue.take(TICK));
             if let Some(batch) = left {
                 if !self.core.keep(&batch).unwrap_or(false) {
-                    add(&self.core.totals.dropped, batch.records);
+                    self.core.totals.lose(batch.contents);
                 }
                 queue.settle();
             } else if queue.is_over() {
@@ -148,7 +148,7 @@ impl<'a> Shipper<'a> {
                 self.reached();
                 self.said.refusal.clear();
                 add(&totals.sent_batches, 1);
-                add(&totals.sent_records, batch.records);
+                add(&totals.sent_records, batch.contents.records);
                 add(&totals.sent_bytes, batch.bytes.len() as u64);
                 true
             }
@@ -156,12 +156,12 @@ impl<'a> Shipper<'a> {
                 self.reached();
                 if why != self.said.refusal {
                     tracing::warn!(
-                        records = batch.records,
+                        records = batch.contents.records,
                         "AppWeight: the collector refuses a batch: {why}"
                     );
                     self.said.refusal = why;
                 }
-                add(&totals.dropped, batch.records);
+                totals.lose(batch.contents);
                 true
             }
             Answer::Failed(failure) => {

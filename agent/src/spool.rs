@@ -4,7 +4,7 @@
 //! spool/                                    the folder that is set; processes share it
 //!   5c0f…-a1b2/                             one process; named like its source
 //!     lock                                  held while the process lives
-//!     00000000000000000042-117.batch        one batch: sequence number, records
+//!     00000000000000000042-117-9000.batch   one batch: sequence number, records, requests
 //!   set-aside/                              files that cannot be read
 //! ```
 //!
@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::contents::Contents;
 use crate::queue::Sealed;
 use crate::spool::file::{Name, WriteFile};
 use crate::spool::folder::Folder;
@@ -55,7 +56,7 @@ pub(crate) struct Spool {
 /// What had to be given up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
-    pub(crate) records: u64,
+    pub(crate) contents: Contents,
     /// Files that could not be read.
     pub(crate) unreadable: u64,
 }
@@ -147,7 +148,7 @@ impl Spool {
         }
         let room = file::room(file::length(batch));
         if room > self.limit_bytes {
-            self.losses.records += batch.records;
+            self.losses.contents += batch.contents;
             return Ok(());
         }
         while self.bytes + room > self.limit_bytes {
@@ -217,7 +218,7 @@ impl Spool {
         let Some(waiting) = self.forget_oldest() else {
             return 0;
         };
-        self.losses.records += waiting.name.records;
+        self.losses.contents += waiting.name.contents;
         waiting.room
     }
 
@@ -226,7 +227,7 @@ impl Spool {
             return;
         };
         let path = waiting.folder.file(waiting.name);
-        let records = waiting.name.records;
+        let records = waiting.name.contents.records;
         let aside = self.root.join(SET_ASIDE);
         let kept = fs::read_dir(&aside).map_or(0, Iterator::count);
         let process = waiting.folder.path().file_name().unwrap_or_default();

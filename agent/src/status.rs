@@ -35,6 +35,9 @@ pub struct AgentStatus {
     pub retries: u64,
     /// Records that were given up: refused by the collector, or no room was left for them.
     pub dropped: u64,
+    /// The requests and tasks in the cells among them. Together with those that the collector has, and
+    /// what still waits, they are all that were counted.
+    pub dropped_requests: u64,
     /// Requests and tasks that were counted as `other`, because there were too many endpoints.
     pub other_endpoint: u64,
     /// Flags of requests that were not counted, because their endpoint had too many values.

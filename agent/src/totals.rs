@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::contents::Contents;
 use crate::shard::Tally;
 
 /// What an agent did since its start, counted by its own threads.
@@ -8,6 +9,7 @@ pub(crate) struct Totals {
     pub(crate) requests: AtomicU64,
     pub(crate) tasks: AtomicU64,
     pub(crate) dropped: AtomicU64,
+    pub(crate) dropped_requests: AtomicU64,
     pub(crate) other_endpoint: AtomicU64,
     pub(crate) uncounted_flags: AtomicU64,
     pub(crate) sent_records: AtomicU64,
@@ -21,6 +23,12 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// Adds what was given up.
+    pub(crate) fn lose(&self, contents: Contents) {
+        add(&self.dropped, contents.records);
+        add(&self.dropped_requests, contents.requests);
+    }
+
     /// Adds what threads tallied; each request or task stands for `weight`.
     pub(crate) fn add_tally(&self, tally: Tally, weight: u64) {
         add(&self.requests, tally.requests * weight);

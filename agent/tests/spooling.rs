@@ -315,7 +315,7 @@ fn whatever_was_spooled_survives_kill_9_and_arrives_once() {
     // Half written when the power went.
     let last = batches(spool.path()).pop().unwrap();
     fs::write(
-        last.with_file_name("00000000000000099999-7.batch.new"),
+        last.with_file_name("00000000000000099999-7-70.batch.new"),
         "AWsp",
     )
     .unwrap();

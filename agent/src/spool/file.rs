@@ -9,10 +9,11 @@ use std::path::Path;
 use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
+use crate::contents::Contents;
 use crate::queue::Sealed;
 
 const MAGIC: [u8; 8] = *b"AWspool1";
-const HEADER_BYTES: usize = MAGIC.len() + 16 + 4 * 8;
+const HEADER_BYTES: usize = MAGIC.len() + 16 + 5 * 8;
 const CHECKSUM_BYTES: usize = 8;
 /// What file systems give at least.
 const BLOCK_BYTES: u64 = 4_096;
@@ -26,27 +27,32 @@ pub(crate) type WriteFile = fn(folder: &Path, name: &str, content: &[u8]) -> io:
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
     pub(crate) sequence: u64,
-    pub(crate) records: u64,
+    pub(crate) contents: Contents,
 }
 
 impl Name {
     pub(crate) fn of(batch: &Sealed) -> Self {
         Self {
             sequence: batch.sequence,
-            records: batch.records,
+            contents: batch.contents,
         }
     }
 
     /// Names sort as their batches were sealed.
     pub(crate) fn to_file_name(self) -> String {
-        format!("{:020}-{}{ENDING}", self.sequence, self.records)
+        let Contents { records, requests } = self.contents;
+        format!("{:020}-{records}-{requests}{ENDING}", self.sequence)
     }
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        let (sequence, records) = name.strip_suffix(ENDING)?.split_once('-')?;
+        let (sequence, contents) = name.strip_suffix(ENDING)?.split_once('-')?;
+        let (records, requests) = contents.split_once('-')?;
         let parsed = Self {
             sequence: sequence.parse().ok()?,
-            records: records.parse().ok()?,
+            contents: Contents {
+                records: records.parse().ok()?,
+                requests: requests.parse().ok()?,
+            },
         };
         (parsed.to_file_name() == name).then_some(parsed)
     }
@@ -74,7 +80,8 @@ pub(crate) fn encode(batch: &Sealed) -> Vec<u8> {
     content.extend(batch.id.as_bytes());
     for number in [
         batch.sequence,
-        batch.records,
+        batch.contents.records,
+        batch.contents.requests,
         batch.sealed_us,
         batch.bytes.len() as u64,
     ] {
@@ -99,6 +106,7 @@ pub(crate) fn decode(content: &[u8]) -> Option<Sealed> {
     rest = after;
     let sequence = number(&mut rest)?;
     let records = number(&mut rest)?;
+    let requests = number(&mut rest)?;
     let sealed_us = number(&mut rest)?;
     let length = number(&mut rest)?;
     let whole = length == rest.len() as u64 && checksum(body) == u64::from_le_bytes(*sum);
@@ -106,7 +114,7 @@ pub(crate) fn decode(content: &[u8]) -> Option<Sealed> {
         id: Uuid::from_bytes(*id),
         sequence,
         sealed_us,
-        records,
+        contents: Contents { records, requests },
         bytes: rest.to_vec(),
     })
 }
@@ -149,7 +157,10 @@ mod tests {
             id: Uuid::from_u128(7),
             sequence: 42,
             sealed_us: 1_790_000_000_000_000,
-            records: 3,
+            contents: Contents {
+                records: 3,
+                requests: 70,
+            },
             bytes: b"some bytes".to_vec(),
         }
     }
@@ -181,7 +192,10 @@ mod tests {
     fn names_sort_as_batches_were_sealed() {
         let name = |sequence| Name {
             sequence,
-            records: 1_000,
+            contents: Contents {
+                records: 1_000,
+                requests: 0,
+            },
         };
         let mut names: Vec<String> = [3, 20, 100, u64::MAX, 0]
             .into_iter()
@@ -195,15 +209,16 @@ mod tests {
         assert_eq!(sequences, [0, 3, 20, 100, u64::MAX]);
         for other in [
             "lock",
-            "1-2.batch",
-            "00000000000000000001-2.batch.new",
+            "1-2-3.batch",
+            "00000000000000000001-2-3.batch.new",
             "00000000000000000001.batch",
-            "0000000000000000000x-2.batch",
+            "00000000000000000001-2.batch",
+            "0000000000000000000x-2-3.batch",
         ] {
             assert_eq!(Name::parse(other), None, "{other}");
         }
-        assert!(is_unfinished("00000000000000000001-2.batch.new"));
-        assert!(!is_unfinished("notes.new") && !is_unfinished("00000000000000000001-2.batch"));
+        assert!(is_unfinished("00000000000000000001-2-3.batch.new"));
+        assert!(!is_unfinished("notes.new") && !is_unfinished("00000000000000000001-2-3.batch"));
     }
 
     #[test]

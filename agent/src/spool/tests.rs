@@ -7,12 +7,20 @@ use super::*;
 const LIMIT: u64 = 10 * 4_096;
 const NOW_US: u64 = 1_790_000_000_000_000;
 
+/// So many records, and ten times as many requests.
+fn contents(records: u64) -> Contents {
+    Contents {
+        records,
+        requests: 10 * records,
+    }
+}
+
 fn batch(sequence: u64) -> Sealed {
     Sealed {
         id: Uuid::from_u128(u128::from(sequence)),
         sequence,
         sealed_us: NOW_US,
-        records: 10 + sequence,
+        contents: contents(10 + sequence),
         bytes: vec![u8::try_from(sequence).unwrap(); 100],
     }
 }
@@ -63,13 +71,17 @@ fn the_oldest_give_way_at_the_limit() {
         spool.store(&batch(sequence)).unwrap();
         assert!(spool.bytes() <= LIMIT);
     }
-    assert_eq!(spool.take_losses().records, 10 + 11);
+    assert_eq!(spool.take_losses().contents, contents(10 + 11));
     let too_large = Sealed {
         bytes: vec![0; LIMIT as usize],
         ..batch(20)
     };
     spool.store(&too_large).unwrap();
-    assert_eq!(spool.take_losses().records, 30, "it is given up itself");
+    assert_eq!(
+        spool.take_losses().contents,
+        contents(30),
+        "it is given up itself"
+    );
     assert_eq!(drain(&mut spool), (2..12).collect::<Vec<_>>());
 }
 
@@ -109,8 +121,8 @@ fn what_is_left_by_many_stays_below_the_limit() {
     let mut next = open(&folder);
     assert_eq!((next.batches(), next.bytes()), (10, LIMIT));
     assert_eq!(
-        next.take_losses().records,
-        (0..6).sum::<u64>() + 10 * 8 + 10 + 11
+        next.take_losses().contents,
+        contents((0..6).sum::<u64>() + 10 * 8 + 10 + 11)
     );
     assert_eq!(drain(&mut next), [12, 13, 14, 15, 20, 21, 22, 23, 24, 25]);
 }
@@ -128,7 +140,7 @@ fn a_torn_file_is_set_aside_counted_and_passed_over() {
     fs::remove_file(path(&spool, 2)).unwrap();
     assert_eq!(drain(&mut spool), [0, 3]);
     let losses = Losses {
-        records: 11 + 12,
+        contents: contents(11 + 12),
         unreadable: 2,
     };
     assert_eq!(spool.take_losses(), losses);
@@ -157,7 +169,7 @@ fn a_batch_that_is_older_than_the_collector_remembers_is_given_up() {
     spool.store(&old).unwrap();
     spool.store(&batch(1)).unwrap();
     assert_eq!(drain(&mut spool), [1]);
-    assert_eq!(spool.take_losses().records, 10);
+    assert_eq!(spool.take_losses().contents, contents(10));
 }
 
 thread_local! {
@@ -181,7 +193,7 @@ fn the_oldest_give_way_on_a_full_disk() {
     for sequence in 0..5 {
         spool.store(&batch(sequence)).unwrap();
     }
-    assert_eq!(spool.take_losses().records, 10 + 11);
+    assert_eq!(spool.take_losses().contents, contents(10 + 11));
     assert_eq!(drain(&mut spool), [2, 3, 4]);
 }
 
@@ -237,7 +249,7 @@ fn what_a_crash_left_unfinished_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let mut dead = open(&folder);
     dead.store(&batch(0)).unwrap();
-    let unfinished = dead.own.path().join("00000000000000000001-5.batch.new");
+    let unfinished = dead.own.path().join("00000000000000000001-5-50.batch.new");
     fs::write(&unfinished, "AWspo").unwrap();
     drop(dead);
     let mut next = open(&folder);
