@@ -9,6 +9,7 @@ use appweight_wire::Kind;
 use crate::core::Core;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
+use crate::passing::Begun;
 use crate::totals::get;
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, ship};
 
@@ -103,11 +104,15 @@ impl Agent {
         let Some(core) = self.core() else {
             return work();
         };
-        if !core.choose_to_count() {
-            return work();
-        }
-        let name = name.into();
-        let mut task = Guarded::new(Measurement::begin(core, Kind::Task, &name));
+        let measurement = match Begun::new(core, Kind::Task, &name.into(), None, None) {
+            Begun::Measured(measurement) => measurement,
+            Begun::Passing(passing) => {
+                let output = work();
+                passing.end(false);
+                return output;
+            }
+        };
+        let mut task = Guarded::new(measurement);
         let output = task.run(work);
         if let Some(measurement) = task.release() {
             measurement.finish(Outcome::DONE);
@@ -129,13 +134,17 @@ impl Agent {
         let agent = self.clone();
         let name = name.into();
         async move {
-            let measurement = agent
+            let begun = agent
                 .core()
-                .filter(|core| core.choose_to_count())
-                .map(|core| Measurement::begin(core, Kind::Task, &name));
+                .map(|core| Begun::new(core, Kind::Task, &name, None, None));
             // A task that runs for ever does not keep the agent from ending.
             drop(agent);
-            Measured::<F, OfTask>::new(future, measurement).await
+            let (measurement, passing) = Begun::split(begun);
+            let output = Measured::<F, OfTask>::new(future, measurement).await;
+            if let Some(passing) = passing {
+                passing.end(false);
+            }
+            output
         }
     }
 
@@ -176,15 +185,14 @@ impl Agent {
         };
         let (cells, unflushed) = core.shards().look();
         let totals = &core.totals;
-        let weight = core.spans().weight;
         let (clock_checks, clock_disagreements) = core.counters().clock_checks();
         AgentStatus {
             enabled: core.is_on(),
             counters: core.counters().statuses().to_vec(),
             clock_checks,
             clock_disagreements,
-            requests: get(&totals.requests) + unflushed.requests * weight,
-            tasks: get(&totals.tasks) + unflushed.tasks * weight,
+            requests: get(&totals.requests) + unflushed.requests,
+            tasks: get(&totals.tasks) + unflushed.tasks,
             cells,
             sent: get(&totals.sent_records),
             sent_batches: get(&totals.sent_batches),

@@ -10,7 +10,8 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
 
-use crate::measurement::{Measurement, Outcome};
+use crate::measurement::Outcome;
+use crate::passing::Begun;
 
 /// A response body that the agent's layer knows how to measure.
 ///
@@ -29,21 +30,21 @@ pub trait MeasureBody: Sized {
 
 /// A request whose response body is not sent yet; counted when it is dropped.
 pub struct StreamedRequest {
-    measurement: Option<Measurement>,
+    request: Option<Begun>,
     outcome: Outcome,
 }
 
 impl StreamedRequest {
-    pub(crate) fn new(measurement: Measurement, outcome: Outcome) -> Self {
+    pub(crate) fn new(request: Begun, outcome: Outcome) -> Self {
         Self {
-            measurement: Some(measurement),
+            request: Some(request),
             outcome,
         }
     }
 
     fn finish(&mut self, whole: bool) {
-        if let Some(measurement) = self.measurement.take() {
-            measurement.finish(Outcome {
+        if let Some(request) = self.request.take() {
+            request.finish(Outcome {
                 error: self.outcome.error || !whole,
                 ..self.outcome
             });
@@ -104,10 +105,11 @@ impl<B: Body> Body for MeasuredBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let Some(measurement) = this.request.measurement.as_mut() else {
-            return this.body.poll_frame(context);
+        let entered = match this.request.request.as_mut() {
+            Some(Begun::Measured(measurement)) => Some(measurement.enter_poll()),
+            Some(Begun::Passing(_)) => None,
+            None => return this.body.poll_frame(context),
         };
-        let entered = measurement.enter_poll();
         let polled = this.body.poll_frame(context);
         drop(entered);
         match &polled {

@@ -11,7 +11,7 @@ use crate::clock::cpu_clock;
 use crate::core::Core;
 use crate::counters::Counters;
 use crate::hooks::{Hooks, UserHash};
-use crate::settings::{Lookup, Settings};
+use crate::settings::{Lookup, OneIn, Settings};
 
 /// Sets up an [`Agent`]; made by [`Agent::builder`].
 ///
@@ -89,10 +89,21 @@ impl AgentBuilder {
     }
 
     /// One request in so many is counted, chosen at random, and stands for that many. By default 1
-    /// where reading the thread's CPU time costs some nanoseconds, and 10 where it costs a system
-    /// call. `APPWEIGHT_COUNT_ONE_IN`
-    pub fn count_one_in(mut self, requests: u64) -> Self {
-        self.settings.count_one_in = Some(requests.max(1));
+    /// where reading the thread's CPU time costs some nanoseconds, and adaptive where it costs a
+    /// system call. What requests cost is then estimated; their number, their errors and the active
+    /// users are exact. `APPWEIGHT_COUNT_ONE_IN` (a number or `adaptive`)
+    pub fn count_one_in(mut self, requests: u32) -> Self {
+        self.settings.count_one_in = Some(OneIn::Fixed(requests.max(1)));
+        self
+    }
+
+    /// Of each endpoint one request in so many is counted that a cell has about `target`: all of a
+    /// rare endpoint, one in up to 1,024 of a busy one, by what it saw in the span before. The
+    /// default, with a target of 1,000, where reading the thread's CPU time costs a system call.
+    /// `APPWEIGHT_COUNT_TARGET`
+    pub fn count_adaptively(mut self, target: u64) -> Self {
+        self.settings.count_one_in = Some(OneIn::Adaptive);
+        self.settings.count_target = target.max(1);
         self
     }
 

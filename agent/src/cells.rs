@@ -11,6 +11,8 @@ pub(crate) struct Place {
     pub(crate) endpoint: u32,
     pub(crate) kind: Kind,
     pub(crate) age: Age,
+    /// How many requests each of the cell's stands for.
+    pub(crate) weight: u32,
 }
 
 impl Place {
@@ -37,27 +39,41 @@ impl Cells {
         let at = place.index();
         match self.index.get(at) {
             Some(&known) if known > 0 => {
-                if let Some((_, cell)) = self.cells.get_mut(known as usize - 1) {
+                if let Some((of, cell)) = self.cells.get_mut(known as usize - 1)
+                    && of.weight == place.weight
+                {
                     cell.add(wall_ns, usage, error);
+                    return;
                 }
             }
-            _ => self.open(place, at).add(wall_ns, usage, error),
+            _ => {}
         }
+        self.open(place, at).add(wall_ns, usage, error);
     }
 
+    /// The cell of that place, where the one that was counted in last is of another weight or there
+    /// is none.
     #[cold]
     fn open(&mut self, place: Place, at: usize) -> &mut OpenCell {
         if self.index.len() <= at {
             self.index.resize(at + 1, 0);
         }
-        self.index[at] = u32::try_from(self.cells.len() + 1).unwrap_or(u32::MAX);
-        self.cells.push((place, OpenCell::default()));
-        let last = self.cells.len() - 1;
-        &mut self.cells[last].1
+        let is_new = self.index[at] == 0;
+        let known = self.cells.iter().rposition(|(of, _)| *of == place);
+        let found = known.filter(|_| !is_new).unwrap_or_else(|| {
+            self.cells.push((place, OpenCell::default()));
+            self.cells.len() - 1
+        });
+        self.index[at] = u32::try_from(found + 1).unwrap_or(u32::MAX);
+        &mut self.cells[found].1
     }
 
     pub(crate) fn len(&self) -> usize {
         self.cells.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Place, OpenCell)> {
+        self.cells.iter()
     }
 
     /// Takes them out.
@@ -100,11 +116,15 @@ impl OpenCell {
         }
     }
 
+    pub(crate) fn n(&self) -> u32 {
+        self.n
+    }
+
     /// As it goes to the collector; each request stands for `weight`.
-    pub(crate) fn into_cell(self, key: CellKey, weight: u64) -> Cell {
+    pub(crate) fn into_cell(self, key: CellKey, weight: u32) -> Cell {
         let mut cell = Cell::new(key);
         cell.n = self.n.into();
-        cell.weight = cell.n.saturating_mul(weight);
+        cell.weight = cell.n.saturating_mul(weight.into());
         cell.errors = self.errors.into();
         cell.scaled = self.scaled.into();
         cell.cpu_ns = self.cpu_ns.into_distribution();
@@ -235,6 +255,7 @@ mod tests {
                     endpoint,
                     kind,
                     age,
+                    weight: 1,
                 })
             })
             .collect();
@@ -253,12 +274,32 @@ mod tests {
                 endpoint: 7,
                 kind: Kind::Task,
                 age: Age::Warm,
+                weight: 1,
             },
             5,
             &Usage::new(),
             false,
         );
         assert_eq!(cells.len(), 1);
+    }
+
+    #[test]
+    fn requests_that_stand_for_different_numbers_have_cells_of_their_own() {
+        let mut cells = Cells::default();
+        for weight in [1, 1, 8, 1, 8, 8, 4] {
+            let place = Place {
+                endpoint: 3,
+                kind: Kind::Request,
+                age: Age::Warm,
+                weight,
+            };
+            cells.add(place, 5, &Usage::new(), false);
+        }
+        let counted: Vec<(u32, u32)> = cells
+            .drain()
+            .map(|(place, cell)| (place.weight, cell.n))
+            .collect();
+        assert_eq!(counted, [(1, 3), (8, 3), (4, 1)]);
     }
 
     #[test]

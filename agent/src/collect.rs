@@ -86,6 +86,10 @@ struct Collector<'a> {
     span_end_us: u64,
     before: Process,
     looked_at_threads: Instant,
+    /// Whether requests passed uncounted, or may have, since the last process record.
+    some_passed: bool,
+    /// The last span that was over when it was decided how thinly to count.
+    decided_us: u64,
 }
 
 /// What grows with a process.
@@ -112,6 +116,8 @@ impl<'a> Collector<'a> {
             span_end_us: now - now % width + width,
             before: Process::now(core),
             looked_at_threads: Instant::now(),
+            some_passed: false,
+            decided_us: 0,
         }
     }
 
@@ -136,8 +142,11 @@ impl<'a> Collector<'a> {
         if self.looked_at_threads.elapsed() >= LOOK_AT_THREADS {
             self.look_at_other_threads();
         }
-        core.totals
-            .add_tally(mem::take(&mut self.drained.tally), core.spans().weight);
+        self.some_passed |= self.drained.tally.passed > 0 || core.thinning().thins();
+        if !stopping {
+            self.decide(until);
+        }
+        core.totals.add_tally(mem::take(&mut self.drained.tally));
         let process = self.process_record(now, stopping);
         let cells = self.drained.take_cells(core.spans(), core.endpoints());
         if process.is_none() && cells.is_empty() && self.drained.records.len() < BATCH_RECORDS {
@@ -163,6 +172,15 @@ impl<'a> Collector<'a> {
                 requests,
                 processes: mem::take(&mut processes),
             });
+        }
+    }
+
+    /// Once for each span, when it is over and fetched, how thinly the next is counted.
+    fn decide(&mut self, until: u64) {
+        let width_us = self.core.spans().cell_us;
+        let last_us = (until - until % width_us).saturating_sub(width_us);
+        if mem::replace(&mut self.decided_us, last_us) != last_us {
+            self.core.thinning().decide(&self.drained.seen(last_us));
         }
     }
 
@@ -215,6 +233,7 @@ impl<'a> Collector<'a> {
         let memory = core.counters().memory();
         self.look_at_other_threads();
         let outside_ns = mem::take(&mut self.drained.outside_ns);
+        let some_passed = mem::replace(&mut self.some_passed, core.thinning().thins());
         Some(ProcessRecord {
             start_us: end_us - width_us,
             width_us,
@@ -223,8 +242,8 @@ impl<'a> Collector<'a> {
             // A counter of all threads needs one opened before they are; only each request's own
             // is counted so far.
             instructions: None,
-            // Where one request in so many is counted, the others look like what is outside.
-            cpu_outside_ns: (core.spans().weight == 1).then_some(outside_ns),
+            // Requests that are not counted look like what is outside.
+            cpu_outside_ns: (!some_passed).then_some(outside_ns),
             rss_bytes: memory.map(|memory| memory.resident_bytes),
             anonymous_bytes: memory.map(|memory| memory.anonymous_bytes),
             requests_total: get(&core.totals.requests),
@@ -233,7 +252,7 @@ impl<'a> Collector<'a> {
                 .user
                 .is_some()
                 .then(|| span.users.clone().unwrap_or_default()),
-            endpoints: endpoint_counts(span, core.spans().weight),
+            endpoints: endpoint_counts(span),
             cpu_model: self.cpu_model.clone(),
             kernel: self.kernel.clone(),
             counters: core.counters().statuses().to_vec(),
@@ -256,14 +275,14 @@ impl Process {
     }
 }
 
-/// In the order of names. Where one request in so many is counted, those counted stand for all.
-fn endpoint_counts(span: Span, weight: u64) -> Vec<EndpointCount> {
+/// In the order of names.
+fn endpoint_counts(span: Span) -> Vec<EndpointCount> {
     span.endpoints
         .into_iter()
         .map(|(endpoint, (requests, errors))| EndpointCount {
             endpoint,
-            requests: requests * weight,
-            errors: errors * weight,
+            requests,
+            errors,
         })
         .collect()
 }

@@ -13,15 +13,13 @@ use crate::fork;
 use crate::hooks::Hooks;
 use crate::names::Endpoints;
 use crate::queue::{Queue, Sealed};
-use crate::settings::Settings;
-use crate::shard::{Ended, Spans};
+use crate::settings::{OneIn, Settings};
+use crate::shard::{Ended, Spans, Tallied};
 use crate::shards::Shards;
 use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
+use crate::thinning::Thinning;
 use crate::totals::{Totals, add};
-
-/// One request in so many is counted where the CPU clock is a system call.
-const COUNT_ONE_IN: u64 = 10;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -39,6 +37,7 @@ pub(crate) struct Core {
     /// The time of `started`, µs since the Unix epoch, by the clock as it is set now.
     started_us: AtomicU64,
     on: AtomicBool,
+    thinning: Thinning,
     endpoints: Endpoints,
     shards: Shards,
     /// Sealed batches on their way.
@@ -64,12 +63,13 @@ impl Core {
             cell_us,
             process_us: micros(settings.process_interval).min(cell_us),
             instruction_source: counters.instruction_source(),
-            weight: settings.count_one_in.unwrap_or(if counters.are_cheap() {
-                1
-            } else {
-                COUNT_ONE_IN
-            }),
         };
+        let one_in = settings.count_one_in.unwrap_or(if counters.are_cheap() {
+            OneIn::Fixed(1)
+        } else {
+            OneIn::Adaptive
+        });
+        let thinning = Thinning::new(one_in, settings.count_target);
         let core = Self {
             started_us: AtomicU64::new(0),
             queue: Queue::new(settings.queue_bytes),
@@ -82,6 +82,7 @@ impl Core {
             spans,
             started: Instant::now(),
             on: AtomicBool::new(true),
+            thinning,
             endpoints: Endpoints::new(),
             shards: Shards::new(),
             spool: Mutex::default(),
@@ -260,17 +261,15 @@ impl Core {
         &self.endpoints
     }
 
-    /// How many requests a record stands for.
-    pub(crate) fn record_weight(&self) -> u64 {
-        self.settings
-            .record_one_in
-            .saturating_mul(self.spans.weight)
+    /// How many requests the record of one that stands for `weight` stands for.
+    pub(crate) fn record_weight(&self, weight: u32) -> u64 {
+        self.settings.record_one_in.saturating_mul(weight.into())
     }
 
-    /// Whether the next request is one of those that are counted.
+    /// Which requests are counted.
     #[inline]
-    pub(crate) fn choose_to_count(&self) -> bool {
-        self.spans.weight <= 1 || fastrand::u64(0..self.spans.weight) == 0
+    pub(crate) fn thinning(&self) -> &Thinning {
+        &self.thinning
     }
 
     /// Whether the next request is one of those that are recorded.
@@ -287,6 +286,14 @@ impl Core {
         if self.is_on() {
             self.shards
                 .with_mine(|shard| shard.count(ended, record, self.spans, &self.endpoints));
+        }
+    }
+
+    /// Keeps that one ended which is not counted.
+    pub(crate) fn pass(&self, passing: Tallied) {
+        if self.is_on() {
+            self.shards
+                .with_mine(|shard| shard.pass(passing, self.spans));
         }
     }
 }

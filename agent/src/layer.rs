@@ -1,6 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use appweight_wire::Kind;
 use http::{Request, Response};
@@ -12,6 +12,7 @@ use crate::body::{MeasureBody, StreamedRequest};
 use crate::hooks::route;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
+use crate::passing::{Begun, Passing};
 
 /// A tower layer that measures every request of a service; see [`Agent::layer`].
 #[derive(Debug, Clone)]
@@ -57,28 +58,33 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
-        let Some(core) = self.agent.core().filter(|core| core.choose_to_count()) else {
-            return ResponseFuture::new(self.inner.call(request), None);
+        let Some(core) = self.agent.core() else {
+            return ResponseFuture::new(self.inner.call(request), None, None);
         };
         let hooks = core.hooks();
-        let (measurement, request) = if hooks.need_parts() {
+        let (begun, request) = if hooks.need_parts() {
             // Taking a request apart moves some hundred bytes: only for those who want to see it.
             let (parts, body) = request.into_parts();
             let name = hooks.endpoint(&parts);
             let user = hooks.user(&parts);
-            let measurement =
-                Measurement::begin_with(core, Kind::Request, &name, Some(&parts.method), user);
-            (measurement, Request::from_parts(parts, body))
+            let begun = Begun::new(core, Kind::Request, &name, Some(&parts.method), user);
+            (begun, Request::from_parts(parts, body))
         } else {
             let name = route(request.extensions());
-            let measurement =
-                Measurement::begin_with(core, Kind::Request, name, Some(request.method()), None);
-            (measurement, request)
+            let begun = Begun::new(core, Kind::Request, name, Some(request.method()), None);
+            (begun, request)
         };
         // A service may do its work before it returns a future, and may panic there.
-        let mut call = Guarded::new(measurement);
-        let future = call.run(|| self.inner.call(request));
-        ResponseFuture::new(future, call.release())
+        match begun {
+            Begun::Measured(measurement) => {
+                let mut call = Guarded::new(measurement);
+                let future = call.run(|| self.inner.call(request));
+                ResponseFuture::new(future, call.release(), None)
+            }
+            Begun::Passing(passing) => {
+                ResponseFuture::new(self.inner.call(request), None, Some(passing))
+            }
+        }
     }
 }
 
@@ -88,13 +94,15 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         measured: Measured<F, OfResponse>,
+        passing: Option<Passing>,
     }
 }
 
 impl<F> ResponseFuture<F> {
-    fn new(future: F, measurement: Option<Measurement>) -> Self {
+    fn new(future: F, measurement: Option<Measurement>, passing: Option<Passing>) -> Self {
         Self {
             measured: Measured::new(future, measurement),
+            passing,
         }
     }
 }
@@ -107,7 +115,12 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().measured.poll(context)
+        let this = self.project();
+        let output = ready!(this.measured.poll(context));
+        Poll::Ready(match this.passing.take() {
+            Some(passing) => respond(output, Begun::Passing(passing)),
+            None => output,
+        })
     }
 }
 
@@ -116,20 +129,28 @@ struct OfResponse;
 
 impl<R: MeasureBody, E> End<Result<Response<R>, E>> for OfResponse {
     fn end(output: Result<Response<R>, E>, measurement: Measurement) -> Result<Response<R>, E> {
-        match output {
-            Ok(response) => {
-                let outcome = Outcome::of_status(response.status());
-                if response.body().is_streamed() {
-                    let request = StreamedRequest::new(measurement, outcome);
-                    return Ok(response.map(|body| body.measured(request)));
-                }
-                measurement.finish(outcome);
-                Ok(response)
+        respond(output, Begun::Measured(measurement))
+    }
+}
+
+/// Ends the request, or leaves that to its body.
+fn respond<R: MeasureBody, E>(
+    output: Result<Response<R>, E>,
+    request: Begun,
+) -> Result<Response<R>, E> {
+    match output {
+        Ok(response) => {
+            let outcome = Outcome::of_status(response.status());
+            if response.body().is_streamed() {
+                let request = StreamedRequest::new(request, outcome);
+                return Ok(response.map(|body| body.measured(request)));
             }
-            Err(error) => {
-                measurement.finish(Outcome::UNFINISHED);
-                Err(error)
-            }
+            request.finish(outcome);
+            Ok(response)
+        }
+        Err(error) => {
+            request.finish(Outcome::UNFINISHED);
+            Err(error)
         }
     }
 }

@@ -41,7 +41,8 @@
 //! | `APPWEIGHT_CELL_WIDTH` | `60s` | how much time a cell covers |
 //! | `APPWEIGHT_PROCESS_INTERVAL` | `10s` | how much time a process record covers, a cell at most |
 //! | `APPWEIGHT_WARM_UP` | `60s` | how long a process is young |
-//! | `APPWEIGHT_COUNT_ONE_IN` | as the clock allows | one request in so many is counted and stands for them; `1`: every one |
+//! | `APPWEIGHT_COUNT_ONE_IN` | `1`; `adaptive` where CPU time costs a system call | one request in so many is counted and stands for them; `adaptive`: all of rare endpoints, one in up to 1,024 of busy ones |
+//! | `APPWEIGHT_COUNT_TARGET` | `1000` | with `adaptive`: how many requests a cell of an endpoint is to have |
 //! | `APPWEIGHT_RECORD_ONE_IN` | `100` | of those counted, one in so many is recorded with all its facts; `0`: none |
 //! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual |
 //! | `APPWEIGHT_USER_KEY` | none | the secret that users are hashed with, one per service |
@@ -76,6 +77,7 @@
 //!
 //! `tls`, on by default: `https://` collectors, through rustls.
 
+mod adaptive;
 mod agent;
 mod allocator;
 mod backoff;
@@ -99,6 +101,7 @@ mod measured;
 mod measurement;
 mod names;
 mod outside;
+mod passing;
 mod queue;
 mod settings;
 mod shard;
@@ -108,6 +111,7 @@ mod spool;
 mod status;
 mod stop;
 mod sys;
+mod thinning;
 #[cfg(feature = "tls")]
 mod tls;
 mod totals;

@@ -52,6 +52,8 @@ pub(crate) struct Measurement {
     age: Age,
     /// Its endpoint's number.
     endpoint: u32,
+    /// How many it stands for.
+    weight: u32,
     begun: Instant,
     usage: Usage,
     facts: Option<Facts>,
@@ -73,14 +75,12 @@ struct Recorded {
 }
 
 impl Measurement {
-    pub(crate) fn begin(core: &'static Core, kind: Kind, name: &str) -> Self {
-        Self::begin_with(core, kind, name, None, None)
-    }
-
-    pub(crate) fn begin_with(
+    /// One that stands for `weight`.
+    pub(crate) fn begin(
         core: &'static Core,
         kind: Kind,
-        name: &str,
+        endpoint: u32,
+        weight: u32,
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Self {
@@ -99,7 +99,8 @@ impl Measurement {
             core,
             kind,
             age: core.age_at(begun),
-            endpoint: core.endpoint(name),
+            endpoint,
+            weight,
             begun,
             usage: Usage::new(),
             facts: Some(Facts::new(core, record.is_some())),
@@ -150,6 +151,7 @@ impl Measurement {
             kind: self.kind,
             age: self.age,
             endpoint: self.endpoint,
+            weight: self.weight,
             end_us: core.micros_at(end),
             wall_ns: u64::try_from(end.duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX),
             usage: self.usage,
@@ -175,6 +177,7 @@ pub(crate) struct Finished {
     kind: Kind,
     age: Age,
     endpoint: u32,
+    weight: u32,
     end_us: u64,
     wall_ns: u64,
     usage: Usage,
@@ -202,6 +205,7 @@ impl Finished {
         let ended = Ended {
             kind: self.kind,
             endpoint: self.endpoint,
+            weight: self.weight,
             end_us: self.end_us,
             wall_ns: self.wall_ns,
             usage: self.usage,
@@ -247,7 +251,7 @@ impl Recorded {
                 .map(|method| clean(method.as_str()).into_owned()),
             status: outcome.status,
             error: outcome.error,
-            weight: core.record_weight(),
+            weight: core.record_weight(ended.weight),
             age: ended.age,
             instructions,
             instruction_source: match instructions {

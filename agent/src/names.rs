@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use appweight_wire::{Flag, limits};
 
 /// How many endpoints and tasks a process counts by name.
-const ENDPOINTS: usize = 1_000;
+pub(crate) const ENDPOINTS: usize = 1_000;
 /// How many pairs of flag and value an endpoint is counted for.
 const FLAG_VALUES: usize = 64;
 /// Where the endpoints beyond the limit are counted.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use appweight_wire::Origin;
 
 use self::parse::{
-    check_width, parse_bytes, parse_collector, parse_count_one_in, parse_duration, parse_name,
-    parse_switch, parse_token, path_or_none,
+    check_width, parse_bytes, parse_collector, parse_count_one_in, parse_count_target,
+    parse_duration, parse_name, parse_switch, parse_token, path_or_none,
 };
 
 /// Whether `https://` can be spoken.
@@ -30,8 +30,9 @@ pub(crate) struct Settings {
     pub(crate) collector: String,
     pub(crate) cell_width: Duration,
     pub(crate) warm_up: Duration,
-    /// `None`: every one where the CPU clock is cheap.
-    pub(crate) count_one_in: Option<u64>,
+    /// `None`: every one where the CPU clock is cheap, else adaptive.
+    pub(crate) count_one_in: Option<OneIn>,
+    pub(crate) count_target: u64,
     pub(crate) record_one_in: u64,
     pub(crate) check_clock: bool,
     pub(crate) process_interval: Duration,
@@ -61,6 +62,7 @@ impl Default for Settings {
             cell_width: Duration::from_secs(60),
             warm_up: Duration::from_secs(60),
             count_one_in: None,
+            count_target: 1_000,
             record_one_in: 100,
             check_clock: false,
             process_interval: Duration::from_secs(10),
@@ -86,6 +88,7 @@ impl std::fmt::Debug for Settings {
             .field("cell_width", &self.cell_width)
             .field("warm_up", &self.warm_up)
             .field("count_one_in", &self.count_one_in)
+            .field("count_target", &self.count_target)
             .field("record_one_in", &self.record_one_in)
             .field("check_clock", &self.check_clock)
             .field("process_interval", &self.process_interval)
@@ -95,6 +98,15 @@ impl std::fmt::Debug for Settings {
             .field("spool_bytes", &self.spool_bytes)
             .finish_non_exhaustive()
     }
+}
+
+/// One request in how many is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OneIn {
+    /// The same for every endpoint, whatever happens.
+    Fixed(u32),
+    /// As each endpoint's traffic asks for.
+    Adaptive,
 }
 
 /// Why an option is refused.
@@ -175,7 +187,10 @@ impl Settings {
             put(&mut self.warm_up, parse_duration(v))
         });
         read("APPWEIGHT_COUNT_ONE_IN", &mut |v| {
-            put(&mut self.count_one_in, parse_count_one_in(v))
+            put(&mut self.count_one_in, parse_count_one_in(v).map(Some))
+        });
+        read("APPWEIGHT_COUNT_TARGET", &mut |v| {
+            put(&mut self.count_target, parse_count_target(v))
         });
         read("APPWEIGHT_CHECK_CLOCK", &mut |v| {
             put(&mut self.check_clock, parse_switch(v))

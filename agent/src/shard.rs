@@ -22,6 +22,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) kind: Kind,
     /// The endpoint's number.
     pub(crate) endpoint: u32,
+    /// How many it stands for.
+    pub(crate) weight: u32,
     pub(crate) end_us: u64,
     pub(crate) wall_ns: u64,
     pub(crate) usage: Usage,
@@ -31,14 +33,23 @@ pub(crate) struct Ended<'a> {
     pub(crate) user: Option<u64>,
 }
 
+/// What is kept of every request or task, counted or not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tallied {
+    pub(crate) kind: Kind,
+    /// The endpoint's number.
+    pub(crate) endpoint: u32,
+    pub(crate) end_us: u64,
+    pub(crate) error: bool,
+    pub(crate) user: Option<u64>,
+}
+
 /// How spans of time are cut, and how instructions are counted: the same in all shards.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans {
     pub(crate) cell_us: u64,
     pub(crate) process_us: u64,
     pub(crate) instruction_source: InstructionSource,
-    /// How many requests each counted one stands for.
-    pub(crate) weight: u64,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +84,8 @@ pub(crate) struct Tally {
     pub(crate) requests: u64,
     /// Tasks that ended.
     pub(crate) tasks: u64,
+    /// How many of both were not counted.
+    pub(crate) passed: u64,
     /// Records and counts in flag cells that found no room.
     pub(crate) dropped: u64,
     /// Requests and tasks counted under "other".
@@ -85,6 +98,7 @@ impl Tally {
     pub(crate) fn add(&mut self, more: Self) {
         self.requests += more.requests;
         self.tasks += more.tasks;
+        self.passed += more.passed;
         self.dropped += more.dropped;
         self.other_endpoint += more.other_endpoint;
         self.uncounted_flags += more.uncounted_flags;
@@ -108,18 +122,21 @@ impl Shard {
             endpoint: ended.endpoint,
             kind: ended.kind,
             age: ended.age,
+            weight: ended.weight,
         };
         self.cells
             .add(place, ended.wall_ns, &ended.usage, ended.error);
         self.outside_ns += outside::take();
-        self.tally.other_endpoint += u64::from(ended.endpoint == OTHER);
-        match ended.kind {
-            Kind::Task => self.tally.tasks += 1,
-            Kind::Request => {
-                self.tally.requests += 1;
-                self.count_request(ended, spans);
-            }
-        }
+        self.tally(
+            Tallied {
+                kind: ended.kind,
+                endpoint: ended.endpoint,
+                end_us: ended.end_us,
+                error: ended.error,
+                user: ended.user,
+            },
+            spans,
+        );
         if !ended.flags.is_empty() {
             self.count_flags(ended, start_us, place, endpoints);
         }
@@ -137,8 +154,27 @@ impl Shard {
         self.cells.start_us = start_us;
     }
 
-    fn count_request(&mut self, ended: &Ended<'_>, spans: Spans) {
-        let start_us = ended.end_us - ended.end_us % spans.process_us;
+    /// Keeps that one ended which is not counted.
+    pub(crate) fn pass(&mut self, passing: Tallied, spans: Spans) {
+        self.tally.passed += 1;
+        self.tally(passing, spans);
+    }
+
+    fn tally(&mut self, ended: Tallied, spans: Spans) {
+        let Tallied {
+            kind,
+            endpoint,
+            end_us,
+            error,
+            user,
+        } = ended;
+        self.tally.other_endpoint += u64::from(endpoint == OTHER);
+        if kind == Kind::Task {
+            self.tally.tasks += 1;
+            return;
+        }
+        self.tally.requests += 1;
+        let start_us = end_us - end_us % spans.process_us;
         if self.counts.start_us != start_us {
             let before = mem::take(&mut self.counts);
             if !before.endpoints.is_empty() {
@@ -146,14 +182,14 @@ impl Shard {
             }
             self.counts.start_us = start_us;
         }
-        let at = ended.endpoint as usize;
+        let at = endpoint as usize;
         if self.counts.endpoints.len() <= at {
             self.counts.endpoints.resize(at + 1, (0, 0));
         }
         let (requests, errors) = &mut self.counts.endpoints[at];
         *requests = requests.saturating_add(1);
-        *errors = errors.saturating_add(u32::from(ended.error));
-        if let Some(user) = ended.user {
+        *errors = errors.saturating_add(u32::from(error));
+        if let Some(user) = user {
             self.counts.users.get_or_insert_default().insert_hash(user);
         }
     }
@@ -202,7 +238,7 @@ impl Shard {
         self.cells.len() + over + self.flag_cells.len()
     }
 
-    pub(crate) fn tally(&self) -> Tally {
+    pub(crate) fn tallied(&self) -> Tally {
         self.tally
     }
 
@@ -272,7 +308,7 @@ impl Drained {
                 age: place.age,
                 flag: number.and_then(|number| endpoint.flag(number)),
             };
-            let cell = open.into_cell(key, spans.weight);
+            let cell = open.into_cell(key, place.weight);
             cells
                 .entry((start_us, place, number))
                 .and_modify(|known| known.add(&cell))
@@ -290,6 +326,17 @@ impl Drained {
         let mut cells: Vec<Cell> = cells.into_values().collect();
         cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         cells
+    }
+
+    /// What each endpoint saw in that span, by its number.
+    pub(crate) fn seen(&self, start_us: u64) -> HashMap<u32, u64> {
+        let mut seen = HashMap::new();
+        let spans = self.cells.iter().filter(|span| span.start_us == start_us);
+        for (place, open) in spans.flat_map(Cells::iter) {
+            *seen.entry(place.endpoint).or_default() +=
+                u64::from(open.n()) * u64::from(place.weight);
+        }
+        seen
     }
 
     /// Takes the counts of the process record.

@@ -137,7 +137,7 @@ impl Shards {
         for shard in self.all() {
             shard.fetch(|shard| {
                 cells += shard.open_cells() as u64;
-                tally.add(shard.tally());
+                tally.add(shard.tallied());
             });
         }
         (cells, tally)
@@ -166,13 +166,13 @@ mod tests {
         cell_us: 1_000,
         process_us: 500,
         instruction_source: InstructionSource::None,
-        weight: 1,
     };
 
     fn count(shards: &Shards, endpoints: &Endpoints, end_us: u64) {
         let ended = Ended {
             kind: Kind::Request,
             endpoint: endpoints.number("/"),
+            weight: 1,
             end_us,
             wall_ns: 1,
             usage: Usage::new(),

@@ -29,10 +29,10 @@ impl Totals {
         add(&self.dropped_requests, contents.requests);
     }
 
-    /// Adds what threads tallied; each request or task stands for `weight`.
-    pub(crate) fn add_tally(&self, tally: Tally, weight: u64) {
-        add(&self.requests, tally.requests * weight);
-        add(&self.tasks, tally.tasks * weight);
+    /// Adds what threads tallied.
+    pub(crate) fn add_tally(&self, tally: Tally) {
+        add(&self.requests, tally.requests);
+        add(&self.tasks, tally.tasks);
         add(&self.dropped, tally.dropped);
         add(&self.other_endpoint, tally.other_endpoint);
         add(&self.uncounted_flags, tally.uncounted_flags);

@@ -1,5 +1,6 @@
 //! What a setting may be, and what is said of what it may not be.
 
+use crate::settings::OneIn;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,10 +14,18 @@ pub(super) fn parse_switch(value: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn parse_count_one_in(value: &str) -> Result<Option<u64>, String> {
+pub(super) fn parse_count_one_in(value: &str) -> Result<OneIn, String> {
     match value.parse() {
-        Ok(number @ 1..=1_000_000) => Ok(Some(number)),
-        _ => Err("not a whole number from 1 to 1000000".to_owned()),
+        Ok(number @ 1..=1_000_000) => Ok(OneIn::Fixed(number)),
+        _ if value == "adaptive" => Ok(OneIn::Adaptive),
+        _ => Err("neither a whole number from 1 to 1000000 nor `adaptive`".to_owned()),
+    }
+}
+
+pub(super) fn parse_count_target(value: &str) -> Result<u64, String> {
+    match value.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("not a whole number, 1 or more".to_owned()),
     }
 }
 

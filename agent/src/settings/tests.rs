@@ -23,6 +23,7 @@ fn every_variable_overrides() {
         ("APPWEIGHT_CELL_WIDTH", "1s"),
         ("APPWEIGHT_WARM_UP", "1500ms"),
         ("APPWEIGHT_COUNT_ONE_IN", "3"),
+        ("APPWEIGHT_COUNT_TARGET", "250"),
         ("APPWEIGHT_CHECK_CLOCK", "1"),
         ("APPWEIGHT_RECORD_ONE_IN", "7"),
         ("APPWEIGHT_USER_KEY", "secret"),
@@ -50,7 +51,8 @@ fn every_variable_overrides() {
     assert_eq!(settings.cell_width, Duration::from_secs(1));
     assert_eq!(settings.warm_up, Duration::from_millis(1500));
     assert_eq!(settings.record_one_in, 7);
-    assert_eq!(settings.count_one_in, Some(3));
+    assert_eq!(settings.count_one_in, Some(OneIn::Fixed(3)));
+    assert_eq!(settings.count_target, 250);
     assert!(settings.check_clock);
     assert_eq!(settings.user_key.as_deref(), Some("secret"));
     assert_eq!(settings.process_interval, Duration::from_secs(2));
