@@ -1,4 +1,5 @@
-use super::tree::{Function, NodeId, Profile};
+use super::parts::{Function, NodeId};
+use super::tree::Profile;
 
 /// The contexts of two profiles in one tree.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-use super::tree::{FunctionId, NodeId, Profile};
+use super::parts::{FunctionId, NodeId};
+use super::tree::Profile;
 
 /// What one function costs, wherever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 use super::diff::ContextChange;
 use super::moved::{Node, path};
-use super::tree::{NodeId, Profile};
+use super::parts::NodeId;
+use super::tree::Profile;
 
 /// Of the change of a call's total, so much lies in one callee if that callee is where to look. Less
 /// than all, since every part of it is an estimate; more than a half, so that there is one such callee.

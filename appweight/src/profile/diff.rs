@@ -7,7 +7,8 @@ use super::costs::FunctionSums;
 use super::culprit::culprit_of;
 use super::estimate::{Change, Mean, Reaches};
 use super::moved::{Move, Node, moves};
-use super::tree::{Function, FunctionId, NodeId, Profile, Timer};
+use super::parts::{Function, FunctionId, NodeId, Timer};
+use super::tree::Profile;
 use super::union_of;
 
 /// Why two profiles cannot be compared.

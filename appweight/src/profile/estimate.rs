@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tree::Replicate;
+use super::parts::Replicate;
 use crate::compare::quantile;
 
 /// Replicates with requests from which their spread is trusted. With fewer, an interval would be

@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use super::context::Union;
-use super::tree::{Function, NodeId, Profile, Timer};
+use super::parts::{Function, NodeId, Timer};
+use super::tree::Profile;
 use super::union_of;
 
 /// Why text is not of folded stacks.

@@ -1,4 +1,5 @@
-use super::tree::{NodeId, Profile};
+use super::parts::NodeId;
+use super::tree::Profile;
 
 /// Frames that tell nothing of a Rust service: how the runtime and the standard library get to the code.
 /// Rules are data and are applied when a profile is read; what was recorded stays whole.

@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::estimate::Change;
-use super::tree::{FunctionId, NodeId, Profile};
+use super::parts::{FunctionId, NodeId};
+use super::tree::Profile;
 
 /// Two differences are the same cost if they are apart by at most this part of the larger.
 const ALIKE: f64 = 0.2;

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 
 use super::costs::outermost;
-use super::tree::{Function, FunctionId, NodeId, Profile};
+use super::parts::{Function, FunctionId, NodeId};
+use super::tree::Profile;
 
 /// A caller or a callee of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

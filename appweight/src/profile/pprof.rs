@@ -14,7 +14,8 @@ use flate2::write::GzEncoder;
 use prost::Message;
 
 use self::message as proto;
-use super::tree::{Function, NodeId, Profile, Taken, Timer};
+use super::parts::{Function, NodeId, Taken, Timer};
+use super::tree::Profile;
 
 /// What a file may be when it is unpacked: ten times the largest that profilers are known to write.
 const MAX_BYTES: u64 = 512 << 20;

@@ -1,7 +1,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::tree::{NodeId, Profile};
+use super::parts::NodeId;
+use super::tree::Profile;
 
 /// The profile with at most so many nodes, the root among them: the cheapest are folded into their
 /// callers, leaves first, and counted ([`Profile::folded`]). What everything cost together stays.

@@ -1,0 +1,86 @@
+//! What a profile is made of: functions, the numbers they and nodes have in it, and what is known of the whole.
+
+use serde::{Deserialize, Serialize};
+
+/// How many replicates a merged profile keeps apart. From the spread between them come the intervals of
+/// everything that is worked out of the tree, also after wrappers were looked through, which no sum of
+/// squares per function would allow. 16 are enough for an error that is itself known to a fifth.
+pub const REPLICATES: usize = 16;
+
+/// A function, as its profiler named it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// Its name with its path, demangled; or a scope's.
+    pub name: String,
+    /// The file that it is defined in; empty if that is not known.
+    #[serde(default)]
+    pub file: String,
+    /// The line that it begins in; 0 if that is not known.
+    #[serde(default)]
+    pub line: u32,
+}
+
+impl Function {
+    /// A function of which only the name is known.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The number of a function in its profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionId(pub(super) u32);
+
+/// The number of a node in its profile. A node's parent always has a smaller one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(super) u32);
+
+impl NodeId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a profile's values count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Timer {
+    /// `instructions`, `cpu`, `wall`, `allocated`, …
+    pub name: String,
+    /// `instructions`, `ns`, `bytes`, …
+    pub unit: String,
+}
+
+impl Timer {
+    /// A timer of that name and unit.
+    #[must_use]
+    pub fn new(name: &str, unit: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+        }
+    }
+}
+
+/// How a profile was taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// Every call of an instrumented function is counted.
+    #[default]
+    Scopes,
+    /// A stack every so often; what a node's `calls` count are samples.
+    Sampled,
+}
+
+/// What one replicate of a profile stands on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replicate {
+    /// Requests that were profiled.
+    pub requests: u64,
+    /// Samples that were taken; 0 for scopes.
+    pub samples: u64,
+}
