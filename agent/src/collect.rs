@@ -171,6 +171,7 @@ impl<'a> Collector<'a> {
                 cells,
                 requests,
                 processes: mem::take(&mut processes),
+                profiles: Vec::new(),
             });
         }
     }

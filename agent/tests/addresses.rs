@@ -106,8 +106,7 @@ fn a_server_that_closes_at_once() {
 #[test]
 fn a_server_whose_head_never_ends() {
     let (address, _) = listener(|mut stream| {
-        let mut started = [0; 1_000];
-        stream.read(&mut started)?;
+        stream.read_exact(&mut [0; 1])?;
         stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
         loop {
             stream.write_all(b"x-more: and more and more and more\r\n")?;
@@ -119,8 +118,7 @@ fn a_server_whose_head_never_ends() {
 #[test]
 fn a_server_whose_words_never_end() {
     let (address, _) = listener(|mut stream| {
-        let mut started = [0; 1_000];
-        stream.read(&mut started)?;
+        stream.read_exact(&mut [0; 1])?;
         stream.write_all(b"HTTP/1.1 500 No\r\nConnection: close\r\n\r\n")?;
         loop {
             stream.write_all(&[b'x'; 1_000])?;

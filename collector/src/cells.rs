@@ -92,6 +92,7 @@ mod tests {
             cells: Vec::new(),
             requests,
             processes: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) fn batch(source: u128, sequence: u64, deploy: &str) -> Batch {
         cells: Vec::new(),
         requests: Vec::new(),
         processes: Vec::new(),
+        profiles: Vec::new(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use appweight_wire::{
     ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Deploy, Distribution,
-    Downstream, EndpointCount, Flag, Format, InstructionSource, Kind, Origin, ProcessRecord,
-    RequestRecord, VERSION, batch_id, decode_batch, decode_deploy, encode, host_group, limits,
+    Downstream, EndpointCount, Flag, Format, Function, InstructionSource, Kind, Origin,
+    ProcessRecord, ProfileRecord, RequestRecord, Taken, TimerValues, VERSION, batch_id,
+    decode_batch, decode_deploy, encode, host_group, limits,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -144,6 +145,40 @@ fn full() -> Batch {
             agent_bytes_sent: 18_200,
             dropped_total: 0,
         }],
+        profiles: vec![ProfileRecord {
+            start_us: 1_789_999_980_000_000,
+            width_us: 60_000_000,
+            kind: Kind::Request,
+            endpoint: "/feed/{user}".into(),
+            age: Age::Warm,
+            taken: Taken::Sampled,
+            instruction_source: InstructionSource::HardwareUser,
+            requests: 2,
+            samples: 5,
+            lost_samples: 1,
+            functions: vec![
+                Function {
+                    name: "photos::feed".into(),
+                    file: "src/feed.rs".into(),
+                    line: 12,
+                },
+                Function {
+                    name: "photos::query".into(),
+                    file: "src/store.rs".into(),
+                    line: 40,
+                },
+            ],
+            parents: vec![0, 0, 1],
+            node_functions: vec![0, 0, 1],
+            calls: vec![0, 2, 3],
+            folded: 4,
+            timers: vec![TimerValues {
+                name: "instructions".into(),
+                unit: "instructions".into(),
+                own: vec![0, 400_000, 600_000],
+                taken_off_milli: 1_500,
+            }],
+        }],
     }
 }
 
@@ -192,6 +227,7 @@ fn every_field_and_every_word_is_in_the_document() {
             InstructionSource::HardwareAll,
             InstructionSource::Simulated,
         ]),
+        serde_json::to_value([Taken::Scopes, Taken::Sampled]),
         serde_json::to_value([Age::WarmingUp, Age::Warm]),
         serde_json::to_value([Content::Cells, Content::Requests]),
     ] {

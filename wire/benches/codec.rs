@@ -32,6 +32,7 @@ fn batch() -> Batch {
         cells: (0..CELLS).map(cell).collect(),
         requests: Vec::new(),
         processes: Vec::new(),
+        profiles: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Cell, ProcessRecord, RequestRecord};
+use crate::{Cell, ProcessRecord, ProfileRecord, RequestRecord};
 
 /// What all records of a batch have in common: the process that sent them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub struct Batch {
     /// Process records.
     #[serde(default)]
     pub processes: Vec<ProcessRecord>,
+    /// Function profiles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileRecord>,
 }
 
 impl Batch {
@@ -69,7 +72,7 @@ impl Batch {
     /// How many records it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.cells.len() + self.requests.len() + self.processes.len()
+        self.cells.len() + self.requests.len() + self.processes.len() + self.profiles.len()
     }
 
     /// Whether it holds no record.

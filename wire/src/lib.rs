@@ -1,5 +1,5 @@
-//! What an AppWeight agent says and a collector understands: batches of cells, request records
-//! and process records, in MessagePack or JSON.
+//! What an AppWeight agent says and a collector understands: batches of cells, request records,
+//! process records and profiles, in MessagePack or JSON.
 //!
 //! Small and stable on purpose: `docs/wire.md` describes every field, so that an agent in another
 //! language can be written from it alone. Nothing here does I/O, reads a clock or knows another
@@ -15,6 +15,7 @@ mod codec;
 mod deploy;
 mod distribution;
 mod process;
+mod profile;
 mod request;
 mod users;
 mod validate;
@@ -26,6 +27,7 @@ pub use codec::{DecodeError, Format, decode_batch, decode_deploy, encode};
 pub use deploy::Deploy;
 pub use distribution::Distribution;
 pub use process::{CounterStatus, EndpointCount, ProcessRecord};
+pub use profile::{Function, ProfileRecord, Taken, TimerValues};
 pub use request::{Downstream, Flag, RequestRecord};
 pub use users::{ActiveUsers, UserSketchError};
 pub use validate::{Invalid, limits};

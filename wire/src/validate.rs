@@ -1,5 +1,7 @@
 //! What a collector refuses although every field has its type.
 
+mod profile;
+
 use crate::{Batch, Cell, Content, Deploy, Distribution, Flag, ProcessRecord, RequestRecord};
 
 /// The limits of the format, each a bound on what one hostile or broken client can cost.
@@ -12,6 +14,10 @@ pub mod limits {
     pub const RECORDS: usize = 100_000;
     /// Flags or downstreams of one request.
     pub const FACTS: usize = 64;
+    /// Nodes of one profile, and functions.
+    pub const PROFILE_NODES: usize = 20_000;
+    /// Timers of one profile.
+    pub const TIMERS: usize = 16;
     /// The longest cell, µs: a day.
     pub const CELL_WIDTH_US: u64 = 86_400_000_000;
     /// The latest time, µs: the year 2200. Nanoseconds sent as microseconds end up behind it.
@@ -125,6 +131,9 @@ impl Validate for Batch {
         }
         for (index, process) in self.processes.iter().enumerate() {
             check_process(process, &format!("processes[{index}]"))?;
+        }
+        for (index, profile) in self.profiles.iter().enumerate() {
+            profile::check_profile(profile, &format!("profiles[{index}]"))?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ mod neighbours;
 mod parts;
 pub mod pprof;
 mod prune;
+mod record;
 mod tree;
 
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use moved::{Move, MovedPart};
 pub use neighbours::{Neighbour, Neighbours, neighbours};
 pub use parts::{Function, FunctionId, NodeId, REPLICATES, Replicate, Taken, Timer};
 pub use prune::prune;
+pub use record::of_record;
 pub use tree::Profile;

@@ -1,35 +1,12 @@
 //! What a profile is made of: functions, the numbers they and nodes have in it, and what is known of the whole.
 
+pub use appweight_wire::{Function, Taken};
 use serde::{Deserialize, Serialize};
 
 /// How many replicates a merged profile keeps apart. From the spread between them come the intervals of
 /// everything that is worked out of the tree, also after wrappers were looked through, which no sum of
 /// squares per function would allow. 16 are enough for an error that is itself known to a fifth.
 pub const REPLICATES: usize = 16;
-
-/// A function, as its profiler named it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Function {
-    /// Its name with its path, demangled; or a scope's.
-    pub name: String,
-    /// The file that it is defined in; empty if that is not known.
-    #[serde(default)]
-    pub file: String,
-    /// The line that it begins in; 0 if that is not known.
-    #[serde(default)]
-    pub line: u32,
-}
-
-impl Function {
-    /// A function of which only the name is known.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ..Self::default()
-        }
-    }
-}
 
 /// The number of a function in its profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,17 +40,6 @@ impl Timer {
             unit: unit.to_owned(),
         }
     }
-}
-
-/// How a profile was taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Taken {
-    /// Every call of an instrumented function is counted.
-    #[default]
-    Scopes,
-    /// A stack every so often; what a node's `calls` count are samples.
-    Sampled,
 }
 
 /// What one replicate of a profile stands on.

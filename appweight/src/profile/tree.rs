@@ -155,6 +155,12 @@ impl Profile {
         replicate.samples = replicate.samples.saturating_add(samples);
     }
 
+    /// Says how many nodes were folded before, somewhere below the root.
+    pub(super) fn count_folded(&mut self, nodes: u64) {
+        let root = &mut self.nodes[0];
+        root.folded = root.folded.saturating_add(nodes);
+    }
+
     /// Adds another profile of the same timer. In any order the sum is the same, but for the numbers
     /// of nodes and functions.
     ///
