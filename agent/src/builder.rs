@@ -108,7 +108,8 @@ impl AgentBuilder {
     }
 
     /// Of the requests that are counted, one in so many is recorded with all its facts: 100 by default, 1
-    /// for all, 0 for none. `APPWEIGHT_RECORD_ONE_IN`
+    /// for all, 0 for none. Beside them the costliest of each endpoint and cell is recorded, which stands
+    /// for no other; with 0 it is not. `APPWEIGHT_RECORD_ONE_IN`
     pub fn record_one_in(mut self, requests: u64) -> Self {
         self.settings.record_one_in = requests;
         self

@@ -2,6 +2,7 @@
 
 use appweight_wire::{Age, Cell, CellKey, Distribution, Kind, Wide};
 
+use crate::costliest::{Cost, Costliest};
 use crate::usage::Usage;
 
 /// What a cell is found by within its span.
@@ -30,25 +31,63 @@ pub(crate) struct Cells {
     /// One more than the place in `cells`, by [`Place::index`]; 0 where there is none.
     index: Vec<u32>,
     cells: Vec<(Place, OpenCell)>,
+    /// Since the last fetch; each cell knows where its own lies.
+    costliest: Vec<Costliest>,
 }
 
 impl Cells {
-    /// Adds what a request used to its cell.
+    /// Adds what a request used to its cell. What it cost, if none of the cell cost as much before.
     #[inline]
-    pub(crate) fn add(&mut self, place: Place, wall_ns: u64, usage: &Usage, error: bool) {
+    pub(crate) fn add(
+        &mut self,
+        place: Place,
+        wall_ns: u64,
+        usage: &Usage,
+        error: bool,
+        cost: Option<Cost>,
+    ) -> Option<u64> {
         let at = place.index();
         match self.index.get(at) {
             Some(&known) if known > 0 => {
                 if let Some((of, cell)) = self.cells.get_mut(known as usize - 1)
                     && of.weight == place.weight
                 {
+                    let costliest = cell.costliest(usage, cost);
                     cell.add(wall_ns, usage, error);
-                    return;
+                    return costliest;
                 }
             }
             _ => {}
         }
-        self.open(place, at).add(wall_ns, usage, error);
+        let cell = self.open(place, at);
+        let costliest = cell.costliest(usage, cost);
+        cell.add(wall_ns, usage, error);
+        costliest
+    }
+
+    /// Keeps the costliest of a cell that was counted in just now, in the place of the one before.
+    #[cold]
+    pub(crate) fn keep(&mut self, costliest: Costliest) {
+        let known = self.index.get(costliest.place.index()).copied();
+        let Some((_, cell)) = self
+            .cells
+            .get_mut((known.unwrap_or(0) as usize).wrapping_sub(1))
+        else {
+            return;
+        };
+        // What lies there may be another's, since they were fetched.
+        match self.costliest.get_mut(cell.costliest_at as usize) {
+            Some(before) if before.place == costliest.place => *before = costliest,
+            _ => {
+                cell.costliest_at = u32::try_from(self.costliest.len()).unwrap_or(u32::MAX);
+                self.costliest.push(costliest);
+            }
+        }
+    }
+
+    /// Takes those that became the costliest since the last time.
+    pub(crate) fn take_costliest(&mut self) -> Vec<Costliest> {
+        std::mem::take(&mut self.costliest)
     }
 
     /// The cell of that place, where the one that was counted in last is of another weight or there
@@ -89,6 +128,8 @@ pub(crate) struct OpenCell {
     n: u32,
     errors: u32,
     scaled: u32,
+    /// Where its costliest request may lie.
+    costliest_at: u32,
     cpu_ns: Sums,
     wall_ns: Sums,
     instructions: Option<Box<Sums>>,
@@ -114,6 +155,18 @@ impl OpenCell {
                 .observe(instructions);
             self.scaled = self.scaled.saturating_add(u32::from(usage.scaled()));
         }
+    }
+
+    /// What that cost, if none that was added cost as much.
+    #[inline]
+    fn costliest(&self, usage: &Usage, cost: Option<Cost>) -> Option<u64> {
+        let cost = cost?;
+        let known = match cost {
+            Cost::Instructions => self.instructions.as_deref(),
+            Cost::Cpu => Some(&self.cpu_ns),
+        };
+        cost.of(usage)
+            .filter(|cost| known.is_none_or(|known| known.n == 0 || *cost > known.max))
     }
 
     pub(crate) fn n(&self) -> u32 {
@@ -261,7 +314,7 @@ mod tests {
             .collect();
         for round in 1..=3 {
             for place in &places {
-                cells.add(*place, 5, &Usage::new(), false);
+                cells.add(*place, 5, &Usage::new(), false, None);
             }
             assert_eq!(cells.len(), places.len(), "round {round}");
         }
@@ -279,6 +332,7 @@ mod tests {
             5,
             &Usage::new(),
             false,
+            None,
         );
         assert_eq!(cells.len(), 1);
     }
@@ -293,7 +347,7 @@ mod tests {
                 age: Age::Warm,
                 weight,
             };
-            cells.add(place, 5, &Usage::new(), false);
+            cells.add(place, 5, &Usage::new(), false, None);
         }
         let counted: Vec<(u32, u32)> = cells
             .drain()

@@ -148,6 +148,10 @@ impl<'a> Collector<'a> {
         }
         core.totals.add_tally(mem::take(&mut self.drained.tally));
         let process = self.process_record(now, stopping);
+        let costliest = self
+            .drained
+            .take_costliest(until, core.spans(), core.endpoints());
+        self.drained.records.extend(costliest);
         let cells = self.drained.take_cells(core.spans(), core.endpoints());
         if process.is_none() && cells.is_empty() && self.drained.records.len() < BATCH_RECORDS {
             return;

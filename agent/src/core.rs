@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use appweight_wire::{Age, RequestRecord};
 use uuid::Uuid;
 
+use crate::costliest::Cost;
 use crate::counters::Counters;
 use crate::fork;
 use crate::hooks::Hooks;
@@ -63,6 +64,7 @@ impl Core {
             cell_us,
             process_us: micros(settings.process_interval).min(cell_us),
             instruction_source: counters.instruction_source(),
+            cost: (settings.record_one_in > 0).then(|| Cost::by(counters.instruction_source())),
         };
         let one_in = settings.count_one_in.unwrap_or(if counters.are_cheap() {
             OneIn::Fixed(1)

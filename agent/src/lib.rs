@@ -43,7 +43,7 @@
 //! | `APPWEIGHT_WARM_UP` | `60s` | how long a process is young |
 //! | `APPWEIGHT_COUNT_ONE_IN` | `1`; `adaptive` where CPU time costs a system call | one request in so many is counted and stands for them; `adaptive`: all of rare endpoints, one in up to 1,024 of busy ones |
 //! | `APPWEIGHT_COUNT_TARGET` | `1000` | with `adaptive`: how many requests a cell of an endpoint is to have |
-//! | `APPWEIGHT_RECORD_ONE_IN` | `100` | of those counted, one in so many is recorded with all its facts; `0`: none |
+//! | `APPWEIGHT_RECORD_ONE_IN` | `100` | of those counted, one in so many is recorded with all its facts, and the costliest of each endpoint and cell beside them; `0`: none at all |
 //! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual |
 //! | `APPWEIGHT_USER_KEY` | none | the secret that users are hashed with, one per service |
 //!
@@ -90,6 +90,7 @@ mod clock;
 mod collect;
 mod contents;
 mod core;
+mod costliest;
 mod counters;
 mod downstream;
 mod facts;

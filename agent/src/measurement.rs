@@ -209,6 +209,7 @@ impl Finished {
             end_us: self.end_us,
             wall_ns: self.wall_ns,
             usage: self.usage,
+            status: self.outcome.status,
             error: self.outcome.error,
             age: self.age,
             flags: self

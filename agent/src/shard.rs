@@ -8,6 +8,7 @@ use appweight_wire::{
 };
 
 use crate::cells::{Cells, OpenCell, Place};
+use crate::costliest::{Cost, Costliest, Costliests};
 use crate::names::{Endpoints, OTHER};
 use crate::outside;
 use crate::usage::Usage;
@@ -27,6 +28,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) end_us: u64,
     pub(crate) wall_ns: u64,
     pub(crate) usage: Usage,
+    pub(crate) status: Option<u16>,
     pub(crate) error: bool,
     pub(crate) age: Age,
     pub(crate) flags: &'a [Flag],
@@ -50,6 +52,8 @@ pub(crate) struct Spans {
     pub(crate) cell_us: u64,
     pub(crate) process_us: u64,
     pub(crate) instruction_source: InstructionSource,
+    /// What makes a request costly; `None` if the costliest are not recorded.
+    pub(crate) cost: Option<Cost>,
 }
 
 #[derive(Debug, Default)]
@@ -124,8 +128,13 @@ impl Shard {
             age: ended.age,
             weight: ended.weight,
         };
-        self.cells
-            .add(place, ended.wall_ns, &ended.usage, ended.error);
+        let costliest = self
+            .cells
+            .add(place, ended.wall_ns, &ended.usage, ended.error, spans.cost);
+        if let Some(cost) = costliest {
+            self.cells
+                .keep(Costliest::new(ended, place, cost, record.is_some()));
+        }
         self.outside_ns += outside::take();
         self.tally(
             Tallied {
@@ -245,6 +254,11 @@ impl Shard {
     /// Takes what is complete at `now_us`: cells and counts whose spans are over, and all records.
     pub(crate) fn drain(&mut self, now_us: u64, spans: Spans, into: &mut Drained) {
         let is_over = |start: u64, width: u64| start.saturating_add(width) <= now_us;
+        for cells in self.over.iter_mut().chain([&mut self.cells]) {
+            let (start_us, costliest) = (cells.start_us, cells.take_costliest());
+            let costliest = costliest.into_iter().map(|one| (start_us, one));
+            into.costliest_found.extend(costliest);
+        }
         if is_over(self.cells.start_us, spans.cell_us) {
             self.begin_span(0);
         }
@@ -279,6 +293,9 @@ pub(crate) struct Drained {
     cells: Vec<Cells>,
     flag_cells: Vec<((u64, Place, u8), OpenCell)>,
     pub(crate) records: Vec<RequestRecord>,
+    /// By the begin of their span, as threads found them.
+    costliest_found: Vec<(u64, Costliest)>,
+    costliest: Costliests,
     counts: Vec<Counts>,
     /// What threads used outside of what they measured, ns.
     pub(crate) outside_ns: u64,
@@ -326,6 +343,19 @@ impl Drained {
         let mut cells: Vec<Cell> = cells.into_values().collect();
         cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         cells
+    }
+
+    /// Takes the records of the costliest requests of spans that are over at `now_us`.
+    pub(crate) fn take_costliest(
+        &mut self,
+        now_us: u64,
+        spans: Spans,
+        endpoints: &Endpoints,
+    ) -> Vec<RequestRecord> {
+        for (start_us, found) in self.costliest_found.drain(..) {
+            self.costliest.add(start_us, found);
+        }
+        self.costliest.take(now_us, spans, endpoints)
     }
 
     /// What each endpoint saw in that span, by its number.

@@ -166,6 +166,7 @@ mod tests {
         cell_us: 1_000,
         process_us: 500,
         instruction_source: InstructionSource::None,
+        cost: None,
     };
 
     fn count(shards: &Shards, endpoints: &Endpoints, end_us: u64) {
@@ -176,6 +177,7 @@ mod tests {
             end_us,
             wall_ns: 1,
             usage: Usage::new(),
+            status: None,
             error: false,
             age: Age::Warm,
             flags: &[],

@@ -106,7 +106,8 @@ async fn the_cells_of_all_threads_add_up_to_every_request() {
     );
 
     // One in ten: 1,000 of 10,000, with a standard deviation of 30.
-    let records = collector.requests();
+    let mut records = collector.requests();
+    records.retain(|record| record.weight != 0);
     assert!((800..1_200).contains(&records.len()), "{}", records.len());
     assert!(records.iter().all(|record| record.weight == 10));
 

@@ -72,7 +72,7 @@ fn render(asked: &RequestsAsked<'_>, found: &[RequestView]) -> Markup {
             (filter(asked, by_time))
             @if found.is_empty() {
                 p.note {
-                    "No recorded request matches. All requests are counted, but only one in N is recorded with its facts, and kept for a shorter time. "
+                    "No recorded request matches. All requests are counted, but only one in N, and the costliest of each endpoint, is recorded, and kept for a shorter time. "
                     a href=(href::requests(asked.service, None, None)) { "Show all" } "."
                 }
             } @else {
@@ -145,7 +145,9 @@ fn row(view: &RequestView) -> Markup {
                     div { (format::count(d.calls)) " × " bdi { (name) } " " (format::amount(d.wall_ns as f64, Metric::Cpu)) }
                 }
             }
-            td.number { (format::count(r.polls)) br; small { (format::count(r.thread_hops)) } }
+            td.number {
+                @if r.polls == 0 { "–" } @else { (format::count(r.polls)) br; small { (format::count(r.thread_hops)) } }
+            }
             td { code { bdi { (view.deploy) } } br; small { bdi { (view.host) } } }
         }
     }
