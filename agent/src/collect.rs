@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use appweight_wire::{
-    Batch, Content, EndpointCount, Format, ProcessRecord, VERSION, batch_id, encode,
+    Batch, Content, EndpointCount, Format, ProcessRecord, ProfileRecord, VERSION, batch_id, encode,
 };
 
 use crate::contents::Contents;
@@ -21,6 +21,8 @@ const GRACE_US: u64 = 20_000;
 const LOOK_AT_THREADS: Duration = Duration::from_secs(1);
 /// Records in a batch: about a megabyte of cells.
 const BATCH_RECORDS: usize = 1_000;
+/// Profiles in a batch: some hundred kilobytes each at most, before they are compressed.
+const BATCH_PROFILES: usize = 10;
 /// zstd's fastest but for those that give up much of the gain.
 const LEVEL: i32 = 1;
 
@@ -153,13 +155,22 @@ impl<'a> Collector<'a> {
             .take_costliest(until, core.spans(), core.endpoints());
         self.drained.records.extend(costliest);
         let cells = self.drained.take_cells(core.spans(), core.endpoints());
-        if process.is_none() && cells.is_empty() && self.drained.records.len() < BATCH_RECORDS {
+        let mut profiles = self.take_profiles(until).into_iter().peekable();
+        if process.is_none()
+            && cells.is_empty()
+            && profiles.peek().is_none()
+            && self.drained.records.len() < BATCH_RECORDS
+        {
             return;
         }
         let mut processes: Vec<ProcessRecord> = process.into_iter().collect();
         let mut cells = cells.into_iter().peekable();
         let mut requests = mem::take(&mut self.drained.records).into_iter().peekable();
-        while cells.peek().is_some() || requests.peek().is_some() || !processes.is_empty() {
+        while cells.peek().is_some()
+            || requests.peek().is_some()
+            || profiles.peek().is_some()
+            || !processes.is_empty()
+        {
             let cells: Vec<_> = cells.by_ref().take(BATCH_RECORDS).collect();
             let requests = requests
                 .by_ref()
@@ -175,9 +186,23 @@ impl<'a> Collector<'a> {
                 cells,
                 requests,
                 processes: mem::take(&mut processes),
-                profiles: Vec::new(),
+                profiles: profiles.by_ref().take(BATCH_PROFILES).collect(),
             });
         }
+    }
+
+    /// The profiles of spans that are over.
+    fn take_profiles(&self, until: u64) -> Vec<ProfileRecord> {
+        let core = self.core;
+        let source = core.counters().instruction_source();
+        core.with_profiles(|profiles| {
+            let lost = profiles.take_lost();
+            core.totals.lose(Contents {
+                records: lost,
+                ..Contents::default()
+            });
+            profiles.take(until, core.spans().cell_us, source, core.endpoints())
+        })
     }
 
     /// Once for each span, when it is over and fetched, how thinly the next is counted.

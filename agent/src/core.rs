@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::fork;
 use crate::hooks::Hooks;
 use crate::names::Endpoints;
+use crate::profile::Profiles;
 use crate::queue::{Queue, Sealed};
 use crate::settings::{OneIn, Settings};
 use crate::shard::{Ended, Spans, Tallied};
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     thinning: Thinning,
     endpoints: Endpoints,
     shards: Shards,
+    /// Of the agent's own threads.
+    profiles: Mutex<Profiles>,
     /// Sealed batches on their way.
     pub(crate) queue: Queue,
     /// Batches on disk, opened by the thread that ships.
@@ -87,6 +90,7 @@ impl Core {
             thinning,
             endpoints: Endpoints::new(),
             shards: Shards::new(),
+            profiles: Mutex::default(),
             spool: Mutex::default(),
             spool_locks: Arc::default(),
             totals: Totals::default(),
@@ -115,6 +119,11 @@ impl Core {
 
     pub(crate) fn shards(&self) -> &Shards {
         &self.shards
+    }
+
+    /// Works on the profiles of spans that are not over. Not for requests: it may wait for another thread.
+    pub(crate) fn with_profiles<T>(&self, work: impl FnOnce(&mut Profiles) -> T) -> T {
+        work(&mut self.profiles.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn source(&self) -> Uuid {

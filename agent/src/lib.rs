@@ -103,6 +103,11 @@ mod measurement;
 mod names;
 mod outside;
 mod passing;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "what takes profiles is not there yet")
+)]
+mod profile;
 mod queue;
 mod settings;
 mod shard;
