@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Wide;
+use crate::{Wide, logarithm};
 
 /// What one metric of a cell's requests adds up to: enough for a mean with its error, for the
 /// geometric mean, and for quantiles within a ninth of the value.
@@ -39,7 +39,6 @@ pub struct Distribution {
 /// Buckets per power of two.
 const SUB_BUCKETS: u64 = 8;
 const SUB_BITS: u32 = 3;
-const LOG_UNIT: f64 = 65_536.0;
 
 impl Distribution {
     /// One more than the largest bucket there can be.
@@ -127,7 +126,7 @@ impl Distribution {
     #[must_use]
     #[inline]
     pub fn log_of(value: u64) -> u64 {
-        ((value.max(1) as f64).log2() * LOG_UNIT).round() as u64
+        logarithm::log2(value)
     }
 
     /// The bucket of a value: values under 8 have a bucket each; above, every power of two is cut

@@ -14,6 +14,7 @@ mod cell;
 mod codec;
 mod deploy;
 mod distribution;
+mod logarithm;
 mod process;
 mod profile;
 mod request;
