@@ -49,7 +49,7 @@ impl Work {
         let done = self
             .threads
             .into_iter()
-            .map(|thread| thread.join().unwrap());
+            .map(|thread| thread.join().expect("a thread of the test does not panic"));
         done.sum()
     }
 }

@@ -26,8 +26,8 @@ const SLACK: Duration = Duration::from_secs(2);
 fn listener(
     answer: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("this machine gives a port");
+    let address = format!("http://{}", listener.local_addr().expect("it listens"));
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
     let answer = Arc::new(answer);
