@@ -8,7 +8,7 @@ use appweight_wire::Kind;
 
 use crate::core::Core;
 use crate::measured::{End, Measured};
-use crate::measurement::{Guarded, Measurement, Outcome};
+use crate::measurement::{Guarded, Outcome};
 use crate::passing::Begun;
 use crate::totals::get;
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, ship};
@@ -20,7 +20,8 @@ const SPOOL_WAIT: Duration = Duration::from_millis(500);
 
 /// A handle to the agent of a service; clones are handles to the same.
 ///
-/// Layers and measured services are handles too. When the last one is dropped, what was counted is
+/// Layers are handles too, and so are the services that they make; the clones of a service are not, so
+/// keep one of the others for as long as it serves, as routers do. When the last one is dropped, what was counted is
 /// sent, for at most a second; [`Agent::shutdown`] does the same with a deadline of one's own.
 #[derive(Debug, Clone)]
 pub struct Agent {
@@ -73,11 +74,12 @@ impl Agent {
 
     /// What is shared, while requests are measured.
     pub(crate) fn core(&self) -> Option<&'static Core> {
-        let mut core = self.running.as_ref()?.core;
-        if core.is_inherited() {
-            core = core.after_fork(start_threads)?;
-        }
-        core.is_on().then_some(core)
+        measuring(self.of_start()?)
+    }
+
+    /// The same of the process that started it, whatever has become of it.
+    pub(crate) fn of_start(&self) -> Option<&'static Core> {
+        Some(self.running.as_ref()?.core)
     }
 
     /// The layer that measures the requests of axum and of any other tower service of
@@ -104,19 +106,11 @@ impl Agent {
         let Some(core) = self.core() else {
             return work();
         };
-        let measurement = match Begun::new(core, Kind::Task, &name.into(), None, None) {
-            Begun::Measured(measurement) => measurement,
-            Begun::Passing(passing) => {
-                let output = work();
-                passing.end(false);
-                return output;
-            }
-        };
-        let mut task = Guarded::new(measurement);
-        let output = task.run(work);
-        if let Some(measurement) = task.release() {
-            measurement.finish(Outcome::DONE);
-        }
+        let mut task = Guarded::new(Begun::new(core, Kind::Task, &name.into(), None, None));
+        let entered = task.enter();
+        let output = work();
+        drop(entered);
+        Begun::finish(&mut task.release(), Outcome::DONE);
         output
     }
 
@@ -139,12 +133,7 @@ impl Agent {
                 .map(|core| Begun::new(core, Kind::Task, &name, None, None));
             // A task that runs for ever does not keep the agent from ending.
             drop(agent);
-            let (measurement, passing) = Begun::split(begun);
-            let output = Measured::<F, OfTask>::new(future, measurement).await;
-            if let Some(passing) = passing {
-                passing.end(false);
-            }
-            output
+            Measured::<F, OfTask>::new(future, begun).await
         }
     }
 
@@ -210,6 +199,15 @@ impl Agent {
     }
 }
 
+/// What is shared in this process by the handles to an agent, while requests are measured.
+#[inline]
+pub(crate) fn measuring(mut core: &'static Core) -> Option<&'static Core> {
+    if core.is_inherited() {
+        core = core.after_fork(start_threads)?;
+    }
+    core.is_switched_on().then_some(core)
+}
+
 /// Starts what collects and ships.
 fn start_threads(core: &'static Core) {
     let spawn = |name: &str, run: fn(&Core)| {
@@ -251,8 +249,7 @@ fn end(core: &Core, wait: Duration) -> bool {
 struct OfTask;
 
 impl<T> End<T> for OfTask {
-    fn end(output: T, measurement: Measurement) -> T {
-        measurement.finish(Outcome::DONE);
-        output
+    fn outcome(_: &T) -> Outcome {
+        Outcome::DONE
     }
 }

@@ -47,6 +47,11 @@ pub(crate) struct Allocated {
 }
 
 impl Allocated {
+    pub(crate) const NONE: Self = Self {
+        bytes: 0,
+        allocations: 0,
+    };
+
     /// What was allocated between two looks of one thread.
     #[inline]
     pub(crate) fn since(self, before: Self) -> Self {
@@ -75,10 +80,16 @@ thread_local! {
 /// Whether the process's allocator counts.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
+/// Whether the process's allocator counts.
+#[inline]
+pub(crate) fn allocations_are_counted() -> bool {
+    INSTALLED.load(Ordering::Relaxed)
+}
+
 /// What the calling thread has allocated; `None` if the process's allocator does not count.
 #[inline]
 pub(crate) fn allocated() -> Option<Allocated> {
-    INSTALLED.load(Ordering::Relaxed).then(|| Allocated {
+    allocations_are_counted().then(|| Allocated {
         bytes: BYTES.get(),
         allocations: ALLOCATIONS.get(),
     })

@@ -43,12 +43,17 @@ impl StreamedRequest {
     }
 
     fn finish(&mut self, whole: bool) {
-        if let Some(request) = self.request.take() {
-            request.finish(Outcome {
-                error: self.outcome.error || !whole,
-                ..self.outcome
-            });
+        if let Some(Begun::Measured(measurement)) = &mut self.request {
+            measurement.lasts();
         }
+        let error = self.outcome.error || !whole;
+        Begun::finish(
+            &mut self.request,
+            Outcome {
+                error,
+                ..self.outcome
+            },
+        );
     }
 }
 

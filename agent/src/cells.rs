@@ -2,6 +2,7 @@
 
 use appweight_wire::{Age, Cell, CellKey, Distribution, Kind, Wide};
 
+use crate::buckets::Buckets;
 use crate::costliest::{Cost, Costliest};
 use crate::usage::Usage;
 
@@ -17,10 +18,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn index(self) -> usize {
+    /// Where the cell's place is found: in which of the four lists, and where in it.
+    #[inline]
+    fn index(self) -> (usize, usize) {
         let kind = usize::from(self.kind == Kind::Task);
         let age = usize::from(self.age == Age::Warm);
-        self.endpoint as usize * 4 + kind * 2 + age
+        (kind * 2 + age, self.endpoint as usize)
     }
 }
 
@@ -29,7 +32,7 @@ impl Place {
 pub(crate) struct Cells {
     pub(crate) start_us: u64,
     /// One more than the place in `cells`, by [`Place::index`]; 0 where there is none.
-    index: Vec<u32>,
+    index: [Vec<u32>; 4],
     cells: Vec<(Place, OpenCell)>,
     /// Since the last fetch; each cell knows where its own lies.
     costliest: Vec<Costliest>,
@@ -47,7 +50,7 @@ impl Cells {
         cost: Option<Cost>,
     ) -> Option<u64> {
         let at = place.index();
-        match self.index.get(at) {
+        match self.index[at.0].get(at.1) {
             Some(&known) if known > 0 => {
                 if let Some((of, cell)) = self.cells.get_mut(known as usize - 1)
                     && of.weight == place.weight
@@ -68,7 +71,8 @@ impl Cells {
     /// Keeps the costliest of a cell that was counted in just now, in the place of the one before.
     #[cold]
     pub(crate) fn keep(&mut self, costliest: Costliest) {
-        let known = self.index.get(costliest.place.index()).copied();
+        let (list, at) = costliest.place.index();
+        let known = self.index[list].get(at).copied();
         let Some((_, cell)) = self
             .cells
             .get_mut((known.unwrap_or(0) as usize).wrapping_sub(1))
@@ -93,17 +97,18 @@ impl Cells {
     /// The cell of that place, where the one that was counted in last is of another weight or there
     /// is none.
     #[cold]
-    fn open(&mut self, place: Place, at: usize) -> &mut OpenCell {
-        if self.index.len() <= at {
-            self.index.resize(at + 1, 0);
+    fn open(&mut self, place: Place, (list, at): (usize, usize)) -> &mut OpenCell {
+        let index = &mut self.index[list];
+        if index.len() <= at {
+            index.resize(at + 1, 0);
         }
-        let is_new = self.index[at] == 0;
+        let is_new = index[at] == 0;
         let known = self.cells.iter().rposition(|(of, _)| *of == place);
         let found = known.filter(|_| !is_new).unwrap_or_else(|| {
             self.cells.push((place, OpenCell::default()));
             self.cells.len() - 1
         });
-        self.index[at] = u32::try_from(found + 1).unwrap_or(u32::MAX);
+        index[at] = u32::try_from(found + 1).unwrap_or(u32::MAX);
         &mut self.cells[found].1
     }
 
@@ -117,7 +122,7 @@ impl Cells {
 
     /// Takes them out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Place, OpenCell)> + '_ {
-        self.index.clear();
+        self.index = Default::default();
         self.cells.drain(..)
     }
 }
@@ -200,8 +205,7 @@ struct Sums {
     sum_squared_logs: Sum128,
     min: u64,
     max: u64,
-    /// Buckets that are not empty, rising.
-    histogram: Vec<(u16, u32)>,
+    buckets: Buckets,
 }
 
 /// Two words instead of a `u128`, whose alignment would cost more than its sum.
@@ -239,14 +243,7 @@ impl Sums {
         self.sum_squares.add_square(value);
         self.sum_logs = self.sum_logs.saturating_add(log);
         self.sum_squared_logs.add_square(log);
-        let bucket = Distribution::bucket_of(value);
-        match self
-            .histogram
-            .binary_search_by_key(&bucket, |&(known, _)| known)
-        {
-            Ok(at) => self.histogram[at].1 = self.histogram[at].1.saturating_add(1),
-            Err(at) => self.histogram.insert(at, (bucket, 1)),
-        }
+        self.buckets.count(Distribution::bucket_of(value));
     }
 
     fn into_distribution(self) -> Option<Distribution> {
@@ -258,11 +255,7 @@ impl Sums {
             sum_squared_logs: Wide(self.sum_squared_logs.get()),
             min: self.min,
             max: self.max,
-            histogram: self
-                .histogram
-                .into_iter()
-                .map(|(bucket, count)| (bucket, count.into()))
-                .collect(),
+            histogram: self.buckets.into_counts(),
         })
     }
 }

@@ -111,7 +111,7 @@ impl Drop for Family {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(mut finished) = shared.finished.take() {
             finished.add(shared.usage, std::mem::take(&mut shared.facts));
-            finished.count(self.core);
+            finished.count();
         }
     }
 }
@@ -136,7 +136,7 @@ impl Charge {
     fn enter(&mut self) -> Entered<'_> {
         let outer = facts::swap(self.facts.take());
         let before = self.family.core.counters().read_thread();
-        outside::enter(before.cpu_ns);
+        outside::enter(before.now.cpu_ns());
         Entered {
             charge: self,
             outer,
@@ -164,8 +164,8 @@ struct Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let after = self.charge.family.core.counters().read_thread();
-        outside::leave(after.cpu_ns);
-        self.charge.usage.add(self.before, after);
+        outside::leave(after.now.cpu_ns());
+        self.charge.usage.add(&self.before, &after);
         self.charge.facts = facts::swap(self.outer.take());
     }
 }

@@ -20,6 +20,7 @@ use crate::shard::{Ended, Spans, Tallied};
 use crate::shards::Shards;
 use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
+use crate::sys;
 use crate::thinning::Thinning;
 use crate::totals::{Totals, add};
 
@@ -36,7 +37,11 @@ pub(crate) struct Core {
     in_child: OnceLock<&'static Self>,
     spans: Spans,
     started: Instant,
-    /// The time of `started`, µs since the Unix epoch, by the clock as it is set now.
+    /// The same by the monotonic clock, ns.
+    started_ns: u64,
+    /// When the process is warm, by the same.
+    warm_ns: u64,
+    /// The time of `started_ns`, µs since the Unix epoch, by the clock as it is set now.
     started_us: AtomicU64,
     on: AtomicBool,
     thinning: Thinning,
@@ -75,7 +80,11 @@ impl Core {
             OneIn::Adaptive
         });
         let thinning = Thinning::new(one_in, settings.count_target);
+        let started_ns = sys::monotonic_ns();
+        let warm_up = u64::try_from(settings.warm_up.as_nanos()).unwrap_or(u64::MAX);
         let core = Self {
+            started_ns,
+            warm_ns: started_ns.saturating_add(warm_up),
             started_us: AtomicU64::new(0),
             queue: Queue::new(settings.queue_bytes),
             settings,
@@ -105,10 +114,12 @@ impl Core {
         &self.settings
     }
 
+    #[inline]
     pub(crate) fn hooks(&self) -> &Hooks {
         &self.hooks
     }
 
+    #[inline]
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -131,17 +142,20 @@ impl Core {
     }
 
     /// Whether requests are measured: until the shutdown, and in the process that began it.
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.is_switched_on() && !self.is_inherited()
     }
 
     /// The same, also of what is inherited: whether a child begins to measure.
+    #[inline]
     pub(crate) fn is_switched_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
     }
 
     /// Whether this is the copy that a forked process got of its parent's. The parent counts what is in
     /// it, and its locks may be held by threads that are not there any more: none may be taken.
+    #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
     }
@@ -228,8 +242,10 @@ impl Core {
         self.started.elapsed()
     }
 
-    pub(crate) fn age_at(&self, moment: Instant) -> Age {
-        if moment.saturating_duration_since(self.started) < self.settings.warm_up {
+    /// The process's age at that moment of the monotonic clock.
+    #[inline]
+    pub(crate) fn age_at(&self, moment_ns: u64) -> Age {
+        if moment_ns < self.warm_ns {
             Age::WarmingUp
         } else {
             Age::Warm
@@ -243,17 +259,18 @@ impl Core {
             .map_or(0, micros)
     }
 
-    /// The time at that moment, µs since the Unix epoch, by the clock as it was set when it was
-    /// last looked at.
+    /// The time at that moment of the monotonic clock, µs since the Unix epoch, by the clock as it was
+    /// set when it was last looked at.
     #[inline]
-    pub(crate) fn micros_at(&self, moment: Instant) -> u64 {
-        let since = moment.saturating_duration_since(self.started);
-        self.started_us.load(Ordering::Relaxed) + micros(since)
+    pub(crate) fn micros_at(&self, moment_ns: u64) -> u64 {
+        let since = moment_ns.saturating_sub(self.started_ns);
+        self.started_us.load(Ordering::Relaxed) + since / 1_000
     }
 
     /// Takes over how the clock is set now; the agent's thread does so all the time.
     pub(crate) fn look_at_the_clock(&self) {
-        let started_us = self.now_us().saturating_sub(micros(self.uptime()));
+        let since = sys::monotonic_ns().saturating_sub(self.started_ns);
+        let started_us = self.now_us().saturating_sub(since / 1_000);
         self.started_us.store(started_us, Ordering::Relaxed);
     }
 
@@ -265,7 +282,7 @@ impl Core {
     }
 
     pub(crate) fn endpoint_name(&self, number: u32) -> String {
-        self.endpoints.get(number).name.clone()
+        self.endpoints.get(number).name.to_string()
     }
 
     pub(crate) fn endpoints(&self) -> &Endpoints {
@@ -284,6 +301,7 @@ impl Core {
     }
 
     /// Whether the next request is one of those that are recorded.
+    #[inline]
     pub(crate) fn choose_to_record(&self) -> bool {
         match self.settings.record_one_in {
             0 => false,
@@ -292,19 +310,18 @@ impl Core {
         }
     }
 
-    pub(crate) fn count(&self, ended: &Ended<'_>, record: Option<RequestRecord>) {
-        // Nobody would ever fetch it after the shutdown.
-        if self.is_on() {
-            self.shards
-                .with_mine(|shard| shard.count(ended, record, self.spans, &self.endpoints));
-        }
+    /// Counts what has ended; the agent is on.
+    #[inline]
+    pub(crate) fn count(&self, ended: &Ended<'_>, record: Option<Box<RequestRecord>>) {
+        self.shards
+            .with_mine(|shard| shard.count(ended, record, &self.spans, &self.endpoints));
     }
 
     /// Keeps that one ended which is not counted.
     pub(crate) fn pass(&self, passing: Tallied) {
         if self.is_on() {
             self.shards
-                .with_mine(|shard| shard.pass(passing, self.spans));
+                .with_mine(|shard| shard.pass(passing, &self.spans));
         }
     }
 }

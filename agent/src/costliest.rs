@@ -61,7 +61,7 @@ impl Costliest {
         let told = (!is_recorded).then(|| Told {
             end_us: ended.end_us,
             wall_ns: ended.wall_ns,
-            usage: ended.usage,
+            usage: *ended.usage,
             status: ended.status,
             error: ended.error,
             flags: ended.flags.to_vec(),
@@ -76,7 +76,7 @@ impl Costliest {
         let allocated = told.usage.allocated();
         Some(RequestRecord {
             kind: self.place.kind,
-            endpoint: endpoints.get(self.place.endpoint).name.clone(),
+            endpoint: endpoints.get(self.place.endpoint).name.to_string(),
             start_us: told.end_us.saturating_sub(told.wall_ns / 1_000),
             status: told.status,
             error: told.error,
@@ -135,7 +135,8 @@ mod tests {
     use appweight_wire::Age;
 
     use super::*;
-    use crate::counters::Reading;
+    use crate::clock::Now;
+    use crate::counters::{More, Reading};
 
     const SPANS: Spans = Spans {
         cell_us: 1_000,
@@ -146,14 +147,16 @@ mod tests {
 
     fn usage(cpu_ns: u64, instructions: Option<u64>) -> Usage {
         let reading = |cpu_ns, instructions: Option<u64>| Reading {
-            cpu_ns: Some(cpu_ns),
-            allocated: None,
-            instructions: instructions.map(|count| [count, 0, 0]),
+            now: Now::new(Some(cpu_ns), 0),
+            more: Some(More {
+                allocated: None,
+                instructions: instructions.map(|count| [count, 0, 0]),
+            }),
         };
         let mut usage = Usage::new();
         usage.add(
-            reading(0, instructions.map(|_| 0)),
-            reading(cpu_ns, instructions),
+            &reading(0, instructions.map(|_| 0)),
+            &reading(cpu_ns, instructions),
         );
         usage
     }
@@ -165,7 +168,7 @@ mod tests {
             weight: 1,
             end_us: 1_500,
             wall_ns: 200_000,
-            usage: usage(7, Some(instructions)),
+            usage: &usage(7, Some(instructions)),
             status: Some(204),
             error: false,
             age: Age::Warm,

@@ -1,6 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use appweight_wire::Kind;
 use http::{Request, Response};
@@ -8,11 +8,13 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::Agent;
+use crate::agent::measuring;
 use crate::body::{MeasureBody, StreamedRequest};
+use crate::core::Core;
 use crate::hooks::route;
 use crate::measured::{End, Measured};
-use crate::measurement::{Guarded, Measurement, Outcome};
-use crate::passing::{Begun, Passing};
+use crate::measurement::{Guarded, Outcome};
+use crate::passing::Begun;
 
 /// A tower layer that measures every request of a service; see [`Agent::layer`].
 #[derive(Debug, Clone)]
@@ -32,16 +34,31 @@ impl<S> Layer<S> for AgentLayer {
     fn layer(&self, inner: S) -> AgentService<S> {
         AgentService {
             inner,
-            agent: self.agent.clone(),
+            core: self.agent.of_start(),
+            _handle: Some(self.agent.clone()),
         }
     }
 }
 
 /// A service whose requests are measured; made by [`AgentLayer`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct AgentService<S> {
     inner: S,
-    agent: Agent,
+    core: Option<&'static Core>,
+    /// Of the service that the layer has made. Servers clone that one for each connection, axum for
+    /// each request, and to count these clones would be a write that all threads share.
+    _handle: Option<Agent>,
+}
+
+impl<S: Clone> Clone for AgentService<S> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            core: self.core,
+            _handle: None,
+        }
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for AgentService<S>
@@ -53,37 +70,46 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
+    #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
-        let Some(core) = self.agent.core() else {
-            return ResponseFuture::new(self.inner.call(request), None, None);
+        let Some(core) = self.core.and_then(measuring) else {
+            return ResponseFuture {
+                measured: Measured::new(self.inner.call(request), None),
+            };
         };
         let hooks = core.hooks();
-        let (begun, request) = if hooks.need_parts() {
+        if hooks.need_parts() {
             // Taking a request apart moves some hundred bytes: only for those who want to see it.
             let (parts, body) = request.into_parts();
             let name = hooks.endpoint(&parts);
             let user = hooks.user(&parts);
             let begun = Begun::new(core, Kind::Request, &name, Some(&parts.method), user);
-            (begun, Request::from_parts(parts, body))
-        } else {
-            let name = route(request.extensions());
-            let begun = Begun::new(core, Kind::Request, name, Some(request.method()), None);
-            (begun, request)
-        };
-        // A service may do its work before it returns a future, and may panic there.
-        match begun {
-            Begun::Measured(measurement) => {
-                let mut call = Guarded::new(measurement);
-                let future = call.run(|| self.inner.call(request));
-                ResponseFuture::new(future, call.release(), None)
-            }
-            Begun::Passing(passing) => {
-                ResponseFuture::new(self.inner.call(request), None, Some(passing))
-            }
+            return self.measure(begun, Request::from_parts(parts, body));
+        }
+        let name = route(request.extensions());
+        let begun = Begun::new(core, Kind::Request, name, Some(request.method()), None);
+        self.measure(begun, request)
+    }
+}
+
+impl<S> AgentService<S> {
+    /// A service may do its work before it returns a future, and may panic there.
+    #[inline]
+    fn measure<B>(&mut self, begun: Begun, request: Request<B>) -> ResponseFuture<S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        // In so many steps, because a closure would move the request once more.
+        let mut call = Guarded::new(begun);
+        let entered = call.enter();
+        let future = self.inner.call(request);
+        drop(entered);
+        ResponseFuture {
+            measured: Measured::new(future, call.release()),
         }
     }
 }
@@ -94,16 +120,6 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         measured: Measured<F, OfResponse>,
-        passing: Option<Passing>,
-    }
-}
-
-impl<F> ResponseFuture<F> {
-    fn new(future: F, measurement: Option<Measurement>, passing: Option<Passing>) -> Self {
-        Self {
-            measured: Measured::new(future, measurement),
-            passing,
-        }
     }
 }
 
@@ -114,13 +130,9 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let output = ready!(this.measured.poll(context));
-        Poll::Ready(match this.passing.take() {
-            Some(passing) => respond(output, Begun::Passing(passing)),
-            None => output,
-        })
+        self.project().measured.poll(context)
     }
 }
 
@@ -128,29 +140,22 @@ where
 struct OfResponse;
 
 impl<R: MeasureBody, E> End<Result<Response<R>, E>> for OfResponse {
-    fn end(output: Result<Response<R>, E>, measurement: Measurement) -> Result<Response<R>, E> {
-        respond(output, Begun::Measured(measurement))
+    #[inline]
+    fn outcome(output: &Result<Response<R>, E>) -> Outcome {
+        match output {
+            Ok(response) => Outcome::of_status(response.status()),
+            Err(_) => Outcome::UNFINISHED,
+        }
     }
-}
 
-/// Ends the request, or leaves that to its body.
-fn respond<R: MeasureBody, E>(
-    output: Result<Response<R>, E>,
-    request: Begun,
-) -> Result<Response<R>, E> {
-    match output {
-        Ok(response) => {
-            let outcome = Outcome::of_status(response.status());
-            if response.body().is_streamed() {
-                let request = StreamedRequest::new(request, outcome);
-                return Ok(response.map(|body| body.measured(request)));
-            }
-            request.finish(outcome);
-            Ok(response)
-        }
-        Err(error) => {
-            request.finish(Outcome::UNFINISHED);
-            Err(error)
-        }
+    /// A body that is streamed is a part of its request.
+    #[inline]
+    fn goes_on(output: &Result<Response<R>, E>) -> bool {
+        matches!(output, Ok(response) if response.body().is_streamed())
+    }
+
+    fn go_on(output: Result<Response<R>, E>, begun: Begun) -> Result<Response<R>, E> {
+        let request = StreamedRequest::new(begun, Self::outcome(&output));
+        output.map(|response| response.map(|body| body.measured(request)))
     }
 }

@@ -1,16 +1,27 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::measurement::{Guarded, Measurement};
+use crate::measurement::{Guarded, Outcome};
+use crate::passing::Begun;
 
-/// What becomes of the measurement when a future has its output: it is finished, or goes on with
-/// what the output is still to do.
+/// What becomes of the request or task when its future has its output.
 pub(crate) trait End<T> {
-    fn end(output: T, measurement: Measurement) -> T;
+    /// How it ended.
+    fn outcome(output: &T) -> Outcome;
+
+    /// Whether it goes on with what the output is still to do.
+    fn goes_on(_output: &T) -> bool {
+        false
+    }
+
+    /// Lets it go on. Only called if it does.
+    fn go_on(output: T, _begun: Begun) -> T {
+        output
+    }
 }
 
 pin_project! {
@@ -21,26 +32,30 @@ pin_project! {
         // Taken out to be dropped inside the measurement, so that its drop is charged too.
         #[pin]
         future: Option<F>,
-        measurement: Option<Measurement>,
+        begun: Option<Begun>,
         end: PhantomData<O>,
     }
 
     impl<F, O> PinnedDrop for Measured<F, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(measurement) = this.measurement.take() {
-                Guarded::new(measurement).run(|| this.future.set(None));
+            if let Some(begun) = this.begun.take() {
+                let mut guarded = Guarded::new(begun);
+                let entered = guarded.enter();
+                this.future.set(None);
+                drop(entered);
             }
         }
     }
 }
 
 impl<F, O> Measured<F, O> {
-    /// Without a measurement the future passes through.
-    pub(crate) fn new(future: F, measurement: Option<Measurement>) -> Self {
+    /// Without anything that has begun the future passes through.
+    #[inline]
+    pub(crate) fn new(future: F, begun: Option<Begun>) -> Self {
         Self {
             future: Some(future),
-            measurement,
+            begun,
             end: PhantomData,
         }
     }
@@ -53,6 +68,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let future = this
@@ -60,16 +76,29 @@ where
             .as_mut()
             .as_pin_mut()
             .expect("a future is not polled after its end");
-        let Some(measurement) = this.measurement.as_mut() else {
-            return future.poll(context);
+        let polled = match this.begun {
+            Some(Begun::Measured(measurement)) => {
+                let entered = measurement.enter_poll();
+                let polled = future.poll(context);
+                if polled.is_ready() {
+                    this.future.set(None);
+                }
+                drop(entered);
+                polled
+            }
+            Some(Begun::Passing(_)) => future.poll(context),
+            None => return future.poll(context),
         };
-        let entered = measurement.enter_poll();
-        let output = ready!(future.poll(context));
-        this.future.set(None);
-        drop(entered);
-        Poll::Ready(match this.measurement.take() {
-            Some(measurement) => O::end(output, measurement),
-            None => output,
-        })
+        if let Poll::Ready(output) = &polled {
+            if O::goes_on(output) {
+                let begun = this.begun.take();
+                return match begun {
+                    Some(begun) => polled.map(|output| O::go_on(output, begun)),
+                    None => polled,
+                };
+            }
+            Begun::finish(this.begun, O::outcome(output));
+        }
+        polled
     }
 }

@@ -1,14 +1,16 @@
 //! One request or task while it runs: entered at the start of every poll, left at its end.
 
-use std::time::Instant;
+use std::sync::Arc;
 
-use appweight_wire::{Age, InstructionSource, Kind, RequestRecord};
+use appweight_wire::{InstructionSource, Kind, RequestRecord};
 
+use crate::children::Family;
 use crate::core::Core;
 use crate::counters::Reading;
 use crate::facts::{self, Facts, Gathered};
 use crate::names::clean;
 use crate::outside;
+use crate::passing::Begun;
 use crate::shard::Ended;
 use crate::usage::Usage;
 
@@ -36,6 +38,7 @@ impl Outcome {
         error: false,
     };
 
+    #[inline]
     pub(crate) fn of_status(status: http::StatusCode) -> Self {
         Self {
             status: Some(status.as_u16()),
@@ -44,29 +47,31 @@ impl Outcome {
     }
 }
 
-/// A request or task that runs. Whoever holds it finishes it, once.
+/// A request or task that runs. Whoever holds it finishes it, once. Small, since it is moved with its
+/// future.
 #[derive(Debug)]
 pub(crate) struct Measurement {
     core: &'static Core,
-    kind: Kind,
-    age: Age,
+    usage: Usage,
+    /// When it was first entered and last left, by the monotonic clock, ns; 0 before that.
+    begun_ns: u64,
+    left_ns: u64,
+    gathered: Option<Box<Gathered>>,
+    record: Option<Box<Recorded>>,
+    user: u64,
     /// Its endpoint's number.
     endpoint: u32,
     /// How many it stands for.
     weight: u32,
-    begun: Instant,
-    usage: Usage,
-    facts: Option<Facts>,
-    user: Option<u64>,
+    kind: Kind,
+    has_user: bool,
     /// A panic went through it.
     panicked: bool,
-    record: Option<Box<Recorded>>,
 }
 
 /// What is gathered only for the one request in N that is recorded.
 #[derive(Debug)]
 struct Recorded {
-    start_us: u64,
     method: Option<http::Method>,
     rss_start_bytes: Option<u64>,
     polls: u64,
@@ -76,6 +81,7 @@ struct Recorded {
 
 impl Measurement {
     /// One that stands for `weight`.
+    #[inline]
     pub(crate) fn begin(
         core: &'static Core,
         kind: Kind,
@@ -84,29 +90,24 @@ impl Measurement {
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Self {
-        let begun = Instant::now();
-        let record = core.choose_to_record().then(|| {
-            Box::new(Recorded {
-                start_us: core.micros_at(begun),
-                method: method.cloned(),
-                rss_start_bytes: core.counters().rss_bytes(),
-                polls: 0,
-                thread_hops: 0,
-                thread: None,
-            })
-        });
+        let record = if core.choose_to_record() {
+            Some(Recorded::new(core, method))
+        } else {
+            None
+        };
         Self {
             core,
-            kind,
-            age: core.age_at(begun),
+            usage: Usage::new(),
+            begun_ns: 0,
+            left_ns: 0,
+            gathered: None,
+            record,
+            user: user.unwrap_or(0),
             endpoint,
             weight,
-            begun,
-            usage: Usage::new(),
-            facts: Some(Facts::new(core, record.is_some())),
-            user,
+            kind,
+            has_user: user.is_some(),
             panicked: false,
-            record,
         }
     }
 
@@ -114,9 +115,13 @@ impl Measurement {
     /// panic.
     #[inline]
     pub(crate) fn enter(&mut self) -> Entered<'_> {
-        let outer = facts::swap(self.facts.take());
+        let facts = Facts::new(self.core, self.record.is_some(), self.gathered.take());
+        let outer = facts::swap(Some(facts));
         let before = self.core.counters().read_thread();
-        outside::enter(before.cpu_ns);
+        outside::enter(before.now.cpu_ns());
+        if self.begun_ns == 0 {
+            self.begun_ns = before.now.wall_ns;
+        }
         Entered {
             measurement: self,
             outer,
@@ -133,70 +138,58 @@ impl Measurement {
         self.enter()
     }
 
+    /// It lasts until now, though its last poll was before.
+    pub(crate) fn lasts(&mut self) {
+        self.left_ns = self.core.counters().wall_ns();
+    }
+
     /// Counts what came to no end of its own: it panicked or was cancelled.
-    pub(crate) fn give_up(self) {
+    pub(crate) fn give_up(mut self) {
         let outcome = match self.kind {
             Kind::Request if self.panicked => Outcome::PANICKED,
             Kind::Request | Kind::Task => Outcome::UNFINISHED,
         };
+        if self.begun_ns == 0 {
+            // Its service did not live to see it begin.
+            self.lasts();
+            self.begun_ns = self.left_ns;
+        }
         self.finish(outcome);
     }
 
     /// Counts it, and records it if it was chosen; where it has children that still run, the last
     /// of them does.
-    pub(crate) fn finish(self, outcome: Outcome) {
-        let end = Instant::now();
-        let core = self.core;
-        let mut finished = Finished {
-            kind: self.kind,
-            age: self.age,
-            endpoint: self.endpoint,
-            weight: self.weight,
-            end_us: core.micros_at(end),
-            wall_ns: u64::try_from(end.duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX),
-            usage: self.usage,
-            outcome,
-            user: self.user,
-            gathered: self.facts.and_then(Facts::take),
-            record: self.record,
-        };
-        let family = finished
-            .gathered
-            .as_mut()
-            .and_then(|gathered| gathered.family.take());
-        match family {
-            None => finished.count(core),
-            Some(family) => family.leave(finished),
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        match self.take_family() {
+            None => self.count(outcome),
+            Some(family) => family.leave(Finished {
+                measurement: self,
+                outcome,
+            }),
         }
     }
-}
 
-/// A request or task that has ended, not counted yet.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    kind: Kind,
-    age: Age,
-    endpoint: u32,
-    weight: u32,
-    end_us: u64,
-    wall_ns: u64,
-    usage: Usage,
-    outcome: Outcome,
-    user: Option<u64>,
-    gathered: Option<Box<Gathered>>,
-    record: Option<Box<Recorded>>,
-}
-
-impl Finished {
-    /// Adds what its children used and told.
-    pub(crate) fn add(&mut self, usage: Usage, facts: Facts) {
-        self.usage.join(usage);
-        let mut own = Facts::of(self.gathered.take());
-        own.join(facts);
-        self.gathered = own.take();
+    /// The same without moving it, where it has no children. Says whether that is so.
+    #[inline]
+    pub(crate) fn finish_here(&mut self, outcome: Outcome) -> bool {
+        if self
+            .gathered
+            .as_ref()
+            .is_some_and(|gathered| gathered.family.is_some())
+        {
+            return false;
+        }
+        self.count(outcome);
+        true
     }
 
-    pub(crate) fn count(self, core: &Core) {
+    fn take_family(&mut self) -> Option<Arc<Family>> {
+        self.gathered.as_mut()?.family.take()
+    }
+
+    #[inline]
+    fn count(&mut self, outcome: Outcome) {
+        let core = self.core;
         // Nobody would ever fetch it after the shutdown; and in a forked process the names' lock may
         // be held by a thread that is not there any more.
         if !core.is_on() {
@@ -206,31 +199,64 @@ impl Finished {
             kind: self.kind,
             endpoint: self.endpoint,
             weight: self.weight,
-            end_us: self.end_us,
-            wall_ns: self.wall_ns,
-            usage: self.usage,
-            status: self.outcome.status,
-            error: self.outcome.error,
-            age: self.age,
-            flags: self
-                .gathered
-                .as_ref()
-                .map_or(&[], |gathered| &gathered.flags),
-            user: self.user,
+            end_us: core.micros_at(self.left_ns),
+            wall_ns: self.left_ns.saturating_sub(self.begun_ns),
+            usage: &self.usage,
+            status: outcome.status,
+            error: outcome.error,
+            age: core.age_at(self.begun_ns),
+            flags: match &self.gathered {
+                Some(gathered) => &gathered.flags,
+                None => &[],
+            },
+            user: self.has_user.then_some(self.user),
         };
-        let record = self.record.map(|recorded| {
-            let mut record = recorded.into_record(core, &ended, self.outcome);
-            if let Some(gathered) = &self.gathered {
-                record.flags.clone_from(&gathered.flags);
-                record.downstream.clone_from(&gathered.downstream);
+        let record = match &mut self.record {
+            None => None,
+            Some(recorded) => {
+                let start_us = core.micros_at(self.begun_ns);
+                Some(recorded.record(core, start_us, &ended, outcome, self.gathered.as_deref()))
             }
-            record
-        });
+        };
         core.count(&ended, record);
     }
 }
 
+/// A request or task that has ended, not counted yet.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    measurement: Measurement,
+    outcome: Outcome,
+}
+
+impl Finished {
+    /// Adds what its children used and told.
+    pub(crate) fn add(&mut self, usage: Usage, facts: Facts) {
+        let measurement = &mut self.measurement;
+        measurement.usage.join(usage);
+        let mut own = Facts::of(measurement.gathered.take());
+        own.join(facts);
+        measurement.gathered = own.take();
+    }
+
+    pub(crate) fn count(mut self) {
+        self.measurement.count(self.outcome);
+    }
+}
+
 impl Recorded {
+    #[cold]
+    fn new(core: &Core, method: Option<&http::Method>) -> Box<Self> {
+        Box::new(Self {
+            method: method.cloned(),
+            rss_start_bytes: core.counters().rss_bytes(),
+            polls: 0,
+            thread_hops: 0,
+            thread: None,
+        })
+    }
+
+    #[cold]
     fn poll(&mut self) {
         let thread = current_thread();
         self.polls += 1;
@@ -240,15 +266,24 @@ impl Recorded {
         self.thread = Some(thread);
     }
 
-    fn into_record(self, core: &Core, ended: &Ended<'_>, outcome: Outcome) -> RequestRecord {
+    #[cold]
+    fn record(
+        &mut self,
+        core: &Core,
+        start_us: u64,
+        ended: &Ended<'_>,
+        outcome: Outcome,
+        gathered: Option<&Gathered>,
+    ) -> Box<RequestRecord> {
         let instructions = ended.usage.instructions();
         let allocated = ended.usage.allocated();
-        RequestRecord {
+        let mut record = Box::new(RequestRecord {
             kind: ended.kind,
             endpoint: core.endpoint_name(ended.endpoint),
-            start_us: self.start_us,
+            start_us,
             method: self
                 .method
+                .take()
                 .map(|method| clean(method.as_str()).into_owned()),
             status: outcome.status,
             error: outcome.error,
@@ -269,33 +304,44 @@ impl Recorded {
             polls: self.polls,
             thread_hops: self.thread_hops,
             ..RequestRecord::default()
+        });
+        if let Some(gathered) = gathered {
+            record.flags.clone_from(&gathered.flags);
+            record.downstream.clone_from(&gathered.downstream);
         }
+        record
     }
 }
 
 /// Counts what it holds as unfinished if a panic drops it.
-pub(crate) struct Guarded(Option<Measurement>);
+pub(crate) struct Guarded(Option<Begun>);
 
 impl Guarded {
-    pub(crate) fn new(measurement: Measurement) -> Self {
-        Self(Some(measurement))
+    #[inline]
+    pub(crate) fn new(begun: Begun) -> Self {
+        Self(Some(begun))
     }
 
-    /// Does work that is charged to the measurement.
-    pub(crate) fn run<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let _entered = self.0.as_mut().map(Measurement::enter);
-        work()
+    /// What is done until the guard is dropped is charged to what has begun, if that is measured.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Option<Entered<'_>> {
+        match &mut self.0 {
+            Some(Begun::Measured(measurement)) => Some(measurement.enter()),
+            _ => None,
+        }
     }
 
     /// Takes it out: from here on somebody else finishes it.
-    pub(crate) fn release(mut self) -> Option<Measurement> {
+    #[inline]
+    pub(crate) fn release(mut self) -> Option<Begun> {
         self.0.take()
     }
 }
 
 impl Drop for Guarded {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(measurement) = self.0.take() {
+        if let Some(Begun::Measured(measurement)) = self.0.take() {
             measurement.give_up();
         }
     }
@@ -311,11 +357,13 @@ pub(crate) struct Entered<'a> {
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        let after = self.measurement.core.counters().read_thread();
-        outside::leave(after.cpu_ns);
-        self.measurement.usage.add(self.before, after);
-        self.measurement.panicked |= std::thread::panicking();
-        self.measurement.facts = facts::swap(self.outer.take());
+        let measurement = &mut *self.measurement;
+        let after = measurement.core.counters().read_thread();
+        outside::leave(after.now.cpu_ns());
+        measurement.usage.add(&self.before, &after);
+        measurement.left_ns = after.now.wall_ns;
+        measurement.panicked |= std::thread::panicking();
+        measurement.gathered = facts::swap(self.outer.take()).and_then(Facts::take);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::mem;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use appweight_wire::{Flag, limits};
 
@@ -21,16 +22,16 @@ pub(crate) const OTHER: u32 = 0;
 /// An endpoint or task by name, with the flags seen on it.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     flags: RwLock<Vec<Flag>>,
 }
 
 impl Endpoint {
-    fn new(name: String) -> Arc<Self> {
-        Arc::new(Self {
+    fn new(name: Arc<str>) -> Self {
+        Self {
             name,
             flags: RwLock::default(),
-        })
+        }
     }
 
     /// The number of a flag's value here; `None` if there are too many already.
@@ -59,20 +60,20 @@ impl Endpoint {
 /// The endpoints that a process has seen, numbered from 1. Names come from routes, but an endpoint
 /// hook may pass on whatever a client sent, so their number is bounded.
 #[derive(Debug)]
-pub(crate) struct Endpoints(RwLock<Known>);
-
-#[derive(Debug)]
-struct Known {
-    by_name: HashMap<String, u32>,
-    by_number: Vec<Arc<Endpoint>>,
+pub(crate) struct Endpoints {
+    by_name: RwLock<HashMap<Arc<str>, u32>>,
+    /// Filled from the start on, and read without a lock.
+    by_number: Box<[OnceLock<Endpoint>]>,
 }
 
 impl Endpoints {
     pub(crate) fn new() -> Self {
-        Self(RwLock::new(Known {
-            by_name: HashMap::from([(OTHER_NAME.to_owned(), OTHER)]),
-            by_number: vec![Endpoint::new(OTHER_NAME.to_owned())],
-        }))
+        let endpoints = Self {
+            by_name: RwLock::default(),
+            by_number: (0..=ENDPOINTS).map(|_| OnceLock::new()).collect(),
+        };
+        endpoints.number(OTHER_NAME);
+        endpoints
     }
 
     /// The number of the endpoint of that name; [`OTHER`] once there are too many.
@@ -82,68 +83,147 @@ impl Endpoints {
         } else {
             clean(name)
         };
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.by_name.get(&*name) {
+        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.get(&*name) {
             return *number;
         }
         drop(known);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.by_name.get(&*name) {
+        let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.get(&*name) {
             return *number;
         }
-        if known.by_number.len() > ENDPOINTS {
+        let at = known.len();
+        let (Some(place), Ok(number)) = (self.by_number.get(at), u32::try_from(at)) else {
             return OTHER;
-        }
-        let number = u32::try_from(known.by_number.len()).unwrap_or(OTHER);
-        known
-            .by_number
-            .push(Endpoint::new(name.clone().into_owned()));
-        known.by_name.insert(name.into_owned(), number);
+        };
+        let name: Arc<str> = Arc::from(&*name);
+        place.get_or_init(|| Endpoint::new(Arc::clone(&name)));
+        known.insert(name, number);
         number
     }
 
     /// The endpoint of that number.
-    pub(crate) fn get(&self, number: u32) -> Arc<Endpoint> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let endpoint = known.by_number.get(number as usize);
-        Arc::clone(endpoint.unwrap_or(&known.by_number[OTHER as usize]))
+    #[inline]
+    pub(crate) fn get(&self, number: u32) -> &Endpoint {
+        let endpoint = self.by_number.get(number as usize);
+        endpoint
+            .and_then(OnceLock::get)
+            .or_else(|| self.by_number.first()?.get())
+            .expect("the first endpoint is there from the start")
     }
 }
 
-/// What a thread remembers of the names it has seen, so that it need not ask for their numbers.
+/// What a thread remembers of the names it has seen, so that it need not ask for their numbers: a hash
+/// table, found by what a name says, since a nested router makes a new one for each request.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
-    /// By address: the name of a route lies where it lay before. What lies there now is compared,
-    /// since an address may come to hold another name.
-    recent: Vec<Option<(Box<str>, u32)>>,
+    /// A power of two, twice as many as there are names in it at least; none at first.
+    slots: Box<[Slot]>,
+    taken: usize,
 }
 
-/// A power of two, larger than the number of routes of most services.
-const RECENT: usize = 256;
+/// Four bytes, since every thread has its own.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// The endpoint's number; [`OTHER`] where there is none, which is never remembered.
+    number: u16,
+    /// A part of the hash that did not choose the slot.
+    tag: u16,
+}
+
+impl Slot {
+    const EMPTY: Self = Self { number: 0, tag: 0 };
+
+    fn is_empty(self) -> bool {
+        self.number == Self::EMPTY.number
+    }
+}
+
+const FEWEST_SLOTS: usize = 32;
 
 impl Numbers {
     /// The number of that name.
     #[inline]
     pub(crate) fn of(&mut self, name: &str, endpoints: &Endpoints) -> u32 {
-        // Allocators align to 16 bytes: the lowest bits say nothing.
-        let at = (name.as_ptr() as usize >> 4) % RECENT;
-        match self.recent.get(at) {
-            Some(Some((known, number))) if **known == *name => *number,
-            _ => self.ask(name, at, endpoints),
+        let hash = hash(name);
+        let mut at = hash as usize;
+        while !self.slots.is_empty() {
+            at &= self.slots.len() - 1;
+            match self.slots.get(at) {
+                Some(slot) if slot.is_empty() => break,
+                Some(slot) => {
+                    let number = slot.number.into();
+                    if slot.tag == tag(hash) && *endpoints.get(number).name == *name {
+                        return number;
+                    }
+                }
+                None => break,
+            }
+            at += 1;
         }
+        self.ask(name, hash, endpoints)
     }
 
     #[cold]
-    fn ask(&mut self, name: &str, at: usize, endpoints: &Endpoints) -> u32 {
+    fn ask(&mut self, name: &str, hash: u32, endpoints: &Endpoints) -> u32 {
         let number = endpoints.number(name);
-        if number != OTHER {
-            if self.recent.is_empty() {
-                self.recent.resize(RECENT, None);
+        // There is no bound to what is counted as another, nor to the names that are made clean.
+        if number != OTHER
+            && *endpoints.get(number).name == *name
+            && let Ok(number) = u16::try_from(number)
+        {
+            if self.taken * 2 >= self.slots.len() {
+                self.grow(endpoints);
             }
-            self.recent[at] = Some((Box::from(name), number));
+            self.insert(number, hash);
+            self.taken += 1;
         }
         number
     }
+
+    fn grow(&mut self, endpoints: &Endpoints) {
+        let more = (self.slots.len() * 2).max(FEWEST_SLOTS);
+        let before = mem::replace(&mut self.slots, vec![Slot::EMPTY; more].into_boxed_slice());
+        for slot in before.into_iter().filter(|slot| !slot.is_empty()) {
+            let hash = hash(&endpoints.get(slot.number.into()).name);
+            self.insert(slot.number, hash);
+        }
+    }
+
+    fn insert(&mut self, number: u16, hash: u32) {
+        let last = self.slots.len() - 1;
+        let mut at = hash as usize & last;
+        while !self.slots[at].is_empty() {
+            at = (at + 1) & last;
+        }
+        let tag = tag(hash);
+        self.slots[at] = Slot { number, tag };
+    }
+}
+
+fn tag(hash: u32) -> u16 {
+    (hash >> 16) as u16
+}
+
+/// Mixes a name's bytes, eight at a time, by multiplication (as wyhash does). Names are few, and whoever
+/// chooses them to collide slows his own service down.
+#[inline]
+fn hash(name: &str) -> u32 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |sum: u64, word: u64| {
+        let product = u128::from(sum ^ word) * u128::from(ODD);
+        (product >> 64) as u64 ^ product as u64
+    };
+    let mut sum = name.len() as u64 ^ ODD;
+    let mut words = name.as_bytes().chunks_exact(8);
+    for word in &mut words {
+        sum = mix(sum, u64::from_le_bytes(word.try_into().unwrap_or_default()));
+    }
+    let mut rest = 0;
+    for &byte in words.remainder() {
+        rest = rest << 8 | u64::from(byte);
+    }
+    mix(sum, rest) as u32
 }
 
 /// A name that the wire format takes: at most 200 bytes and no control characters. One record with
@@ -184,11 +264,16 @@ mod tests {
             let number = endpoints.number(&name);
             assert_eq!(number != OTHER, index < ENDPOINTS);
             assert_eq!(numbers.of(&name, &endpoints), number);
-            assert_eq!(endpoints.get(number).name == name, index < ENDPOINTS);
+            assert_eq!(*endpoints.get(number).name == *name, index < ENDPOINTS);
         }
         assert_eq!(endpoints.number("/7"), 8);
         assert_eq!(endpoints.number(OTHER_NAME), OTHER);
-        assert_eq!(endpoints.get(u32::MAX).name, OTHER_NAME);
+        assert_eq!(&*endpoints.get(u32::MAX).name, OTHER_NAME);
+        assert_eq!(
+            (numbers.taken, numbers.slots.len()),
+            (ENDPOINTS, 2_048),
+            "others take no room"
+        );
     }
 
     #[test]
@@ -200,7 +285,11 @@ mod tests {
         name.replace_range(.., "/b");
         let b = numbers.of(&name, &endpoints);
         assert_ne!(a, b);
-        assert_eq!(endpoints.get(b).name, "/b");
+        assert_eq!(&*endpoints.get(b).name, "/b");
+        // And asks once for each, wherever it lies.
+        let again = String::from("/a");
+        assert_eq!(numbers.of(&again, &endpoints), a);
+        assert_eq!(numbers.taken, 2);
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Requests and tasks that pass uncounted: nothing is read for them, but that they ended is kept, so
 //! that numbers of requests, errors and users are exact however thinly costs are counted.
 
-use std::time::Instant;
-
 use appweight_wire::Kind;
 
 use crate::core::Core;
 use crate::measurement::{Measurement, Outcome};
 use crate::shard::Tallied;
+use crate::sys;
 
 /// What is kept of it until it ends; dropped before that, it failed.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl Drop for Passing {
         self.core.pass(Tallied {
             kind: self.kind,
             endpoint: self.endpoint,
-            end_us: self.core.micros_at(Instant::now()),
+            end_us: self.core.micros_at(sys::monotonic_ns()),
             error: self.error,
             user: self.user,
         });
@@ -69,19 +68,19 @@ impl Begun {
         }
     }
 
-    /// Apart, where a measured one takes a way of its own.
-    pub(crate) fn split(begun: Option<Self>) -> (Option<Measurement>, Option<Passing>) {
-        match begun {
-            Some(Self::Measured(measurement)) => (Some(measurement), None),
-            Some(Self::Passing(passing)) => (None, Some(passing)),
-            None => (None, None),
+    /// Finishes it where it is, and leaves nothing.
+    #[inline]
+    pub(crate) fn finish(begun: &mut Option<Self>, outcome: Outcome) {
+        if let Some(Self::Measured(measurement)) = begun
+            && measurement.finish_here(outcome)
+        {
+            *begun = None;
+            return;
         }
-    }
-
-    pub(crate) fn finish(self, outcome: Outcome) {
-        match self {
-            Self::Measured(measurement) => measurement.finish(outcome),
-            Self::Passing(passing) => passing.end(outcome.error),
+        match begun.take() {
+            Some(Self::Measured(measurement)) => measurement.finish(outcome),
+            Some(Self::Passing(passing)) => passing.end(outcome.error),
+            None => {}
         }
     }
 }

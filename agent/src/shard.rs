@@ -27,7 +27,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) weight: u32,
     pub(crate) end_us: u64,
     pub(crate) wall_ns: u64,
-    pub(crate) usage: Usage,
+    pub(crate) usage: &'a Usage,
     pub(crate) status: Option<u16>,
     pub(crate) error: bool,
     pub(crate) age: Age,
@@ -81,6 +81,13 @@ struct Counts {
     users: Option<ActiveUsers>,
 }
 
+impl Counts {
+    #[cold]
+    fn meet(&mut self, at: usize) {
+        self.endpoints.resize(at + 1, (0, 0));
+    }
+}
+
 /// Counts that only grow.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
@@ -114,13 +121,13 @@ impl Shard {
     pub(crate) fn count(
         &mut self,
         ended: &Ended<'_>,
-        record: Option<RequestRecord>,
-        spans: Spans,
+        record: Option<Box<RequestRecord>>,
+        spans: &Spans,
         endpoints: &Endpoints,
     ) {
-        let start_us = ended.end_us - ended.end_us % spans.cell_us;
-        if self.cells.start_us != start_us {
-            self.begin_span(start_us);
+        // Asked so that no division is needed as long as the span is the same.
+        if ended.end_us.wrapping_sub(self.cells.start_us) >= spans.cell_us {
+            self.begin_span(ended.end_us - ended.end_us % spans.cell_us);
         }
         let place = Place {
             endpoint: ended.endpoint,
@@ -130,7 +137,7 @@ impl Shard {
         };
         let costliest = self
             .cells
-            .add(place, ended.wall_ns, &ended.usage, ended.error, spans.cost);
+            .add(place, ended.wall_ns, ended.usage, ended.error, spans.cost);
         if let Some(cost) = costliest {
             self.cells
                 .keep(Costliest::new(ended, place, cost, record.is_some()));
@@ -147,10 +154,10 @@ impl Shard {
             spans,
         );
         if !ended.flags.is_empty() {
-            self.count_flags(ended, start_us, place, endpoints);
+            self.count_flags(ended, self.cells.start_us, place, endpoints);
         }
         if let Some(record) = record {
-            self.keep(record);
+            self.keep(*record);
         }
     }
 
@@ -164,12 +171,13 @@ impl Shard {
     }
 
     /// Keeps that one ended which is not counted.
-    pub(crate) fn pass(&mut self, passing: Tallied, spans: Spans) {
+    pub(crate) fn pass(&mut self, passing: Tallied, spans: &Spans) {
         self.tally.passed += 1;
         self.tally(passing, spans);
     }
 
-    fn tally(&mut self, ended: Tallied, spans: Spans) {
+    #[inline]
+    fn tally(&mut self, ended: Tallied, spans: &Spans) {
         let Tallied {
             kind,
             endpoint,
@@ -183,26 +191,32 @@ impl Shard {
             return;
         }
         self.tally.requests += 1;
-        let start_us = end_us - end_us % spans.process_us;
-        if self.counts.start_us != start_us {
-            let before = mem::take(&mut self.counts);
-            if !before.endpoints.is_empty() {
-                self.counts_over.push(before);
-            }
-            self.counts.start_us = start_us;
+        if end_us.wrapping_sub(self.counts.start_us) >= spans.process_us {
+            self.begin_counts(end_us - end_us % spans.process_us);
         }
         let at = endpoint as usize;
         if self.counts.endpoints.len() <= at {
-            self.counts.endpoints.resize(at + 1, (0, 0));
+            self.counts.meet(at);
         }
-        let (requests, errors) = &mut self.counts.endpoints[at];
-        *requests = requests.saturating_add(1);
-        *errors = errors.saturating_add(u32::from(error));
+        if let Some((requests, errors)) = self.counts.endpoints.get_mut(at) {
+            *requests = requests.saturating_add(1);
+            *errors = errors.saturating_add(u32::from(error));
+        }
         if let Some(user) = user {
             self.counts.users.get_or_insert_default().insert_hash(user);
         }
     }
 
+    #[cold]
+    fn begin_counts(&mut self, start_us: u64) {
+        let before = mem::take(&mut self.counts);
+        if !before.endpoints.is_empty() {
+            self.counts_over.push(before);
+        }
+        self.counts.start_us = start_us;
+    }
+
+    #[cold]
     fn count_flags(
         &mut self,
         ended: &Ended<'_>,
@@ -224,10 +238,11 @@ impl Shard {
             self.flag_cells
                 .entry(slot)
                 .or_default()
-                .add(ended.wall_ns, &ended.usage, ended.error);
+                .add(ended.wall_ns, ended.usage, ended.error);
         }
     }
 
+    #[cold]
     fn keep(&mut self, record: RequestRecord) {
         if self.records.len() < RECORDS {
             self.records.push(record);
@@ -320,7 +335,7 @@ impl Drained {
                 start_us,
                 width_us: spans.cell_us,
                 kind: place.kind,
-                endpoint: endpoint.name.clone(),
+                endpoint: endpoint.name.to_string(),
                 instruction_source: spans.instruction_source,
                 age: place.age,
                 flag: number.and_then(|number| endpoint.flag(number)),
@@ -376,9 +391,9 @@ impl Drained {
             for (number, (requests, errors)) in (0..).zip(counts.endpoints) {
                 if requests > 0 {
                     let name = &endpoints.get(number).name;
-                    let sums = match span.endpoints.get_mut(name) {
+                    let sums = match span.endpoints.get_mut(&**name) {
                         Some(sums) => sums,
-                        None => span.endpoints.entry(name.clone()).or_default(),
+                        None => span.endpoints.entry(name.to_string()).or_default(),
                     };
                     sums.0 += u64::from(requests);
                     sums.1 += u64::from(errors);

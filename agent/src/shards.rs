@@ -68,10 +68,13 @@ impl Shards {
         let mut work = Some(work);
         let done = MINE.try_with(|mine| {
             let mut mine = mine.try_borrow_mut().ok()?;
-            let at = match mine.iter().position(|mine| mine.agent == self.agent) {
-                Some(at) => at,
-                None => self.join(&mut mine),
-            };
+            // Nearly always the first, so that looking for it is one comparison.
+            if let Some(first) = mine.first_mut()
+                && first.agent == self.agent
+            {
+                return Some(work.take()?(first));
+            }
+            let at = self.find(&mut mine);
             Some(work.take()?(mine.get_mut(at)?))
         });
         match (done, work) {
@@ -85,6 +88,13 @@ impl Shards {
             }
             (_, None) => unreachable!("work that was done has a result"),
         }
+    }
+
+    /// Where the calling thread's shard lies among its others.
+    #[cold]
+    fn find(&self, mine: &mut Vec<Mine>) -> usize {
+        let known = mine.iter().position(|mine| mine.agent == self.agent);
+        known.unwrap_or_else(|| self.join(mine))
     }
 
     /// Gives the calling thread a shard; its place among the thread's.
@@ -176,14 +186,14 @@ mod tests {
             weight: 1,
             end_us,
             wall_ns: 1,
-            usage: Usage::new(),
+            usage: &Usage::new(),
             status: None,
             error: false,
             age: Age::Warm,
             flags: &[],
             user: None,
         };
-        shards.with_mine(|shard| shard.count(&ended, None, SPANS, endpoints));
+        shards.with_mine(|shard| shard.count(&ended, None, &SPANS, endpoints));
     }
 
     #[test]

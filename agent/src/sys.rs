@@ -11,6 +11,13 @@ pub(crate) fn thread_cpu_ns() -> Option<u64> {
     clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Time since some moment before the process began, ns: it goes on at one pace whatever the clock
+/// on the wall is set to.
+pub(crate) fn monotonic_ns() -> u64 {
+    // The kernel always has this clock.
+    clock_ns(libc::CLOCK_MONOTONIC).unwrap_or(0)
+}
+
 /// CPU time of all threads of the process, ended ones too, ns.
 pub(crate) fn process_cpu_ns() -> Option<u64> {
     clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)

@@ -1,83 +1,125 @@
 //! What a request has used up, added up over its polls.
 
 use crate::allocator::Allocated;
-use crate::counters::Reading;
+use crate::clock::MAX_APART_NS;
+use crate::counters::{More, Reading};
 
 /// The sum over the polls. A counter that one poll could not read makes the sum absent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    cpu_ns: Option<u64>,
-    instructions: Option<u64>,
-    allocated: Option<Allocated>,
+    cpu_ns: u64,
+    instructions: u64,
+    allocated: Allocated,
+    /// What could not be read: a bit for each of the three.
+    absent: u8,
     scaled: bool,
 }
 
+const CPU: u8 = 1;
+const INSTRUCTIONS: u8 = 2;
+const ALLOCATED: u8 = 4;
+
 impl Usage {
     /// Nothing yet.
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
-            cpu_ns: Some(0),
-            instructions: Some(0),
-            allocated: Some(Allocated::default()),
+            cpu_ns: 0,
+            instructions: 0,
+            allocated: Allocated::NONE,
+            absent: 0,
             scaled: false,
         }
     }
 
     /// Adds what one poll used: both readings are of the thread that polled.
-    pub(crate) fn add(&mut self, before: Reading, after: Reading) {
-        self.cpu_ns = sum(self.cpu_ns, cpu_time(before.cpu_ns, after.cpu_ns));
-        self.allocated = match (self.allocated, before.allocated, after.allocated) {
-            (Some(sum), Some(before), Some(after)) => Some(sum.and(after.since(before))),
-            _ => None,
-        };
-        let instructions = match (before.instructions, after.instructions) {
-            (Some(before), Some(after)) => counted(before, after),
-            _ => None,
-        };
-        self.instructions = sum(self.instructions, instructions.map(|(count, _)| count));
-        self.scaled |= instructions.is_some_and(|(_, scaled)| scaled);
+    #[inline]
+    pub(crate) fn add(&mut self, before: &Reading, after: &Reading) {
+        match cpu_time(before.now.cpu_ns(), after.now.cpu_ns()) {
+            Some(used) => add(&mut self.cpu_ns, used, &mut self.absent, CPU),
+            None => self.absent |= CPU,
+        }
+        match (&before.more, &after.more) {
+            (Some(before), Some(after)) => self.add_more(before, after),
+            _ => self.absent |= ALLOCATED | INSTRUCTIONS,
+        }
+    }
+
+    fn add_more(&mut self, before: &More, after: &More) {
+        match (before.allocated, after.allocated) {
+            (Some(before), Some(after)) => self.allocated = self.allocated.and(after.since(before)),
+            _ => self.absent |= ALLOCATED,
+        }
+        match (before.instructions, after.instructions) {
+            (Some(before), Some(after)) => self.add_instructions(before, after),
+            _ => self.absent |= INSTRUCTIONS,
+        }
+    }
+
+    fn add_instructions(&mut self, before: [u64; 3], after: [u64; 3]) {
+        match counted(before, after) {
+            Some((count, scaled)) => {
+                add(
+                    &mut self.instructions,
+                    count,
+                    &mut self.absent,
+                    INSTRUCTIONS,
+                );
+                self.scaled |= scaled;
+            }
+            None => self.absent |= INSTRUCTIONS,
+        }
     }
 
     /// Adds what another part of the same request used.
     pub(crate) fn join(&mut self, other: Self) {
-        self.cpu_ns = sum(self.cpu_ns, other.cpu_ns);
-        self.instructions = sum(self.instructions, other.instructions);
-        self.allocated = match (self.allocated, other.allocated) {
-            (Some(own), Some(other)) => Some(own.and(other)),
-            _ => None,
-        };
+        self.absent |= other.absent;
+        add(&mut self.cpu_ns, other.cpu_ns, &mut self.absent, CPU);
+        add(
+            &mut self.instructions,
+            other.instructions,
+            &mut self.absent,
+            INSTRUCTIONS,
+        );
+        self.allocated = self.allocated.and(other.allocated);
         self.scaled |= other.scaled;
     }
 
+    #[inline]
     pub(crate) fn cpu_ns(&self) -> Option<u64> {
-        self.cpu_ns
+        (self.absent & CPU == 0).then_some(self.cpu_ns)
     }
 
+    #[inline]
     pub(crate) fn allocated(&self) -> Option<Allocated> {
-        self.allocated
+        (self.absent & ALLOCATED == 0).then_some(self.allocated)
     }
 
+    #[inline]
     pub(crate) fn instructions(&self) -> Option<u64> {
-        self.instructions
+        (self.absent & INSTRUCTIONS == 0).then_some(self.instructions)
     }
 
     /// Whether the instructions are an estimate, because the counter was shared with others.
+    #[inline]
     pub(crate) fn scaled(&self) -> bool {
-        self.scaled && self.instructions.is_some()
+        self.scaled && self.instructions().is_some()
     }
 }
 
-fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    a?.checked_add(b?)
+/// Adds to a sum; one that is too large for its type is absent.
+#[inline]
+fn add(sum: &mut u64, more: u64, absent: &mut u8, bit: u8) {
+    match sum.checked_add(more) {
+        Some(total) => *sum = total,
+        None => *absent |= bit,
+    }
 }
 
-/// Two ways of reading one clock may be apart by so much; what is further back is no reading.
-const JITTER_NS: u64 = 5_000;
-
+#[inline]
 fn cpu_time(before: Option<u64>, after: Option<u64>) -> Option<u64> {
     let (before, after) = (before?, after?);
     match after.checked_sub(before) {
-        None if before - after <= JITTER_NS => Some(0),
+        None if before - after <= MAX_APART_NS => Some(0),
         difference => difference,
     }
 }
@@ -101,12 +143,15 @@ fn counted(before: [u64; 3], after: [u64; 3]) -> Option<(u64, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Now;
 
     fn reading(cpu_ns: u64, instructions: Option<[u64; 3]>) -> Reading {
         Reading {
-            cpu_ns: Some(cpu_ns),
-            allocated: None,
-            instructions,
+            now: Now::new(Some(cpu_ns), 0),
+            more: Some(More {
+                allocated: None,
+                instructions,
+            }),
         }
     }
 
@@ -114,16 +159,16 @@ mod tests {
     fn adds_up_over_polls_and_scales_a_shared_counter() {
         let mut usage = Usage::new();
         usage.add(
-            reading(10, Some([100, 50, 50])),
-            reading(15, Some([300, 60, 60])),
+            &reading(10, Some([100, 50, 50])),
+            &reading(15, Some([300, 60, 60])),
         );
         assert_eq!(
             (usage.cpu_ns(), usage.instructions(), usage.scaled()),
             (Some(5), Some(200), false)
         );
         usage.add(
-            reading(100, Some([0, 0, 0])),
-            reading(103, Some([40, 20, 10])),
+            &reading(100, Some([0, 0, 0])),
+            &reading(103, Some([40, 20, 10])),
         );
         assert_eq!(
             (usage.cpu_ns(), usage.instructions(), usage.scaled()),
@@ -134,11 +179,11 @@ mod tests {
     #[test]
     fn what_one_poll_could_not_read_is_absent_not_zero() {
         let mut usage = Usage::new();
-        usage.add(reading(10, Some([0, 0, 0])), reading(15, Some([7, 9, 9])));
-        usage.add(reading(10, None), reading(15, None));
+        usage.add(&reading(10, Some([0, 0, 0])), &reading(15, Some([7, 9, 9])));
+        usage.add(&reading(10, None), &reading(15, None));
         assert_eq!((usage.cpu_ns(), usage.instructions()), (Some(10), None));
         let mut never_ran = Usage::new();
-        never_ran.add(reading(10, Some([5, 5, 5])), reading(15, Some([5, 9, 5])));
+        never_ran.add(&reading(10, Some([5, 5, 5])), &reading(15, Some([5, 9, 5])));
         assert_eq!(
             (never_ran.instructions(), never_ran.scaled()),
             (None, false)
@@ -148,7 +193,7 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_by_its_error_has_not_moved() {
         let mut usage = Usage::new();
-        usage.add(reading(1_300, None), reading(1_000, None));
+        usage.add(&reading(1_000 + MAX_APART_NS, None), &reading(1_000, None));
         assert_eq!(usage.cpu_ns(), Some(0));
     }
 
@@ -156,8 +201,8 @@ mod tests {
     fn an_impossible_difference_is_absent() {
         let mut usage = Usage::new();
         usage.add(
-            reading(9_000, Some([9, 9, 9])),
-            reading(1_000, Some([7, 9, 9])),
+            &reading(1_001 + MAX_APART_NS, Some([9, 9, 9])),
+            &reading(1_000, Some([7, 9, 9])),
         );
         assert_eq!((usage.cpu_ns(), usage.instructions()), (None, None));
     }

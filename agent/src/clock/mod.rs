@@ -53,6 +53,38 @@ impl fmt::Display for Way {
     }
 }
 
+/// What the clocks say at one moment: two words, so that it is given back in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// The calling thread's CPU time, ns, or `ABSENT`.
+    cpu_ns: u64,
+    /// The monotonic clock, ns.
+    pub(crate) wall_ns: u64,
+}
+
+const ABSENT: u64 = u64::MAX;
+
+impl Now {
+    #[inline]
+    pub(crate) fn new(cpu_ns: Option<u64>, wall_ns: u64) -> Self {
+        Self {
+            cpu_ns: cpu_ns.unwrap_or(ABSENT),
+            wall_ns,
+        }
+    }
+
+    /// The calling thread's CPU time, ns.
+    #[inline]
+    pub(crate) fn cpu_ns(self) -> Option<u64> {
+        (self.cpu_ns != ABSENT).then_some(self.cpu_ns)
+    }
+
+    #[cold]
+    fn by_calls() -> Self {
+        Self::new(sys::thread_cpu_ns(), sys::monotonic_ns())
+    }
+}
+
 /// What the clock of this process is read by, and how it has fared.
 #[derive(Debug)]
 pub(crate) struct CpuClock {
@@ -75,6 +107,9 @@ const CHECK_CLOSELY_EVERY_NS: u64 = 50_000;
 /// They may be apart by this much and by this part of the time between.
 const TOLERANCE_NS: u64 = 3_000;
 const TOLERANCE_PART: u64 = 50;
+/// So that one reading lies before an earlier one by this much at most; what is further back is no
+/// reading. Ticks go on while an interrupt is served, whose time the kernel may not charge to the thread.
+pub(crate) const MAX_APART_NS: u64 = TOLERANCE_NS + CHECK_EVERY_NS / TOLERANCE_PART;
 /// The cheap way is given up once so many checks failed, if they are one in so many of all.
 const MAX_DISAGREEMENTS: u64 = 10;
 const MAX_DISAGREEMENTS_ONE_IN: u64 = 100;
@@ -82,11 +117,24 @@ const MAX_DISAGREEMENTS_ONE_IN: u64 = 100;
 static CLOCK: OnceLock<CpuClock> = OnceLock::new();
 
 /// The clock of this process, tried out at the first call, which takes some milliseconds.
+#[inline]
 pub(crate) fn cpu_clock() -> &'static CpuClock {
     CLOCK.get_or_init(|| {
         at_fork();
         CpuClock::try_out()
     })
+}
+
+/// The calling thread's CPU time, ns, by the clock that requests are measured with; `None` where the
+/// kernel has none.
+///
+/// On most machines this is no system call and takes some nanoseconds. Differences of two readings of
+/// one thread are exact to some hundred nanoseconds. The first call in a process tries out what the
+/// kernel offers, for some milliseconds.
+#[inline]
+#[must_use]
+pub fn thread_cpu_ns() -> Option<u64> {
+    cpu_clock().now().cpu_ns()
 }
 
 /// A child's clock starts at zero, but its one thread has the parent's memory, and so a stretch
@@ -173,33 +221,42 @@ impl CpuClock {
             .store(self.scale.ticks(CHECK_CLOSELY_EVERY_NS), Ordering::Relaxed);
     }
 
-    /// The calling thread's CPU time, ns. Differences of two readings of one thread are exact to
-    /// some hundred ns; one may be negative by as much.
-    #[inline]
+    /// The calling thread's CPU time, ns.
+    #[cfg(test)]
     pub(crate) fn now_ns(&self) -> Option<u64> {
+        self.now().cpu_ns()
+    }
+
+    /// Reads the calling thread's CPU clock, and the wall clock by the same ticks. Differences of two
+    /// readings of one thread are exact to some hundred ns; one may be negative by as much.
+    #[inline]
+    pub(crate) fn now(&self) -> Now {
         let way = self.way.load(Ordering::Relaxed);
         if way == Way::Rseq as u8 {
             rseq::with_thread(|stretch, area| self.read(stretch, area))
         } else if way == Way::Page as u8 {
             page::with_thread(|stretch, page| self.read(stretch, page))
+                .unwrap_or_else(Now::by_calls)
         } else {
-            sys::thread_cpu_ns()
+            Now::by_calls()
         }
     }
 
     #[inline]
-    fn read(&self, stretch: &Stretch, witness: &impl Witness) -> Option<u64> {
+    fn read(&self, stretch: &Stretch, witness: &impl Witness) -> Now {
         let max = self.max_stretch.load(Ordering::Relaxed);
         match stretch.read(witness, self.scale, max) {
-            Some(now) => Some(now),
+            Some(now) => now,
             None => self.begin(stretch, witness),
         }
     }
 
     /// The thread was switched, or a check is due.
     #[cold]
-    fn begin(&self, stretch: &Stretch, witness: &impl Witness) -> Option<u64> {
-        let begun = stretch.begin(witness, self.scale)?;
+    fn begin(&self, stretch: &Stretch, witness: &impl Witness) -> Now {
+        let Some(begun) = stretch.begin(witness, self.scale) else {
+            return Now::by_calls();
+        };
         if let Some(predicted) = begun.predicted_ns {
             self.checks.fetch_add(1, Ordering::Relaxed);
             let tolerance = TOLERANCE_NS + begun.since_ns / TOLERANCE_PART;
@@ -207,7 +264,7 @@ impl CpuClock {
                 self.disagreed();
             }
         }
-        Some(begun.now_ns)
+        Now::new(Some(begun.now_ns), begun.wall_ns)
     }
 
     fn disagreed(&self) {

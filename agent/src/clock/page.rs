@@ -109,11 +109,10 @@ thread_local! {
     static THREAD: (Stretch, Option<Page>) = (Stretch::over(), Page::open().ok());
 }
 
-/// Works on the calling thread's stretch and page; a thread without one asks the system.
-pub(super) fn with_thread(work: impl FnOnce(&Stretch, &Page) -> Option<u64>) -> Option<u64> {
+/// Works on the calling thread's stretch and page, if it has one.
+pub(super) fn with_thread<T>(work: impl FnOnce(&Stretch, &Page) -> T) -> Option<T> {
     THREAD
         .try_with(|(stretch, page)| page.as_ref().map(|page| work(stretch, page)))
         .ok()
         .flatten()
-        .unwrap_or_else(sys::thread_cpu_ns)
 }

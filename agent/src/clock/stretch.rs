@@ -1,13 +1,14 @@
 use std::cell::Cell;
 
-use super::Witness;
 use super::ticks::{Scale, ticks};
+use super::{Now, Witness};
 use crate::sys;
 
 /// A time in which a thread did not leave its CPU: where it began.
 #[derive(Debug)]
 pub(super) struct Stretch {
     cpu_ns: Cell<u64>,
+    wall_ns: Cell<u64>,
     ticks: Cell<u64>,
 }
 
@@ -15,6 +16,7 @@ pub(super) struct Stretch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Begun {
     pub(super) now_ns: u64,
+    pub(super) wall_ns: u64,
     /// What the ticks said just before, if the thread had not been switched until then.
     pub(super) predicted_ns: Option<u64>,
     /// Time since the stretch before began; without meaning where nothing was predicted.
@@ -32,20 +34,23 @@ impl Stretch {
     pub(super) const fn over() -> Self {
         Self {
             cpu_ns: Cell::new(0),
+            wall_ns: Cell::new(0),
             ticks: Cell::new(0),
         }
     }
 
-    /// The CPU time, if the stretch lasts and is younger than `max` ticks.
+    /// The CPU time, and with it the wall time, if the stretch lasts and is younger than `max` ticks.
     #[inline]
-    pub(super) fn read(&self, witness: &impl Witness, scale: Scale, max: u64) -> Option<u64> {
+    pub(super) fn read(&self, witness: &impl Witness, scale: Scale, max: u64) -> Option<Now> {
         if !witness.is_armed() {
             return None;
         }
         let since = ticks().wrapping_sub(self.ticks.get());
         // A switch between the look and the ticks would count the time away as used.
         if since < max && witness.is_armed() {
-            Some(self.cpu_ns.get() + scale.ns(since))
+            let since = scale.ns(since);
+            let cpu_ns = self.cpu_ns.get() + since;
+            Some(Now::new(Some(cpu_ns), self.wall_ns.get() + since))
         } else {
             None
         }
@@ -70,20 +75,27 @@ impl Stretch {
             let after = ticks();
             let is_prompt = scale.long_ns(after.wrapping_sub(before)) <= PROMPT_NS;
             if witness.is_armed() && (is_prompt || attempt == ATTEMPTS) {
+                let at = middle(before, after);
+                // The wall clock is no system call on most machines, so that the ticks just before it
+                // are near enough.
+                let later = scale.long_ns(ticks().wrapping_sub(at));
+                let wall_ns = sys::monotonic_ns().wrapping_sub(later);
                 self.cpu_ns.set(now);
-                self.ticks.set(middle(before, after));
-                return Some(match predicted {
-                    // Told beside the reading that was made at the same moment.
-                    Some((predicted, since_ns, then)) => Begun {
-                        now_ns: now,
-                        predicted_ns: Some(predicted.wrapping_add(now.wrapping_sub(then))),
+                self.wall_ns.set(wall_ns);
+                self.ticks.set(at);
+                // What was predicted is told beside the reading that was made at the same moment.
+                let (predicted_ns, since_ns) = match predicted {
+                    Some((predicted, since_ns, then)) => (
+                        Some(predicted.wrapping_add(now.wrapping_sub(then))),
                         since_ns,
-                    },
-                    None => Begun {
-                        now_ns: now,
-                        predicted_ns: None,
-                        since_ns: 0,
-                    },
+                    ),
+                    None => (None, 0),
+                };
+                return Some(Begun {
+                    now_ns: now,
+                    wall_ns,
+                    predicted_ns,
+                    since_ns,
                 });
             }
         }
@@ -91,6 +103,7 @@ impl Stretch {
         self.ticks.set(0);
         Some(Begun {
             now_ns: sys::thread_cpu_ns()?,
+            wall_ns: sys::monotonic_ns(),
             predicted_ns: None,
             since_ns: 0,
         })

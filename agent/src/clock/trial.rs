@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::stretch::Stretch;
 use super::ticks::Scale;
-use super::{TOLERANCE_NS, TOLERANCE_PART, Way, Witness, page, rseq};
+use super::{Now, TOLERANCE_NS, TOLERANCE_PART, Way, Witness, page, rseq};
 use crate::sys;
 
 /// Long enough that the thread is really put to sleep.
@@ -79,7 +79,7 @@ fn try_out(
     let start = Instant::now();
     let max = scale.ticks(u64::try_from(COMPARED.as_nanos()).unwrap_or(u64::MAX));
     while start.elapsed() < COMPARED {
-        let Some(cheap) = stretch.read(witness, scale, max) else {
+        let Some(cheap) = stretch.read(witness, scale, max).and_then(Now::cpu_ns) else {
             stretch
                 .begin(witness, scale)
                 .ok_or("the kernel has no CPU clock for threads")?;

@@ -139,7 +139,7 @@ mod by_system_call {
     fn each_thread_counts_for_itself() {
         const TURNS: u64 = 10_000_000;
         let counters = Counters::probe();
-        let read = || counters.read_thread().instructions;
+        let read = || counters.read_more().instructions;
         let mut there = 0;
         let here = during(read, || {
             thread::scope(|scope| {
@@ -156,7 +156,7 @@ mod by_system_call {
     fn a_forked_child_counts_for_itself() {
         const TURNS: u64 = 10_000_000;
         let counters = Counters::probe();
-        let read = || counters.read_thread().instructions;
+        let read = || counters.read_more().instructions;
         during(read, || work(10 * TURNS));
         let ours = read().unwrap()[0];
         assert!(holds_in_a_child(|| {
@@ -268,7 +268,7 @@ mod refused {
             why.contains("kernel.perf_event_paranoid is 3, set it to 2"),
             "{why}"
         );
-        assert_eq!(Counters::probe().read_thread().instructions, None);
+        assert_eq!(Counters::probe().read_more().instructions, None);
     }
 }
 
@@ -282,6 +282,6 @@ mod without {
         let status = status_of_instructions();
         let why = status.absent_because.expect("no instructions");
         assert!(why.contains("no performance monitoring unit"), "{why}");
-        assert_eq!(Counters::probe().read_thread().instructions, None);
+        assert_eq!(Counters::probe().read_more().instructions, None);
     }
 }

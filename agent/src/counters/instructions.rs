@@ -75,6 +75,11 @@ impl Instructions {
         }
     }
 
+    #[inline]
+    pub(crate) fn are_counted(&self) -> bool {
+        self.source != InstructionSource::None
+    }
+
     /// The same in every thread.
     pub(crate) fn source(&self) -> InstructionSource {
         self.source
@@ -82,7 +87,7 @@ impl Instructions {
 
     /// Count, time enabled and time running of the calling thread's counter.
     pub(crate) fn read_thread(&self) -> Option<[u64; 3]> {
-        if self.source == InstructionSource::None {
+        if !self.are_counted() {
             return None;
         }
         THREAD

@@ -32,8 +32,8 @@ use self::page_faults::PageFaults;
 use self::rss::{Memory, Rss};
 use self::rusage::Whose;
 use self::wall::Wall;
-use crate::allocator::{Allocated, allocated};
-use crate::clock::{CpuClock, Way, cpu_clock};
+use crate::allocator::{Allocated, allocated, allocations_are_counted};
+use crate::clock::{CpuClock, Now, Way, cpu_clock};
 
 /// The counters of this process, as found once at the agent's start.
 ///
@@ -47,10 +47,16 @@ pub(crate) struct Counters {
 }
 
 /// What the calling thread has counted so far. Two of them make a difference.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
-    /// CPU time, ns.
-    pub(crate) cpu_ns: Option<u64>,
+    pub(crate) now: Now,
+    /// What else is counted; `None` if nothing is, so that nothing is moved about for it.
+    pub(crate) more: Option<More>,
+}
+
+/// What not every process counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct More {
     /// What the thread has allocated.
     pub(crate) allocated: Option<Allocated>,
     /// Count, time enabled and time running of the thread's instruction counter.
@@ -104,10 +110,26 @@ impl Counters {
     #[inline]
     pub(crate) fn read_thread(&self) -> Reading {
         Reading {
-            cpu_ns: self.clock.now_ns(),
+            now: self.clock.now(),
+            more: if self.instructions.are_counted() || allocations_are_counted() {
+                Some(self.read_more())
+            } else {
+                None
+            },
+        }
+    }
+
+    fn read_more(&self) -> More {
+        More {
             allocated: allocated(),
             instructions: self.instructions.read_thread(),
         }
+    }
+
+    /// The monotonic clock, ns.
+    #[inline]
+    pub(crate) fn wall_ns(&self) -> u64 {
+        self.clock.now().wall_ns
     }
 
     /// The process's resident memory, bytes.
@@ -151,7 +173,7 @@ impl Counters {
 
 /// How CPU time is read; where it costs a system call, also why not more cheaply.
 fn cpu_status(clock: &CpuClock) -> CounterStatus {
-    let there = clock.now_ns().is_some();
+    let there = clock.now().cpu_ns().is_some();
     let mut read_by = clock.way().to_string();
     if clock.way() == Way::SystemCall {
         for (way, why) in clock.refusals() {
@@ -211,9 +233,9 @@ mod tests {
             );
         }
         let reading = counters.read_thread();
-        assert!(reading.cpu_ns.is_some());
+        assert!(reading.now.cpu_ns().is_some());
         assert_eq!(
-            reading.instructions.is_some(),
+            reading.more.is_some_and(|more| more.instructions.is_some()),
             counters.instruction_source() != InstructionSource::None
         );
     }

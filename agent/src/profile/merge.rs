@@ -177,7 +177,7 @@ impl Profiles {
             record.width_us = cell_us;
             record.kind = key.kind;
             record.endpoint = match key.endpoint {
-                Some(number) => endpoints.get(number).name.clone(),
+                Some(number) => endpoints.get(number).name.to_string(),
                 None => String::new(),
             };
             record.age = key.age;

@@ -1,0 +1,137 @@
+use std::iter;
+
+/// How often each bucket of a distribution was met: counted by one addition where the values of most
+/// requests lie, in little room, since a thread may have a thousand cells.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets {
+    /// The count of bucket `first` and of those after it.
+    window: Box<[u32]>,
+    /// What lies too far from the window to widen it so much, rising.
+    far: Option<Box<Far>>,
+    first: u16,
+}
+
+/// Behind a pointer of one word, since nearly no distribution has any.
+#[derive(Debug, Default)]
+struct Far(Vec<(u16, u32)>);
+
+/// The window grows by half a power of two, of which each has 8 buckets: 16 bytes.
+const STEP: u16 = 4;
+/// It covers values that differ by a factor of 256 at most.
+const WIDEST: u16 = 64;
+
+impl Buckets {
+    #[inline]
+    pub(crate) fn count(&mut self, bucket: u16) {
+        let at = usize::from(bucket.wrapping_sub(self.first));
+        match self.window.get_mut(at) {
+            Some(count) => *count = count.saturating_add(1),
+            None => self.count_outside(bucket),
+        }
+    }
+
+    #[cold]
+    fn count_outside(&mut self, bucket: u16) {
+        if self.widen(bucket) {
+            self.window[usize::from(bucket - self.first)] += 1;
+            return;
+        }
+        let far = &mut self.far.get_or_insert_default().0;
+        match far.binary_search_by_key(&bucket, |&(known, _)| known) {
+            Ok(at) => far[at].1 = far[at].1.saturating_add(1),
+            Err(at) => far.insert(at, (bucket, 1)),
+        }
+    }
+
+    /// Widens the window so that the bucket lies in it, if it does not grow too wide.
+    fn widen(&mut self, bucket: u16) -> bool {
+        let step = bucket - bucket % STEP;
+        let (mut first, mut end) = (step, step + STEP);
+        // Its length is 64 at most.
+        let width = self.window.len() as u16;
+        if width > 0 {
+            first = first.min(self.first);
+            end = end.max(self.first + width);
+        }
+        if end - first > WIDEST {
+            return false;
+        }
+        let before = usize::from(self.first - first.min(self.first));
+        let mut window = vec![0; usize::from(end - first)].into_boxed_slice();
+        if width > 0 {
+            window[before..before + self.window.len()].copy_from_slice(&self.window);
+        }
+        self.window = window;
+        self.first = first;
+        true
+    }
+
+    /// Those that were met, rising.
+    pub(crate) fn into_counts(self) -> Vec<(u16, u64)> {
+        let near = iter::zip(self.first.., self.window).filter(|&(_, count)| count > 0);
+        let far = self.far.into_iter().flat_map(|far| far.0);
+        let mut counts: Vec<(u16, u64)> = near
+            .chain(far)
+            .map(|(bucket, count)| (bucket, count.into()))
+            .collect();
+        counts.sort_unstable();
+        // The window may have grown over what had been far from it.
+        counts.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 += later.1;
+            }
+            same
+        });
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use appweight_wire::Distribution;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counted(met: &[u16]) -> (Buckets, Vec<(u16, u64)>) {
+        let mut buckets = Buckets::default();
+        let mut expected = BTreeMap::new();
+        for &bucket in met {
+            buckets.count(bucket);
+            *expected.entry(bucket).or_default() += 1;
+        }
+        (buckets, expected.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn every_bucket_is_counted_wherever_it_lies(
+            met in proptest::collection::vec(0..Distribution::BUCKETS, 0..200),
+            near in proptest::collection::vec(200_u16..280, 0..200),
+        ) {
+            for met in [&met, &near, &[met.clone(), near.clone()].concat()] {
+                let (buckets, expected) = counted(met);
+                prop_assert!(buckets.window.len() <= usize::from(WIDEST));
+                prop_assert_eq!(buckets.into_counts(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_far_when_it_was_met_is_added_to_what_came_after() {
+        // 100 is far from 180 while the window begins there, and near to what comes down to it.
+        let (buckets, expected) = counted(&[180, 100, 130, 120, 100]);
+        assert!(buckets.far.is_some());
+        assert_eq!(buckets.into_counts(), expected);
+    }
+
+    #[test]
+    fn few_values_take_little_room() {
+        let (buckets, _) = counted(&[100]);
+        assert_eq!(buckets.window.len(), usize::from(STEP));
+        assert!(size_of::<Buckets>() <= 32);
+    }
+}
