@@ -44,6 +44,10 @@ pub fn all() -> Vec<Case> {
     vec![
         case("none", routes()),
         case("no-op", routes().layer(NoOp)),
+        case(
+            "no-op, two CPU clock reads per poll",
+            routes().layer(Reading),
+        ),
         case("AppWeight, all counted", routes().layer(counting.layer())),
         case(
             "AppWeight, all counted, 1 in 100 recorded",
@@ -61,6 +65,10 @@ pub fn all() -> Vec<Case> {
             "axum-prometheus",
             routes().layer(axum_prometheus::PrometheusMetricLayer::pair().0),
         ),
+        case(
+            "axum-tracing-opentelemetry, 1 %, null exporter",
+            routes().layer(axum_tracing_opentelemetry::middleware::OtelAxumLayer::default()),
+        ),
     ]
 }
 
@@ -72,6 +80,10 @@ fn case(name: &'static str, router: Router) -> Case {
 pub fn readings() -> Vec<(&'static str, f64)> {
     vec![
         ("Instant::now", each(|| black_box(Instant::now()))),
+        (
+            "CPU clock of the agent",
+            each(|| black_box(appweight_agent::thread_cpu_ns())),
+        ),
         (
             "clock_gettime(CLOCK_THREAD_CPUTIME_ID)",
             each(|| black_box(clock(libc::CLOCK_THREAD_CPUTIME_ID))),
@@ -138,6 +150,68 @@ impl<F: Future> Future for Passed<F> {
     }
 }
 
+/// The same with what counting CPU time cannot do without: a reading before and after each poll.
+#[derive(Clone)]
+struct Reading;
+
+#[derive(Clone)]
+struct ReadingService<S>(S);
+
+impl<S> Layer<S> for Reading {
+    type Service = ReadingService<S>;
+
+    fn layer(&self, inner: S) -> ReadingService<S> {
+        ReadingService(inner)
+    }
+}
+
+impl<S> Service<Request<Body>> for ReadingService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Read<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Read<S::Future> {
+        Read {
+            inner: self.0.call(request),
+            used: 0,
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    struct Read<F> {
+        #[pin]
+        inner: F,
+        used: u64,
+    }
+}
+
+impl<F: Future> Future for Read<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let before = appweight_agent::thread_cpu_ns();
+        let polled = this.inner.poll(context);
+        let after = appweight_agent::thread_cpu_ns();
+        if let (Some(before), Some(after)) = (before, after) {
+            *this.used += after.saturating_sub(before);
+        }
+        if polled.is_ready() {
+            black_box(*this.used);
+        }
+        polled
+    }
+}
+
 /// Each request as a task of a monitor.
 #[derive(Clone)]
 struct Monitored(tokio_metrics::TaskMonitor);
@@ -173,5 +247,40 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.1.instrument(self.0.call(request))
+    }
+}
+
+/// Sets OpenTelemetry up as services do, one trace in a hundred, for its own spans alone: what other
+/// layers say through `tracing` is nobody's.
+pub fn trace_one_in_a_hundred() {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::prelude::*;
+
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+            0.01,
+        ))))
+        .with_batch_exporter(Null)
+        .build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("peers"));
+    let only_its_own = Targets::new().with_target("otel::tracing", LevelFilter::TRACE);
+    tracing_subscriber::registry()
+        .with(only_its_own)
+        .with(layer)
+        .init();
+}
+
+/// Takes spans and does nothing.
+#[derive(Debug)]
+struct Null;
+
+impl opentelemetry_sdk::trace::SpanExporter for Null {
+    async fn export(
+        &self,
+        _: Vec<opentelemetry_sdk::trace::SpanData>,
+    ) -> opentelemetry_sdk::error::OTelSdkResult {
+        Ok(())
     }
 }
