@@ -6,6 +6,7 @@
 mod compare;
 mod deploy;
 mod process;
+mod profile;
 mod weight;
 
 pub use compare::{
@@ -15,6 +16,7 @@ pub use deploy::{
     DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison,
 };
 pub use process::{ProcessView, RequestView, ServiceSummary};
+pub use profile::{ProfileDiff, ProfileOf, ProfileSummary, ProfileView};
 pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};
 
 use serde::{Deserialize, Serialize};

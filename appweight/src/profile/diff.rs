@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::context::{Union, by_name};
 use super::costs::FunctionSums;
@@ -23,7 +24,7 @@ pub enum DiffError {
 }
 
 /// What a deploy changed in one function, over all contexts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FunctionChange {
     /// Which, with the place where it is after, if it is still there.
     pub function: Function,
@@ -46,7 +47,7 @@ impl FunctionChange {
 }
 
 /// What a deploy changed in one chain of calls.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ContextChange {
     /// The functions from the request down.
     pub path: Vec<String>,
@@ -55,7 +56,7 @@ pub struct ContextChange {
 }
 
 /// Two deploys side by side, per request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Diff {
     /// What is counted.
     pub timer: Timer,

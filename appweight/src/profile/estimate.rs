@@ -1,6 +1,7 @@
 //! Means per request and how sure they are.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::parts::Replicate;
 use crate::compare::quantile;
@@ -10,7 +11,7 @@ use crate::compare::quantile;
 const MIN_REPLICATES: usize = 5;
 
 /// Where a difference lies, with the confidence that was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Interval {
     /// Its lower end.
     pub low: f64,
@@ -27,7 +28,8 @@ impl Interval {
 }
 
 /// What something costs per request, before and after.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = profile::Change)]
 pub struct Change {
     /// Mean per request before.
     pub before: f64,

@@ -3,6 +3,7 @@
 //! the tree that holds both, they are neither (the cost shifts of FBDetect, SOSP 2024).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::estimate::Change;
 use super::parts::{FunctionId, NodeId};
@@ -24,7 +25,7 @@ pub(super) struct Node {
 }
 
 /// Cost that moved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Move {
     /// The chain of calls within which it moved; empty for the request.
     pub within: Vec<String>,
@@ -35,7 +36,7 @@ pub struct Move {
 }
 
 /// One end of a move.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MovedPart {
     /// The functions from the request down.
     pub path: Vec<String>,

@@ -2,6 +2,7 @@
 
 pub use appweight_wire::{Function, Taken};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How many replicates a merged profile keeps apart. From the spread between them come the intervals of
 /// everything that is worked out of the tree, also after wrappers were looked through, which no sum of
@@ -23,7 +24,7 @@ impl NodeId {
 }
 
 /// What a profile's values count.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Timer {
     /// `instructions`, `cpu`, `wall`, `allocated`, …
     pub name: String,
@@ -43,7 +44,7 @@ impl Timer {
 }
 
 /// What one replicate of a profile stands on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Replicate {
     /// Requests that were profiled.
     pub requests: u64,

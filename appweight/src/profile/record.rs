@@ -1,6 +1,8 @@
 //! Profiles as agents send them.
 
-use appweight_wire::{ProfileRecord, TimerValues};
+use std::collections::HashMap;
+
+use appweight_wire::{Function, ProfileRecord, TimerValues};
 
 use super::parts::{FunctionId, NodeId, Timer};
 use super::tree::Profile;
@@ -56,12 +58,66 @@ pub fn of_record(record: &ProfileRecord, timer: &TimerValues, replicate: usize) 
     profile
 }
 
+/// A profile as a record of one timer: all replicates as one, and of the functions those alone that a node is of.
+#[must_use]
+pub fn to_record(profile: &Profile) -> ProfileRecord {
+    let timer = profile.timer();
+    let functions = UsedFunctions::of(profile);
+    ProfileRecord {
+        taken: profile.taken(),
+        requests: profile.requests(),
+        samples: profile.samples(),
+        parents: profile
+            .nodes()
+            .map(|node| profile.parent(node).map_or(0, |parent| parent.0))
+            .collect(),
+        calls: profile.nodes().map(|node| profile.calls(node)).collect(),
+        folded: profile.folded(),
+        timers: vec![TimerValues {
+            name: timer.name.clone(),
+            unit: timer.unit.clone(),
+            own: profile.nodes().map(|node| profile.own(node)).collect(),
+            taken_off_milli: 0,
+        }],
+        functions: functions.used,
+        node_functions: functions.by_node,
+        ..ProfileRecord::default()
+    }
+}
+
+/// The functions that nodes are of, numbered anew: those whose nodes were all folded away are left out.
+pub(super) struct UsedFunctions {
+    pub(super) used: Vec<Function>,
+    pub(super) by_node: Vec<u32>,
+}
+
+impl UsedFunctions {
+    pub(super) fn of(profile: &Profile) -> Self {
+        let mut used = Vec::new();
+        let mut numbers: HashMap<FunctionId, u32> = HashMap::new();
+        let by_node = profile
+            .nodes()
+            .map(|node| {
+                // The root's means nothing.
+                profile.function_of(node).map_or(0, |function| {
+                    *numbers.entry(function).or_insert_with(|| {
+                        used.push(profile.function(function).clone());
+                        u32::try_from(used.len() - 1).unwrap_or(u32::MAX)
+                    })
+                })
+            })
+            .collect();
+        Self { used, by_node }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use appweight_wire::Function;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::profile::testing::canonical;
+    use crate::profile::prune;
+    use crate::profile::testing::{arbitrary, canonical, parse, whole};
 
     #[test]
     fn a_record_becomes_a_tree_also_if_it_names_a_chain_twice() {
@@ -81,5 +137,24 @@ mod tests {
         let profile = of_record(&record, &record.timers[0], 3);
         assert_eq!(canonical(&profile), [" -5", "feed 20", "feed;query 304"]);
         assert_eq!((profile.requests(), profile.folded()), (3, 7));
+    }
+
+    #[test]
+    fn functions_whose_nodes_are_gone_are_left_out() {
+        let pruned = prune(&parse(&["a;x 50", "b 2", "c 3"]), 3);
+        let record = to_record(&pruned);
+        let names: Vec<&str> = record.functions.iter().map(|f| f.name.as_str()).collect();
+        assert_eq!(names, ["a", "x"]);
+        assert_eq!((record.folded, record.requests), (2, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn a_profile_survives_as_a_record(profile in arbitrary()) {
+            let record = to_record(&profile);
+            let read = of_record(&record, &record.timers[0], profile.first_replicate());
+            prop_assert_eq!(whole(&read), whole(&profile));
+            prop_assert_eq!((read.requests(), read.timer()), (profile.requests(), profile.timer()));
+        }
     }
 }

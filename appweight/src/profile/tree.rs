@@ -73,6 +73,16 @@ impl Profile {
         }
     }
 
+    /// An empty one that keeps apart what these replicates stand on.
+    pub(super) fn of_replicates(timer: Timer, replicates: Vec<Replicate>) -> Self {
+        let mut profile = Self::new(timer);
+        if !replicates.is_empty() {
+            profile.values = vec![0; replicates.len()];
+            profile.replicates = replicates;
+        }
+        profile
+    }
+
     /// Says how it was taken.
     #[must_use]
     pub fn taken_by(mut self, taken: Taken) -> Self {
@@ -146,6 +156,17 @@ impl Profile {
         place.calls = place.calls.saturating_add(calls);
         let value = &mut self.values[node.index() * self.replicates.len()];
         *value = value.saturating_add(own);
+    }
+
+    /// The same with a cost for each replicate.
+    pub(super) fn add_by_replicate(&mut self, node: NodeId, calls: u64, own: &[i64]) {
+        let place = &mut self.nodes[node.index()];
+        place.calls = place.calls.saturating_add(calls);
+        let width = self.replicates.len();
+        let values = &mut self.values[node.index() * width..][..width];
+        for (value, own) in values.iter_mut().zip(own) {
+            *value = value.saturating_add(*own);
+        }
     }
 
     /// Adds requests and samples to the profile's first replicate.
