@@ -130,6 +130,7 @@ impl Collector {
         let horizons = Horizons {
             records_us: now_us.saturating_sub(micros(options.keep_records)),
             batches_us: now_us.saturating_sub(micros(options.keep_batch_ids)),
+            profiles_us: now_us.saturating_sub(micros(options.keep_profiles)),
         };
         match self.0.store.forget(horizons).await {
             Ok(forgotten) => tracing::debug!(?forgotten, "forgot old records"),

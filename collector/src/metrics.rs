@@ -104,6 +104,7 @@ impl Metrics {
             ("cell", counts.0),
             ("request", counts.1),
             ("process", counts.2),
+            ("profile", counts.3),
         ] {
             self.records
                 .get_or_create(&[("kind", kind)])
@@ -138,9 +139,9 @@ impl Metrics {
     }
 }
 
-/// Cells, request records and process records.
+/// Cells, request records, process records and profiles.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RecordCounts(usize, usize, usize);
+pub(crate) struct RecordCounts(usize, usize, usize, usize);
 
 impl RecordCounts {
     pub(crate) fn of(batch: &Batch) -> Self {
@@ -148,6 +149,7 @@ impl RecordCounts {
             batch.cells.len(),
             batch.requests.len(),
             batch.processes.len(),
+            batch.profiles.len(),
         )
     }
 }

@@ -32,6 +32,8 @@ pub struct CollectorOptions {
     pub body_limit: usize,
     /// How long request records and process records are kept. Cells stay.
     pub keep_records: Duration,
+    /// How long the profiles of a deploy are kept after the last one was added to them.
+    pub keep_profiles: Duration,
     /// How long the ids of batches are kept: longer than any agent keeps a batch to send it again.
     pub keep_batch_ids: Duration,
     /// What to ask for the time.
@@ -49,6 +51,7 @@ impl Default for CollectorOptions {
             watch: true,
             body_limit: 8 * 1024 * 1024,
             keep_records: Duration::from_secs(24 * HOUR),
+            keep_profiles: Duration::from_secs(30 * 24 * HOUR),
             keep_batch_ids: Duration::from_secs(8 * 24 * HOUR),
             clock: Clock::system(),
         }

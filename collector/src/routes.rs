@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::problem::Refusal;
-use crate::query::{compare, deploys, fleet, weight};
+use crate::query::{compare, deploys, fleet, profiles, weight};
 use crate::{ingest, openapi};
 
 /// The whole HTTP API.
@@ -21,6 +21,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/services", get(fleet::services))
         .route("/v1/weight", get(weight::weight))
         .route("/v1/compare", get(compare::compare))
+        .route("/v1/profiles", get(profiles::list))
+        .route("/v1/profile", get(profiles::one))
+        .route("/v1/profile/diff", get(profiles::diff))
         .route("/v1/processes", get(fleet::processes))
         .route("/v1/requests", get(fleet::requests))
         .route("/v1/openapi.json", get(async || Json(openapi::document())))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use appweight::profile::{Profile, Timer, to_record};
 use appweight_wire::{
-    ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Format, InstructionSource,
-    Kind, Origin, ProcessRecord, RequestRecord, VERSION, encode,
+    ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Format, Function,
+    InstructionSource, Kind, Origin, ProcessRecord, ProfileRecord, RequestRecord, VERSION, encode,
 };
 use axum::body::Body;
 use http::{Request, StatusCode, header};
@@ -108,6 +109,24 @@ pub(crate) fn process(start_us: u64, users: u64) -> ProcessRecord {
     }
 }
 
+/// The profile of one request to `/feed` in a second, with what each chain of calls (`feed;query`) itself cost.
+pub(crate) fn profile(start_us: u64, stacks: &[(&str, i64)]) -> ProfileRecord {
+    let mut profile = Profile::new(Timer::new("cpu", "ns"));
+    for (stack, own) in stacks {
+        let node = stack.split(';').fold(profile.root(), |node, name| {
+            profile.child(node, &Function::named(name))
+        });
+        profile.add(node, 1, *own);
+    }
+    profile.count(1, 0);
+    ProfileRecord {
+        start_us,
+        width_us: SECOND,
+        endpoint: "/feed".into(),
+        ..to_record(&profile)
+    }
+}
+
 /// A collector on a file that goes away with it, at a time that the test sets.
 pub(crate) struct Bench {
     pub(crate) collector: Collector,
@@ -185,7 +204,11 @@ impl Bench {
             .processes
             .iter()
             .map(|process| process.start_us + process.width_us);
-        let over_us = cells.chain(processes).max().unwrap_or(0);
+        let profiles = batch
+            .profiles
+            .iter()
+            .map(|profile| profile.start_us + profile.width_us);
+        let over_us = cells.chain(processes).chain(profiles).max().unwrap_or(0);
         self.now_us.fetch_max(over_us, Ordering::Relaxed);
         let body = encode(batch, Format::MessagePack);
         self.put(&batch.id().to_string(), "application/msgpack", body)

@@ -449,6 +449,7 @@ async fn old_records_are_forgotten() {
     let nothing_more = Horizons {
         records_us: u64::MAX,
         batches_us: 0,
+        profiles_us: 0,
     };
     assert_eq!(bench.store.forget(nothing_more).await.unwrap().records, 0);
 }

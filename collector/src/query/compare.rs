@@ -74,18 +74,26 @@ pub(crate) async fn compare(
         .map_err(|error| refusal(&error, &asked_base, &asked_head))
 }
 
-async fn known(app: &App, service: &str, name: &str, id: &str) -> Result<(), Refusal> {
-    let query = DeployQuery {
+pub(super) async fn known(app: &App, service: &str, name: &str, id: &str) -> Result<(), Refusal> {
+    let query = |id: Option<&str>, limit| DeployQuery {
         service: service.to_owned(),
-        id: Some(id.to_owned()),
+        id: id.map(str::to_owned),
         started: TimeRange::ALL,
-        limit: 1,
+        limit,
     };
-    if app.store.deploys(query).await?.is_empty() {
-        let detail = format!("Service {service} has no deploy {id:?}.");
-        return Err(Refusal::of(StatusCode::NOT_FOUND, name, detail));
+    if !app.store.deploys(query(Some(id), 1)).await?.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let newest = app.store.deploys(query(None, 5)).await?;
+    let newest: Vec<String> = newest.into_iter().map(|entry| entry.deploy.id).collect();
+    let detail = match newest.as_slice() {
+        [] => format!("Service {service} has no deploy yet."),
+        newest => format!(
+            "Service {service} has no deploy {id:?}; the newest are {}.",
+            newest.join(", ")
+        ),
+    };
+    Err(Refusal::of(StatusCode::NOT_FOUND, name, detail))
 }
 
 fn refusal(error: &CompareError, base: &str, head: &str) -> Refusal {

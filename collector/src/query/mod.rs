@@ -5,6 +5,7 @@ pub(crate) mod deploys;
 pub(crate) mod fleet;
 mod fold;
 mod params;
+pub(crate) mod profiles;
 pub(crate) mod weight;
 
 #[cfg(test)]

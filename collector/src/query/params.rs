@@ -42,6 +42,31 @@ impl Params {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
+    /// A parameter, if it is there; also if it is empty.
+    pub(super) fn given(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
+    /// One of a few words, as what it stands for.
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| Some(*value)).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            Refusal::of(
+                StatusCode::BAD_REQUEST,
+                name,
+                format!("It is {}.", words.join(" or ")),
+            )
+        })
+    }
+
     pub(super) fn required(&self, name: &str) -> Result<String, Refusal> {
         self.text(name)
             .ok_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, name, "It must be given."))
@@ -63,17 +88,23 @@ impl Params {
 
     /// How many to answer with, `limit`: at least 1.
     pub(super) fn limit(&self, default: u32, most: u32) -> Result<u32, Refusal> {
-        match self.number("limit")? {
+        self.number_within("limit", default, most)
+    }
+
+    /// A number from 1 up to `most`.
+    pub(super) fn number_within(
+        &self,
+        name: &str,
+        default: u32,
+        most: u32,
+    ) -> Result<u32, Refusal> {
+        match self.number(name)? {
             None => Ok(default),
             Some(number) => u32::try_from(number)
                 .ok()
                 .filter(|limit| (1..=most).contains(limit))
                 .ok_or_else(|| {
-                    Refusal::of(
-                        StatusCode::BAD_REQUEST,
-                        "limit",
-                        format!("It is 1 to {most}."),
-                    )
+                    Refusal::of(StatusCode::BAD_REQUEST, name, format!("It is 1 to {most}."))
                 }),
         }
     }
@@ -160,6 +191,8 @@ mod tests {
         }
         assert!(of("from_us=2&until_us=1").unwrap().time().is_err());
         assert!(of("id=").unwrap().required("id").is_err());
+        let words = [("a", 1), ("b", 2)];
+        assert!(of("id=c").unwrap().one_of("id", &words).is_err());
     }
 
     #[test]
@@ -168,5 +201,8 @@ mod tests {
         assert_eq!(params.limit(5, 10).unwrap(), 7);
         assert_eq!(params.text("id").unwrap(), "release/1 2");
         assert_eq!(params.time().unwrap(), TimeRange::ALL);
+        let words = [("release/1 2", 1)];
+        assert_eq!(params.one_of("id", &words).unwrap(), Some(1));
+        assert_eq!(of("id=").unwrap().given("id").as_deref(), Some(""));
     }
 }

@@ -1,5 +1,6 @@
 //! Where everything is kept. Only this folder knows SQL.
 
+mod profiles;
 mod rollouts;
 mod sqlite;
 #[cfg(test)]
@@ -7,8 +8,11 @@ mod suite;
 
 pub(crate) use sqlite::SqliteStore;
 
-use appweight::api::{DeployReport, ProcessView, RequestView, ServiceSummary};
+use appweight::api::{
+    DeployReport, ProcessView, ProfileOf, ProfileSummary, RequestView, ServiceSummary,
+};
 use appweight::evidence::{PlacedCell, ProcessPoint};
+use appweight::profile::Profile;
 use appweight_wire::{Batch, Deploy};
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -18,8 +22,8 @@ use uuid::Uuid;
 /// What a write returned is durable, and a write that failed left nothing behind.
 #[async_trait]
 pub(crate) trait Store: Send + Sync + 'static {
-    /// Keeps a batch, once: its cells are added to those of the same key, and a deploy id that was
-    /// never seen becomes a roll-out.
+    /// Keeps a batch, once: its cells are added to those of the same key, its profiles to those of the same
+    /// deploy, and a deploy id that was never seen becomes a roll-out.
     async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError>;
     /// Starts, ends or describes a roll-out.
     async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError>;
@@ -56,6 +60,15 @@ pub(crate) trait Store: Send + Sync + 'static {
     ) -> Result<Vec<ProcessView>, StoreError>;
     /// Recorded requests.
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError>;
+
+    /// What profiles there are of a deploy, by endpoint and timer.
+    async fn profiles(
+        &self,
+        service: &str,
+        deploy: &str,
+    ) -> Result<Vec<ProfileSummary>, StoreError>;
+    /// The replicates of a profile; none if there is no such profile.
+    async fn profile(&self, query: ProfileQuery) -> Result<Vec<Profile>, StoreError>;
 
     /// Deletes what is older than its horizon.
     async fn forget(&self, horizons: Horizons) -> Result<Forgotten, StoreError>;
@@ -202,6 +215,17 @@ pub(crate) enum RequestOrder {
     Time,
 }
 
+/// Which profile.
+#[derive(Debug, Clone)]
+pub(crate) struct ProfileQuery {
+    /// Of which service.
+    pub(crate) service: String,
+    /// Of which deploy.
+    pub(crate) deploy: String,
+    /// Of what.
+    pub(crate) of: ProfileOf,
+}
+
 /// Up to when things are forgotten, each in µs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Horizons {
@@ -209,6 +233,8 @@ pub(crate) struct Horizons {
     pub(crate) records_us: u64,
     /// Ids of batches that came before.
     pub(crate) batches_us: u64,
+    /// Profiles to which nothing was added since.
+    pub(crate) profiles_us: u64,
 }
 
 /// How much was forgotten.
@@ -218,6 +244,8 @@ pub(crate) struct Forgotten {
     pub(crate) records: u64,
     /// Ids of batches.
     pub(crate) batches: u64,
+    /// Replicates of profiles.
+    pub(crate) profiles: u64,
 }
 
 /// Why the store could not do it.

@@ -1,6 +1,6 @@
 //! How values are written in columns.
 
-use appweight_wire::{Age, Cell, Distribution, InstructionSource, Kind};
+use appweight_wire::{Age, Cell, Distribution, InstructionSource, Kind, Taken};
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,21 @@ pub(super) fn age_of(code: i64) -> Result<Age, StoreError> {
         0 => Ok(Age::WarmingUp),
         1 => Ok(Age::Warm),
         _ => Err(unknown("age", code)),
+    }
+}
+
+pub(super) fn taken(taken: Taken) -> i64 {
+    match taken {
+        Taken::Scopes => 0,
+        Taken::Sampled => 1,
+    }
+}
+
+pub(super) fn taken_of(code: i64) -> Result<Taken, StoreError> {
+    match code {
+        0 => Ok(Taken::Scopes),
+        1 => Ok(Taken::Sampled),
+        _ => Err(unknown("way of taking profiles", code)),
     }
 }
 

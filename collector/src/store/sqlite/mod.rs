@@ -7,6 +7,7 @@
 mod code;
 mod deploys;
 mod forget;
+mod profiles;
 mod read;
 mod records;
 mod schema;
@@ -18,15 +19,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use appweight::api::{DeployReport, ProcessView, RequestView, ServiceSummary};
+use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
 use appweight::evidence::{PlacedCell, ProcessPoint};
+use appweight::profile::Profile;
 use appweight_wire::Deploy;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
     CellQuery, DeployEntry, DeployQuery, Forgotten, Horizons, NewBatch, PostedDeploy, ProcessQuery,
-    PutOutcome, RequestQuery, Store, StoreError, TimeRange,
+    ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange,
 };
 
 /// How many idle readers are kept.
@@ -211,6 +213,21 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn profiles(
+        &self,
+        service: &str,
+        deploy: &str,
+    ) -> Result<Vec<ProfileSummary>, StoreError> {
+        let (service, deploy) = (service.to_owned(), deploy.to_owned());
+        self.read(move |connection| profiles::list(connection, &service, &deploy))
+            .await
+    }
+
+    async fn profile(&self, query: ProfileQuery) -> Result<Vec<Profile>, StoreError> {
+        self.read(move |connection| profiles::replicates(connection, &query))
+            .await
+    }
+
     async fn forget(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
         let mut total = Forgotten::default();
         loop {
@@ -219,6 +236,7 @@ impl Store for SqliteStore {
                 .await?;
             total.records += some.records;
             total.batches += some.batches;
+            total.profiles += some.profiles;
             if !more {
                 return Ok(total);
             }

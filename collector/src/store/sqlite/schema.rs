@@ -3,7 +3,10 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_profiles.sql"),
+];
 
 /// Brings a file to the newest schema. Each step is done whole or not at all.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -30,14 +33,19 @@ mod tests {
     #[test]
     fn a_file_is_brought_up_once_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('cells', 'profiles')";
+        let found: i64 = connection.query_row(tables, [], |row| row.get(0)).unwrap();
+        assert_eq!(found, 2);
         connection.pragma_update(None, "user_version", 99).unwrap();
         assert!(matches!(
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 1
+                known: 2
             })
         ));
     }

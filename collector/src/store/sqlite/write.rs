@@ -5,7 +5,7 @@ use rusqlite::{
     Connection, OptionalExtension, Transaction, TransactionBehavior, named_params, params,
 };
 
-use super::{code, deploys};
+use super::{code, deploys, profiles};
 use crate::store::{NewBatch, PutOutcome, StoreError};
 
 pub(super) fn put_batch(
@@ -43,6 +43,7 @@ pub(super) fn put_batch(
     for process in &batch.processes {
         add_process(&transaction, batch, process)?;
     }
+    profiles::add_all(&transaction, batch)?;
     if let Some((first_us, last_us)) = span(batch) {
         let sql = "INSERT INTO services (service, first_us, last_us) VALUES (?1, ?2, ?3)
             ON CONFLICT (service) DO UPDATE
@@ -83,9 +84,14 @@ fn span(batch: &Batch) -> Option<(u64, u64)> {
         .requests
         .iter()
         .map(|request| (request.start_us, request.start_us));
+    let profiles = batch
+        .profiles
+        .iter()
+        .map(|profile| (profile.start_us, profile.start_us + profile.width_us));
     cells
         .chain(processes)
         .chain(requests)
+        .chain(profiles)
         .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 

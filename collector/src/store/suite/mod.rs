@@ -23,6 +23,9 @@ macro_rules! store_suite {
             each_process_shows_its_newest_record,
             process_records_are_found_by_time_deploy_and_age,
             the_past_is_forgotten_but_its_cells_stay,
+            profiles_of_the_same_add_up_and_others_stay_apart,
+            a_profile_is_added_once,
+            profiles_are_forgotten_when_nothing_is_added_to_them,
             services_are_known_by_their_first_record_or_deploy
         );
     };
@@ -40,10 +43,12 @@ pub(in crate::store) use store_suite;
 
 mod deploys;
 mod order;
+mod profiles;
 mod records;
 
 pub(in crate::store) use deploys::*;
 pub(in crate::store) use order::*;
+pub(in crate::store) use profiles::*;
 pub(in crate::store) use records::*;
 
 /// When all batches come.

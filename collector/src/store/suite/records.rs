@@ -95,13 +95,15 @@ pub(in crate::store) async fn the_past_is_forgotten_but_its_cells_stay(store: &i
     let horizons = Horizons {
         records_us: NOON + 1,
         batches_us: RECEIVED,
+        profiles_us: 0,
     };
     let forgotten = store.forget(horizons).await.unwrap();
     assert_eq!(
         forgotten,
         Forgotten {
             records: 2,
-            batches: 0
+            batches: 0,
+            profiles: 0
         }
     );
     assert_eq!(store.put_batch(old).await.unwrap(), PutOutcome::Duplicate);

@@ -1,0 +1,264 @@
+//! Questions about function profiles.
+
+mod choice;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use appweight::api::{Problem, ProfileDiff, ProfileOf, ProfileSummary, ProfileView};
+use appweight::profile::{
+    Profile, Wrappers, diff as set_side_by_side, look_through, prune, to_tree,
+};
+use axum::Json;
+use axum::extract::State;
+use http::{StatusCode, Uri};
+
+use self::choice::{Wanted, best, offered};
+use super::compare::known;
+use super::params::Params;
+use crate::app::App;
+use crate::problem::Refusal;
+use crate::store::{ProfileQuery, StoreError};
+
+/// Nodes of a tree that are answered if nothing else is asked for: more than a screen shows, and a few megabytes.
+const NODES: u32 = 10_000;
+/// The most that can be asked for.
+const MOST_NODES: u32 = 100_000;
+/// How sure all intervals of functions are together, if nothing else is asked for.
+const CONFIDENCE: f64 = 0.99;
+
+/// What profiles there are of a deploy, by endpoint and timer.
+#[utoipa::path(
+    get,
+    path = "/v1/profiles",
+    tag = "query",
+    params(
+        ("service" = Option<String>, Query, description = "May be left out if there is only one"),
+        ("deploy" = String, Query, description = "The deploy's id"),
+    ),
+    responses(
+        (status = 200, body = Vec<ProfileSummary>),
+        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown service or deploy", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Json<Vec<ProfileSummary>>, Refusal> {
+    let params = Params::of(&uri, &["service", "deploy"])?;
+    let service = params.service(&app).await?;
+    let deploy = params.required("deploy")?;
+    known(&app, &service, "deploy", &deploy).await?;
+    Ok(Json(app.store.profiles(&service, &deploy).await?))
+}
+
+/// Which function of an endpoint costs what under a deploy, in which chain of calls.
+#[utoipa::path(
+    get,
+    path = "/v1/profile",
+    tag = "query",
+    params(
+        ("service" = Option<String>, Query, description = "May be left out if there is only one"),
+        ("deploy" = String, Query, description = "The deploy's id"),
+        ("endpoint" = Option<String>, Query, description = "May be left out if only one was profiled. Given but empty: samples of whole processes that belong to no request"),
+        ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; instructions if left out, else cpu, else any"),
+        ("unit" = Option<String>, Query, description = "What the timer counts in, if it did so in several"),
+        ("taken" = Option<String>, Query, description = "`scopes` or `sampled`; scopes if left out and there are any"),
+        ("kind" = Option<String>, Query, description = "`request` or `task`; requests if left out and there are any"),
+        ("age" = Option<String>, Query, description = "`warm` or `warming_up`; warm if left out and there are any"),
+        ("instruction_source" = Option<String>, Query, description = "How instructions were counted, if it was in several ways"),
+        ("nodes" = Option<u32>, Query, description = "At most so many nodes, the costliest: 1 to 100000, by default 10000; the others are folded into their callers"),
+    ),
+    responses(
+        (status = 200, body = ProfileView),
+        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown service or deploy, or no such profile of it: then what there is", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn one(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Json<ProfileView>, Refusal> {
+    let params = Params::of(
+        &uri,
+        &[&["service", "deploy", "nodes"], Wanted::PARAMS].concat(),
+    )?;
+    let service = params.service(&app).await?;
+    let deploy = params.required("deploy")?;
+    let nodes = params.number_within("nodes", NODES, MOST_NODES)?;
+    let wanted = Wanted::of(&params)?;
+    let offers = offers(&app, &service, "deploy", &deploy, &wanted).await?;
+    let Some(summary) = best(offers) else {
+        return Err(nothing(&deploy));
+    };
+    let parts = replicates(&app, &service, &deploy, &summary.of).await?;
+    let tree =
+        off_the_runtime(move || merged(parts).map(|whole| to_tree(&prune(&whole, nodes as usize))))
+            .await?;
+    // Forgotten since it was listed.
+    let Some(tree) = tree else {
+        return Err(nothing(&deploy));
+    };
+    Ok(Json(ProfileView {
+        service,
+        deploy,
+        summary,
+        tree,
+    }))
+}
+
+/// What a deploy changed in an endpoint, function by function, per request.
+#[utoipa::path(
+    get,
+    path = "/v1/profile/diff",
+    tag = "query",
+    params(
+        ("service" = Option<String>, Query, description = "May be left out if there is only one"),
+        ("base" = String, Query, description = "The old deploy's id"),
+        ("head" = String, Query, description = "The new deploy's id"),
+        ("endpoint" = Option<String>, Query, description = "May be left out if only one was profiled"),
+        ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; instructions if left out, else cpu, else any"),
+        ("unit" = Option<String>, Query, description = "What the timer counts in, if it did so in several"),
+        ("taken" = Option<String>, Query, description = "`scopes` or `sampled`; scopes if left out and both have them"),
+        ("kind" = Option<String>, Query, description = "`request` or `task`; requests if left out and both have them"),
+        ("age" = Option<String>, Query, description = "`warm` or `warming_up`; warm if left out and both have them"),
+        ("instruction_source" = Option<String>, Query, description = "How instructions were counted, if it was in several ways"),
+        ("confidence" = Option<f64>, Query, description = "How sure it is that the intervals of all functions hold at once: between 0.5 and 1, by default 0.99"),
+        ("raw" = Option<bool>, Query, description = "`true`: look through nothing, not even the runtime's own frames"),
+        ("limit" = Option<u32>, Query, description = "At most so many functions and moves: 1 to 10000, by default 100"),
+    ),
+    responses(
+        (status = 200, body = ProfileDiff),
+        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown service or deploy, or no such profile of both: then what there is", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No requests are behind a profile, so that there is no cost per request", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn diff(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Json<ProfileDiff>, Refusal> {
+    const OWN: &[&str] = &["service", "base", "head", "confidence", "raw", "limit"];
+    let params = Params::of(&uri, &[OWN, Wanted::PARAMS].concat())?;
+    let service = params.service(&app).await?;
+    let (base, head) = (params.required("base")?, params.required("head")?);
+    let limit = params.limit(100, 10_000)? as usize;
+    let confidence = confidence(&params)?;
+    let raw = params.one_of("raw", &[("true", true), ("false", false)])?;
+    let wanted = Wanted::of(&params)?;
+    let before = offers(&app, &service, "base", &base, &wanted).await?;
+    let after = offers(&app, &service, "head", &head, &wanted).await?;
+    let both = before
+        .into_iter()
+        .filter(|old| after.iter().any(|new| new.of == old.of));
+    let Some(summary) = best(both.collect()) else {
+        let detail = format!(
+            "No profile of {base} was taken as one of {head} was: /v1/profiles tells what there is of each."
+        );
+        return Err(Refusal::of(StatusCode::NOT_FOUND, "head", detail));
+    };
+    let of = summary.of;
+    let sides = [
+        replicates(&app, &service, &base, &of).await?,
+        replicates(&app, &service, &head, &of).await?,
+    ];
+    let compared = off_the_runtime(move || {
+        let [Some(before), Some(after)] = sides.map(merged) else {
+            return None;
+        };
+        let wrappers = if raw == Some(true) {
+            Wrappers::default()
+        } else {
+            Wrappers::of_rust()
+        };
+        let sides = [before, after].map(|side| look_through(&side, &wrappers));
+        Some(set_side_by_side(&sides[0], &sides[1], confidence))
+    });
+    let mut diff = match compared.await? {
+        Some(Ok(diff)) => diff,
+        Some(Err(error)) => {
+            return Err(Refusal::of(
+                StatusCode::CONFLICT,
+                "endpoint",
+                error.to_string(),
+            ));
+        }
+        None => return Err(nothing(&head)),
+    };
+    let functions_total = diff.functions.len() as u64;
+    diff.functions.truncate(limit);
+    diff.moves.truncate(limit);
+    Ok(Json(ProfileDiff {
+        service,
+        base,
+        head,
+        of,
+        functions_total,
+        diff,
+    }))
+}
+
+async fn offers(
+    app: &App,
+    service: &str,
+    param: &str,
+    deploy: &str,
+    wanted: &Wanted,
+) -> Result<Vec<ProfileSummary>, Refusal> {
+    known(app, service, param, deploy).await?;
+    let all = app.store.profiles(service, deploy).await?;
+    offered(all, wanted, param, deploy)
+}
+
+async fn replicates(
+    app: &App,
+    service: &str,
+    deploy: &str,
+    of: &ProfileOf,
+) -> Result<Vec<Profile>, StoreError> {
+    let query = ProfileQuery {
+        service: service.to_owned(),
+        deploy: deploy.to_owned(),
+        of: of.clone(),
+    };
+    app.store.profile(query).await
+}
+
+fn merged(parts: Vec<Profile>) -> Option<Profile> {
+    parts.into_iter().reduce(|mut sum, part| {
+        sum.merge(&part);
+        sum
+    })
+}
+
+fn nothing(deploy: &str) -> Refusal {
+    Refusal::of(
+        StatusCode::NOT_FOUND,
+        "deploy",
+        format!("There is no profile of deploy {deploy:?}."),
+    )
+}
+
+fn confidence(params: &Params) -> Result<f64, Refusal> {
+    let Some(text) = params.text("confidence") else {
+        return Ok(CONFIDENCE);
+    };
+    match text.parse::<f64>() {
+        Ok(confidence) if confidence > 0.5 && confidence < 1.0 => Ok(confidence),
+        _ => {
+            let detail = "It lies between 0.5 and 1, both excluded.";
+            Err(Refusal::of(StatusCode::BAD_REQUEST, "confidence", detail))
+        }
+    }
+}
+
+/// Large trees take their time, which other requests should not wait for.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Cut(error.to_string()))
+}
