@@ -44,8 +44,8 @@ pub(crate) enum Command {
     Gate(Gate),
     /// Tell the collector that a roll-out starts or ends
     Deploy(Deploy),
-    /// Show which function costs what, and what changed between two profiles
-    Profile(crate::profile::ProfileArgs),
+    /// Show which function costs what, and what changed between two deploys or profiles
+    Profile(Box<crate::profile::ProfileArgs>),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -80,6 +80,9 @@ pub(crate) struct Serve {
     /// How long single requests and process records are kept; cells stay
     #[arg(long, env = "APPWEIGHT_KEEP_RECORDS", default_value = "1d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_records: Duration,
+    /// How long function profiles are kept after the last one of their deploy was added
+    #[arg(long, env = "APPWEIGHT_KEEP_PROFILES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) keep_profiles: Duration,
     /// How sure the judge is of all that it says of one deploy
     #[arg(long, env = "APPWEIGHT_CONFIDENCE", default_value = "99.9%", value_parser = units::confidence, value_name = "PERCENT")]
     pub(crate) confidence: f64,

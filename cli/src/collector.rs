@@ -5,6 +5,9 @@ use appweight::api::Problem;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 
+/// The largest answer that is read, bytes: a profile of the most nodes that can be asked for.
+const MAX_ANSWER: u64 = 64 << 20;
+
 /// A collector's API over HTTP. Calls block.
 #[derive(Debug, Clone)]
 pub struct Collector {
@@ -71,6 +74,8 @@ impl Collector {
         let status = response.status();
         let body = response
             .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
             .read_to_vec()
             .with_context(|| format!("the collector at {} broke off its answer", self.url))?;
         if status.is_success() {

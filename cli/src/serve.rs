@@ -96,6 +96,7 @@ fn collector_options(options: &Serve) -> CollectorOptions {
         weight_window: options.weight_window,
         settle: options.settle,
         keep_records: options.keep_records,
+        keep_profiles: options.keep_profiles,
         watch: !options.no_watch,
         ..CollectorOptions::default()
     }

@@ -11,6 +11,8 @@ use crate::units;
     after_help = "Examples:\n  \
         appweight profile --pprof cpu.pb.gz\n  \
         appweight profile --pprof cpu.pb.gz --format svg > cpu.svg\n  \
+        appweight profile --deploy 8f2c1a9 --endpoint '/feed/{user}' --timer cpu\n  \
+        appweight profile diff 5f9cd00 8f2c1a9 --endpoint '/feed/{user}'\n  \
         appweight profile diff old.pb.gz new.pb.gz --requests 12000 11500\n  \
         appweight profile diff old/ new/ --max-increase 2%    (folders of five files or more give intervals)"
 )]
@@ -18,11 +20,16 @@ pub(crate) struct ProfileArgs {
     #[command(subcommand)]
     pub(crate) command: Option<ProfileCommand>,
     /// A profile in pprof's format, of any profiler, or a folder of them; several are added up
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(long, value_name = "FILE", required_unless_present = "deploy", num_args = 1.., conflicts_with_all = ["endpoint", "timer", "taken"])]
     pub(crate) pprof: Vec<PathBuf>,
+    /// Instead of files: what the collector keeps of that deploy
+    #[arg(long, value_name = "DEPLOY", conflicts_with_all = ["pprof", "requests", "value"])]
+    pub(crate) deploy: Option<String>,
     /// Requests behind it, so that costs are told per request; else per second, if the files say how long they took
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) shown: Shown,
 }
@@ -31,14 +38,16 @@ pub(crate) struct ProfileArgs {
 pub(crate) enum ProfileCommand {
     /// Compare two profiles function by function
     ///
+    /// With --endpoint two deploys are compared by what the collector keeps of them, else two files.
+    ///
     /// With --max-increase it exits 1 when the interval of the increase lies above the limit, 0 when it lies
-    /// below, else 2: it cannot be told, or a file cannot be read.
+    /// below, else 2: it cannot be told, a file cannot be read, or the collector has no such profile.
     Diff(DiffArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {
-    /// The old profile: a pprof file, or a folder of them
+    /// The old profile: a deploy's id, or a pprof file or a folder of them
     #[arg(value_name = "OLD")]
     pub(crate) before: PathBuf,
     /// The new one
@@ -46,7 +55,7 @@ pub(crate) struct DiffArgs {
     pub(crate) after: PathBuf,
     /// Requests behind the old and the new one; without them costs are compared per second, if the files say how long
     /// they took, else per file
-    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "endpoint", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Vec<u64>,
     /// How sure it is that all functions' intervals hold at once
     #[arg(long, default_value = "99%", value_parser = units::confidence, value_name = "PERCENT")]
@@ -55,17 +64,63 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_parser = units::percentage, allow_hyphen_values = true, value_name = "PERCENT")]
     pub(crate) max_increase: Option<f64>,
     #[command(flatten)]
+    pub(crate) kept: Kept,
+    #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+/// Which of the profiles that a collector keeps.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Profiles of a collector")]
+pub(crate) struct Kept {
+    /// The endpoint, as '/feed/{user}', or the task; '' for samples of whole processes
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) endpoint: Option<String>,
+    /// The timer: instructions, cpu, wall, allocated, …; by default instructions, else cpu, else what there is
+    #[arg(long, value_name = "TIMER")]
+    pub(crate) timer: Option<String>,
+    /// How it was taken; by default by scopes, if there are any
+    #[arg(long, value_name = "HOW")]
+    pub(crate) taken: Option<TakenName>,
+    /// The service; may be left out if there is only one
+    #[arg(long, env = "APPWEIGHT_SERVICE", value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// The collector
+    #[arg(
+        long,
+        env = "APPWEIGHT_COLLECTOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
+    pub(crate) collector: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TakenName {
+    /// Every call of instrumented functions
+    Scopes,
+    /// A stack every so often
+    Sampled,
+}
+
+impl TakenName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Scopes => "scopes",
+            Self::Sampled => "sampled",
+        }
+    }
 }
 
 /// What both show, and how.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Shown {
     /// How to print it
     #[arg(long, env = "APPWEIGHT_PROFILE_FORMAT", default_value = "table")]
     pub(crate) format: ProfileFormat,
     /// Which of a file's values: cpu, alloc_space, …; by default the file's own choice
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "endpoint")]
     pub(crate) value: Option<String>,
     /// Functions to look through, as retry or 'tokio::*', beside the runtime's own; can be repeated
     #[arg(long, value_name = "PATTERN")]

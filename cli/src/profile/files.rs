@@ -16,14 +16,19 @@ pub(crate) enum Per {
     Second,
     /// Nothing is known.
     File,
+    /// The collector counted the requests that were profiled.
+    Profiled,
+    /// No request is behind it: all that was sampled under a deploy.
+    Deploy,
 }
 
 impl Per {
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Request => "request",
+            Self::Request | Self::Profiled => "request",
             Self::Second => "second",
             Self::File => "file",
+            Self::Deploy => "deploy",
         }
     }
 
@@ -31,7 +36,17 @@ impl Per {
     pub(crate) fn size(self) -> f64 {
         match self {
             Self::Second => 1e3,
-            Self::Request | Self::File => 1.0,
+            Self::Request | Self::File | Self::Profiled | Self::Deploy => 1.0,
+        }
+    }
+
+    /// What gives intervals.
+    pub(crate) fn enough(self) -> &'static str {
+        match self {
+            Self::Request | Self::Second | Self::File => "five files or more on each side",
+            Self::Profiled | Self::Deploy => {
+                "five spans of time or more in which each deploy was profiled"
+            }
         }
     }
 }
@@ -80,7 +95,7 @@ impl Side {
                 // Spread evenly: which file saw which requests is not known.
                 Per::Request => requests / count + u64::from(number < requests % count),
                 Per::Second => (file.duration_ns / 1_000_000).max(1),
-                Per::File => 1,
+                Per::File | Per::Profiled | Per::Deploy => 1,
             };
             profile.count(behind, 0);
             match &mut merged {

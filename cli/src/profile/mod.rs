@@ -3,6 +3,9 @@
 
 mod args;
 mod files;
+mod kept;
+#[cfg(test)]
+mod kept_tests;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -18,7 +21,7 @@ use appweight::text;
 
 pub(crate) use self::args::ProfileArgs;
 use self::args::{DiffArgs, ProfileCommand, ProfileFormat, Shown};
-use self::files::Side;
+use self::files::{Per, Side};
 use crate::logging::complain;
 
 /// Exit statuses are those of `appweight gate`.
@@ -38,17 +41,25 @@ pub(crate) fn run(options: &ProfileArgs, out: &mut dyn Write) -> ExitCode {
 }
 
 fn show(options: &ProfileArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let side = Side::read(&options.pprof, options.shown.value.as_deref())?;
-    let (profile, per) = side.counted(options.requests);
+    let (profile, per, heading) = match &options.deploy {
+        Some(deploy) => {
+            let kept = kept::one(&options.kept, deploy)?;
+            (kept.profile, kept.per, Some(kept.heading))
+        }
+        None => {
+            let side = Side::read(&options.pprof, options.shown.value.as_deref())?;
+            let (profile, per) = side.counted(options.requests);
+            (profile, per, None)
+        }
+    };
     let profile = options.shown.look_through(&profile);
-    let title = options
-        .pprof
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let title = heading.clone().unwrap_or_else(|| {
+        let paths = options.pprof.iter().map(|path| path.display().to_string());
+        paths.collect::<Vec<_>>().join(", ")
+    });
     match options.shown.format {
         ProfileFormat::Table => {
+            head(out, heading.as_deref())?;
             let costs = function_costs(&profile);
             table::one(out, &profile, &costs, per, options.shown.top)?;
         }
@@ -64,14 +75,14 @@ fn show(options: &ProfileArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
 }
 
 fn compare(options: &DiffArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let value = options.shown.value.as_deref();
-    let before = Side::read(std::slice::from_ref(&options.before), value)?;
-    let after = Side::read(std::slice::from_ref(&options.after), value)?;
-    let (sides, per) = files::counted_alike(&before, &after, &options.requests);
+    let (sides, per, heading) = sides(options)?;
     let [before, after] = sides.map(|side| options.shown.look_through(&side));
     let found = diff(&before, &after, options.confidence)?.times(per.size());
     match options.shown.format {
-        ProfileFormat::Table => table::two(out, &found, per, options.shown.top)?,
+        ProfileFormat::Table => {
+            head(out, heading.as_deref())?;
+            table::two(out, &found, per, options.shown.top)?;
+        }
         ProfileFormat::Folded => {
             out.write_all(folded::write_difference(&before, &after).as_bytes())?;
         }
@@ -92,15 +103,57 @@ fn compare(options: &DiffArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         ),
     }
     match options.max_increase {
-        Some(limit) => judge(&found, limit, options.shown.format, out),
+        Some(limit) => judge(&found, limit, per, options.shown.format, out),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Both sides by the same count: what the collector keeps of two deploys, or files.
+fn sides(options: &DiffArgs) -> anyhow::Result<([Profile; 2], Per, Option<String>)> {
+    if options.kept.endpoint.is_some() {
+        let ids = [&options.before, &options.after].map(|id| id.to_string_lossy());
+        let [before, after] = kept::two(&options.kept, [&ids[0], &ids[1]])?;
+        let heading = format!("{}\n{}", before.heading, after.heading);
+        return Ok(([before.profile, after.profile], after.per, Some(heading)));
+    }
+    for path in [&options.before, &options.after] {
+        if !path.exists() {
+            anyhow::bail!(
+                "there is no file {}; if it is a deploy's id, say with --endpoint which of its profiles is meant",
+                path.display()
+            );
+        }
+    }
+    let value = options.shown.value.as_deref();
+    let before = Side::read(std::slice::from_ref(&options.before), value)?;
+    let after = Side::read(std::slice::from_ref(&options.after), value)?;
+    let (sides, per) = files::counted_alike(&before, &after, &options.requests);
+    Ok((sides, per, None))
+}
+
+fn head(out: &mut dyn Write, heading: Option<&str>) -> anyhow::Result<()> {
+    if let Some(heading) = heading {
+        // Names in it come from services, and go to a terminal.
+        let heading: String = heading
+            .chars()
+            .map(|letter| {
+                if letter.is_control() && letter != '\n' {
+                    '?'
+                } else {
+                    letter
+                }
+            })
+            .collect();
+        writeln!(out, "{heading}")?;
+    }
+    Ok(())
 }
 
 /// Holds the increase of the total to the limit.
 fn judge(
     found: &Diff,
     limit: f64,
+    per: Per,
     format: ProfileFormat,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
@@ -116,7 +169,7 @@ fn judge(
         None => (
             "CANNOT TELL",
             CANNOT_TELL,
-            ": there is no interval; give five files or more on each side".to_owned(),
+            format!(": there is no interval; it takes {}", per.enough()),
         ),
     };
     if format == ProfileFormat::Table {

@@ -118,7 +118,8 @@ pub(super) fn two(out: &mut dyn Write, diff: &Diff, per: Per, top: usize) -> io:
     } else {
         writeln!(
             out,
-            "\nno intervals: five files or more on each side are needed to tell how sure this is"
+            "\nno intervals: {} are needed to tell how sure this is",
+            per.enough()
         )
     }
 }

@@ -1,0 +1,115 @@
+//! Profiles that a collector keeps.
+
+use appweight::api::{ProfileDiff, ProfileView};
+use appweight::profile::{Profile, Taken, Timer, of_tree};
+use appweight_wire::Age;
+
+use super::args::Kept;
+use super::files::Per;
+use crate::Collector;
+
+/// A deploy's profile, with a line on what it is.
+#[derive(Debug)]
+pub(super) struct KeptProfile {
+    pub(super) profile: Profile,
+    pub(super) per: Per,
+    pub(super) heading: String,
+}
+
+/// Asks for the profile of a deploy.
+pub(super) fn one(asked: &Kept, deploy: &str) -> anyhow::Result<KeptProfile> {
+    let collector = Collector::new(&asked.collector);
+    let mut query = asked.query();
+    query.push(("deploy", deploy.to_owned()));
+    Ok(read(&ask(&collector, "/v1/profile", &query)?))
+}
+
+/// Asks for the profiles of two deploys that are of the same.
+pub(super) fn two(asked: &Kept, deploys: [&str; 2]) -> anyhow::Result<[KeptProfile; 2]> {
+    let collector = Collector::new(&asked.collector);
+    let mut query = asked.query();
+    for (name, deploy) in [("base", deploys[0]), ("head", deploys[1])] {
+        query.push((name, deploy.to_owned()));
+    }
+    // Of what both have a profile is known there.
+    query.push(("limit", "1".to_owned()));
+    let both: ProfileDiff = ask(&collector, "/v1/profile/diff", &query)?;
+    let side = |deploy: &str| -> anyhow::Result<KeptProfile> {
+        let mut query = both.of.parameters().to_vec();
+        query.extend([("service", both.service.as_str()), ("deploy", deploy)]);
+        Ok(read(&collector.get("/v1/profile", &query)?))
+    };
+    Ok([side(deploys[0])?, side(deploys[1])?])
+}
+
+fn ask<T: serde::de::DeserializeOwned>(
+    collector: &Collector,
+    path: &str,
+    query: &[(&str, String)],
+) -> anyhow::Result<T> {
+    let query: Vec<(&str, &str)> = query
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    collector.get(path, &query)
+}
+
+impl Kept {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        [
+            ("service", self.service.clone()),
+            ("endpoint", self.endpoint.clone()),
+            ("timer", self.timer.clone()),
+            ("taken", self.taken.map(|taken| taken.as_str().to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+}
+
+fn read(view: &ProfileView) -> KeptProfile {
+    let of = &view.summary.of;
+    let mut profile = of_tree(&view.tree, Timer::new(&of.timer, &of.unit), of.taken);
+    let per = if profile.requests() == 0 {
+        profile.count(1, 0);
+        Per::Deploy
+    } else {
+        Per::Profiled
+    };
+    KeptProfile {
+        profile,
+        per,
+        heading: heading(view),
+    }
+}
+
+fn heading(view: &ProfileView) -> String {
+    let of = &view.summary.of;
+    let endpoint = match of.endpoint.as_str() {
+        "" => "whole processes",
+        endpoint => endpoint,
+    };
+    let mut facts = vec![match of.taken {
+        Taken::Scopes => "every call of the instrumented functions".to_owned(),
+        Taken::Sampled => format!("{} samples", view.summary.samples),
+    }];
+    if view.summary.lost_samples > 0 {
+        facts.push(format!("{} lost", view.summary.lost_samples));
+    }
+    if of.age == Age::WarmingUp {
+        facts.push("processes that were warming up".to_owned());
+    }
+    if view.tree.folded > 0 {
+        facts.push(format!(
+            "{} nodes folded into their callers",
+            view.tree.folded
+        ));
+    }
+    format!(
+        "{} {}: {endpoint}, {}",
+        view.service,
+        view.deploy,
+        facts.join(", ")
+    )
+}
