@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use appweight::api::{
-    DeployReport, DeploySummary, Problem, ProcessView, RequestView, ServiceSummary, WeightSeries,
+    DeployReport, DeploySummary, Problem, ProcessView, ProfileDiff, ProfileView, RequestView,
+    ServiceSummary, WeightSeries,
 };
+use appweight_wire::Kind;
 use axum::Router;
 use axum::body::Body;
 use http::header::ACCEPT;
@@ -75,6 +78,17 @@ pub(crate) struct RequestsAsked<'a> {
     pub(crate) deploy: Option<&'a str>,
     pub(crate) order: Option<&'a str>,
     pub(crate) limit: Option<u64>,
+}
+
+/// Which two profiles to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DiffAsked<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) base: &'a str,
+    pub(crate) head: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) kind: Kind,
+    pub(crate) timer: &'a str,
 }
 
 impl QueryClient {
@@ -207,6 +221,50 @@ impl QueryClient {
                 ("limit", asked.limit.map(|n| n.to_string())),
             ],
         )
+    }
+
+    pub(crate) async fn profile_diff(
+        &self,
+        asked: &DiffAsked<'_>,
+    ) -> Result<ProfileDiff, QueryError> {
+        self.ask(&Self::profile_diff_question(asked)).await
+    }
+
+    pub(crate) fn profile_diff_question(asked: &DiffAsked<'_>) -> String {
+        let kind = match asked.kind {
+            Kind::Request => "request",
+            Kind::Task => "task",
+        };
+        href::with_query(
+            "/v1/profile/diff",
+            &[
+                ("service", Some(asked.service.to_owned())),
+                ("base", Some(asked.base.to_owned())),
+                ("head", Some(asked.head.to_owned())),
+                ("endpoint", Some(asked.endpoint.to_owned())),
+                ("kind", Some(kind.to_owned())),
+                ("timer", Some(asked.timer.to_owned())),
+            ],
+        )
+    }
+
+    pub(crate) async fn profile(
+        &self,
+        deploy: &str,
+        endpoint: &str,
+        others: &BTreeMap<String, String>,
+    ) -> Result<ProfileView, QueryError> {
+        let named = [("deploy", deploy), ("endpoint", endpoint)];
+        let others = others
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let parameters: Vec<(&str, Option<String>)> = named
+            .into_iter()
+            .chain(others)
+            .map(|(name, value)| (name, Some(value.to_owned())))
+            .collect();
+        self.ask(&href::with_query("/v1/profile", &parameters))
+            .await
     }
 
     async fn ask<T: DeserializeOwned>(&self, question: &str) -> Result<T, QueryError> {

@@ -26,6 +26,33 @@ pub(crate) fn bytes(value: f64) -> String {
     scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
 }
 
+/// An amount in a profile's unit.
+pub(crate) fn amount_of(value: f64, unit: &str) -> String {
+    match unit {
+        "ns" => amount(value, Metric::Cpu),
+        "bytes" => bytes(value),
+        "instructions" | "" => amount(value, Metric::Instructions),
+        unit => format!("{}{GAP}{unit}", amount(value, Metric::Instructions)),
+    }
+}
+
+/// [`amount_of`] with its sign, for a difference.
+pub(crate) fn signed_amount_of(value: f64, unit: &str) -> String {
+    let sign = if value > 0.0 { "+" } else { "" };
+    format!("{sign}{}", amount_of(value, unit))
+}
+
+/// How often per request: `0.2`, `3`, `41.5`.
+pub(crate) fn rate(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let digits = format!("{value:.1}");
+    digits
+        .strip_suffix(".0")
+        .map_or(digits.clone(), str::to_owned)
+}
+
 /// What the metric counts, in a sentence.
 pub(crate) fn metric_name(metric: Metric) -> &'static str {
     match metric {
@@ -233,6 +260,15 @@ mod tests {
         assert_eq!(plain(amount(1_230_000.0, Metric::Instructions)), "1.23 M");
         assert_eq!(plain(amount(12.0, Metric::Instructions)), "12");
         assert_eq!(plain(signed_amount(1500.0, Metric::Cpu)), "+1.50 µs");
+    }
+
+    #[test]
+    fn amounts_of_profiles_take_their_unit() {
+        assert_eq!(plain(amount_of(1500.0, "ns")), "1.50 µs");
+        assert_eq!(plain(amount_of(1536.0, "bytes")), "1.50 KiB");
+        assert_eq!(plain(signed_amount_of(3.0, "faults")), "+3 faults");
+        assert_eq!(plain(amount_of(2e6, "instructions")), "2.00 M");
+        assert_eq!((rate(3.0), rate(0.25)), ("3".into(), "0.2".into()));
     }
 
     #[test]

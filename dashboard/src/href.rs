@@ -1,5 +1,6 @@
 //! Addresses of pages and questions. Every name in one is somebody else's text.
 
+use appweight::api::ProfileDiff;
 use appweight_wire::Deploy;
 
 /// Percent-encodes all but the characters that are themselves anywhere in an address.
@@ -69,6 +70,21 @@ pub(crate) fn requests(service: &str, endpoint: Option<&str>, deploy: Option<&st
             ("deploy", deploy.map(str::to_owned)),
         ],
     )
+}
+
+/// The differential flame graph of exactly these profiles.
+pub(crate) fn flamegraph(found: &ProfileDiff) -> String {
+    let deploys = [
+        ("service", found.service.as_str()),
+        ("base", &found.base),
+        ("head", &found.head),
+    ];
+    let parameters: Vec<(&str, Option<String>)> = deploys
+        .into_iter()
+        .chain(found.of.parameters())
+        .map(|(name, value)| (name, Some(value.to_owned())))
+        .collect();
+    with_query("/profiles/flamegraph.svg", &parameters)
 }
 
 /// An address from outside, if it is one that may be linked: never `javascript:` and its kin.

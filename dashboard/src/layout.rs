@@ -128,10 +128,10 @@ fn question_name(question: &str) -> &str {
     path.find("/v1/").map_or(path, |at| &path[at + 4..])
 }
 
-/// Sets the headers that every answer of the dashboard has.
+/// Sets the headers that every answer of the dashboard has, where it does not have its own.
 pub(crate) async fn harden(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(POLICY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers

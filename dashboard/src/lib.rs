@@ -22,7 +22,7 @@ use axum::routing::get;
 
 pub use client::{QueryClient, QueryError};
 
-/// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests` and `/assets/…`.
+/// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests`, `/profiles/flamegraph.svg` and `/assets/…`.
 ///
 /// Any other address gets a page that says so: beside the collector's routes, serve it as their
 /// fallback.
@@ -32,6 +32,7 @@ pub fn router(client: QueryClient) -> Router {
         .route("/deploys/{id}", get(pages::deploy))
         .route("/processes", get(pages::fleet))
         .route("/endpoints/requests", get(pages::requests))
+        .route("/profiles/flamegraph.svg", get(pages::flamegraph))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/app.js", get(assets::script))
         .fallback(pages::not_found)

@@ -211,7 +211,7 @@ fn hostile() -> QueryClient {
         (status, Json(json)).into_response()
     }
     fn spoil_names(json: &mut serde_json::Value) {
-        const NAMES: [&str; 16] = [
+        const NAMES: [&str; 18] = [
             "service",
             "id",
             "title",
@@ -228,6 +228,8 @@ fn hostile() -> QueryClient {
             "instructions_absent_because",
             "value",
             "source",
+            "name",
+            "file",
         ];
         match json {
             serde_json::Value::Object(fields) => {
@@ -236,6 +238,10 @@ fn hostile() -> QueryClient {
                         *value = HOSTILE.into();
                     } else if name == "link" {
                         *value = "javascript:alert(1)".into();
+                    } else if ["path", "within"].contains(&name.as_str()) && value.is_array() {
+                        for part in value.as_array_mut().unwrap() {
+                            *part = HOSTILE.into();
+                        }
                     } else {
                         spoil_names(value);
                     }
@@ -263,6 +269,55 @@ async fn hostile_names_stay_text_on_every_page() {
         assert!(!html.contains("alert(\""), "{path}");
         assert!(!html.contains("href=\"javascript:"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_flame_graph_may_run_its_script_but_reaches_nothing() {
+    let path =
+        "/profiles/flamegraph.svg?base=d0f4b72&head=e8a6033&endpoint=/users/x&timer=cpu&x%26y=1";
+    let answer = ask(client(), path).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "image/svg+xml");
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    let policy = answer.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(policy.contains("sandbox allow-scripts;") && !policy.contains("allow-same-origin"));
+    let (_, svg) = page(client(), path).await;
+    assert!(svg.contains("photos::cache::region_of"), "{svg}");
+    let (_, svg) = page(hostile(), path).await;
+    assert!(svg.contains("&lt;script&gt;alert"), "{svg}");
+    assert!(
+        !svg.contains("<script>alert") && !svg.contains("onload=x\""),
+        "{svg}"
+    );
+    let (status, html) = page(
+        client(),
+        "/profiles/flamegraph.svg?base=a&head=b&endpoint=/upload",
+    )
+    .await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(html.contains("it was not profiled"), "{html}");
+    let (status, _) = page(client(), "/profiles/flamegraph.svg?base=a").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn functions_are_shown_of_flagged_endpoints_or_it_is_said_why_not() {
+    let (_, html) = page(client(), "/deploys/e8a6033").await;
+    let text = readable(&html);
+    let after = text.split_once("\nFunctions\n").unwrap().1;
+    assert!(after.starts_with("/users/{id}/timeline\n"), "{after}");
+    assert!(after.contains("photos::cache::region_of"), "{after}");
+    let address = html.split_once("img src=\"").unwrap().1;
+    let address = address.split_once('"').unwrap().0.replace("&amp;", "&");
+    assert_eq!(ask(client(), &address).await.status(), StatusCode::OK);
+    // An improvement of an endpoint that nobody profiled, and a deploy that changed nothing.
+    let (_, html) = page(client(), "/deploys/c51e9d4").await;
+    assert!(html.contains("it was not profiled"), "{html}");
+    let (_, html) = page(client(), "/deploys/d0f4b72").await;
+    assert!(!html.contains("id=\"functions\""), "{html}");
 }
 
 #[tokio::test]

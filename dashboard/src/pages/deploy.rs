@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::{choose, comparison, memory, split, time};
+use super::functions::Flagged;
+use super::{choose, comparison, functions, memory, split, time};
 use crate::client::{QueryClient, Span};
 use crate::layout::{Page, Place, SOON};
 use crate::look::{Look, deploy_badge};
@@ -36,9 +37,16 @@ pub(crate) async fn deploy(
     };
     let report = client.deploy(&id, Some(&service), asked.started_us).await?;
     let span = around(&report);
-    let (series, deploys) = tokio::join!(
+    let flagged = async {
+        match &report.comparison {
+            Some(comparison) => functions::ask(&client, comparison).await,
+            None => Vec::new(),
+        }
+    };
+    let (series, deploys, flagged) = tokio::join!(
         client.weight(&service, span),
-        client.deploys(&service, NEIGHBOURS)
+        client.deploys(&service, NEIGHBOURS),
+        flagged
     );
     // The verdict is worth showing without them.
     let series = series.ok().filter(|s| !s.points.is_empty());
@@ -54,12 +62,15 @@ pub(crate) async fn deploy(
         refresh: (report.summary.status == DeployStatus::Rolling)
             .then_some(SOON)
             .flatten(),
-        questions: vec![client.public(&QueryClient::deploy_question(
+        questions: std::iter::once(QueryClient::deploy_question(
             &id,
             Some(&service),
             Some(report.summary.deploy.started_us),
-        ))],
-        body: render(&service, &report, series.as_ref(), &deploys),
+        ))
+        .chain(flagged.iter().filter_map(Flagged::question))
+        .map(|question| client.public(&question))
+        .collect(),
+        body: render(&service, &report, &flagged, series.as_ref(), &deploys),
         service: Some(service),
     };
     Ok(page.into_response())
@@ -87,6 +98,7 @@ fn around(report: &DeployReport) -> Span {
 fn render(
     service: &str,
     report: &DeployReport,
+    flagged: &[Flagged],
     series: Option<&WeightSeries>,
     deploys: &[DeploySummary],
 ) -> Markup {
@@ -114,6 +126,7 @@ fn render(
                 p.note { (without_comparison(summary)) }
             }
         }
+        (functions::render(flagged))
         @if let Some(m) = &report.memory { (memory::render(m)) }
         @if let Some(s) = &report.split { (split::render(s)) }
         @if let Some(series) = series {

@@ -14,6 +14,17 @@ pub(crate) struct Failure {
     field: Option<String>,
 }
 
+impl Failure {
+    /// With a reason of the dashboard's own.
+    pub(super) fn of(status: StatusCode, text: String) -> Self {
+        Self {
+            status,
+            text,
+            field: None,
+        }
+    }
+}
+
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         let status = error.status();

@@ -5,7 +5,9 @@ mod comparison;
 mod deploy;
 mod deploy_list;
 mod failure;
+mod flamegraph;
 mod fleet;
+mod functions;
 mod home;
 mod memory;
 mod requests;
@@ -13,6 +15,7 @@ mod split;
 
 pub(crate) use deploy::deploy;
 pub(crate) use failure::not_found;
+pub(crate) use flamegraph::flamegraph;
 pub(crate) use fleet::fleet;
 pub(crate) use home::home;
 pub(crate) use requests::requests;
