@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-use crate::Agent;
 use crate::clock::cpu_clock;
 use crate::core::Core;
 use crate::counters::Counters;
 use crate::hooks::{Hooks, UserHash};
 use crate::settings::{Lookup, OneIn, Settings};
+use crate::{Agent, Timer};
 
 /// Sets up an [`Agent`]; made by [`Agent::builder`].
 ///
@@ -115,6 +115,22 @@ impl AgentBuilder {
         self
     }
 
+    /// Of the requests that are counted, one in so many is profiled: where its scopes ([`profiled`](crate::profiled),
+    /// [`scope!`](crate::scope)) begin and end the timers are read, and what they moved is told by function. 1,000 by default,
+    /// 1 for all, 0 for none. A profiled request costs what the readings cost, and is counted with that.
+    /// `APPWEIGHT_PROFILE_ONE_IN`
+    pub fn profile_one_in(mut self, requests: u64) -> Self {
+        self.settings.profile_one_in = requests;
+        self
+    }
+
+    /// What profiles count, at most 8: by default instructions, CPU time and allocated bytes, each where it is there. At the start
+    /// it is logged which are. `APPWEIGHT_PROFILE_TIMERS` (names, separated by commas: see [`Timer`])
+    pub fn profile_timers(mut self, timers: impl IntoIterator<Item = Timer>) -> Self {
+        self.settings.profile_timers = timers.into_iter().collect();
+        self
+    }
+
     /// How much time a process record covers: 10 s by default, a cell's width at most.
     /// `APPWEIGHT_PROCESS_INTERVAL`
     pub fn process_interval(mut self, interval: Duration) -> Self {
@@ -214,16 +230,20 @@ impl AgentBuilder {
         if self.settings.check_clock {
             cpu_clock().look_closely();
         }
-        let origin = &self.settings.origin;
+        let core = Core::new(self.settings, Arc::new(self.hooks), counters);
+        let (settings, counters) = (core.settings(), core.counters().describe());
+        let profiles = match settings.profile_one_in {
+            0 => "profiles nothing".to_owned(),
+            one_in => format!("profiles 1 in {one_in} by {}", core.timers().describe()),
+        };
         tracing::info!(
-            service = origin.service,
-            deploy = origin.deploy,
-            host = origin.host,
-            collector = self.settings.collector,
-            "AppWeight: counts {}",
-            counters.describe()
+            service = settings.origin.service,
+            deploy = settings.origin.deploy,
+            host = settings.origin.host,
+            collector = settings.collector,
+            "AppWeight: counts {counters}; {profiles}",
         );
-        Agent::run(Core::new(self.settings, Arc::new(self.hooks), counters))
+        Agent::run(core)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::facts::{self, Facts};
 use crate::measurement::Finished;
 use crate::outside;
+use crate::profiled::{Outer, Profiled};
 use crate::usage::Usage;
 
 /// Spawns a future whose work is charged to the current request or task, as
@@ -39,7 +40,7 @@ where
     match facts::family() {
         Some(family) => tokio::spawn(Child {
             future: Some(future),
-            charge: Charge::new(family),
+            charge: Charge::new(family, Profiled::of_child()),
         }),
         None => tokio::spawn(future),
     }
@@ -56,11 +57,14 @@ where
     T: Send + 'static,
 {
     match facts::family() {
-        Some(family) => tokio::task::spawn_blocking(move || {
-            let mut charge = Charge::new(family);
-            let _entered = charge.enter();
-            work()
-        }),
+        Some(family) => {
+            let profiled = Profiled::of_child();
+            tokio::task::spawn_blocking(move || {
+                let mut charge = Charge::new(family, profiled);
+                let _entered = charge.enter();
+                work()
+            })
+        }
         None => tokio::task::spawn_blocking(work),
     }
 }
@@ -77,6 +81,8 @@ pub(crate) struct Family {
 struct Shared {
     usage: Usage,
     facts: Facts,
+    /// Of children that have ended, if the request is profiled.
+    profiles: Vec<Profiled>,
     /// The request itself, once it has ended.
     finished: Option<Finished>,
 }
@@ -88,6 +94,7 @@ impl Family {
             shared: Mutex::new(Shared {
                 usage: Usage::new(),
                 facts: Facts::default(),
+                profiles: Vec::new(),
                 finished: None,
             }),
         })
@@ -110,7 +117,8 @@ impl Drop for Family {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(mut finished) = shared.finished.take() {
-            finished.add(shared.usage, std::mem::take(&mut shared.facts));
+            let facts = std::mem::take(&mut shared.facts);
+            finished.add(shared.usage, facts, &shared.profiles);
             finished.count();
         }
     }
@@ -121,15 +129,17 @@ struct Charge {
     family: Arc<Family>,
     usage: Usage,
     facts: Option<Facts>,
+    profiled: Option<Box<Profiled>>,
 }
 
 impl Charge {
-    fn new(family: Arc<Family>) -> Self {
+    fn new(family: Arc<Family>, profiled: Option<Box<Profiled>>) -> Self {
         let facts = Some(Facts::of_child(family.core, Arc::clone(&family)));
         Self {
             family,
             usage: Usage::new(),
             facts,
+            profiled,
         }
     }
 
@@ -137,9 +147,11 @@ impl Charge {
         let outer = facts::swap(self.facts.take());
         let before = self.family.core.counters().read_thread();
         outside::enter(before.now.cpu_ns());
+        let outer_profile = Profiled::enter(&mut self.profiled);
         Entered {
             charge: self,
             outer,
+            outer_profile,
             before,
         }
     }
@@ -152,17 +164,22 @@ impl Drop for Charge {
         if let Some(facts) = self.facts.take() {
             shared.facts.join(facts);
         }
+        shared
+            .profiles
+            .extend(self.profiled.take().map(|profiled| *profiled));
     }
 }
 
 struct Entered<'a> {
     charge: &'a mut Charge,
     outer: Option<Facts>,
+    outer_profile: Outer,
     before: crate::counters::Reading,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        Profiled::leave(&mut self.charge.profiled, self.outer_profile.take());
         let after = self.charge.family.core.counters().read_thread();
         outside::leave(after.now.cpu_ns());
         self.charge.usage.add(&self.before, &after);

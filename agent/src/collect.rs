@@ -12,6 +12,8 @@ use appweight_wire::{
 use crate::contents::Contents;
 use crate::core::Core;
 use crate::queue::Sealed;
+use crate::scopes::costs::Costs;
+use crate::scopes::ended::Adding;
 use crate::shard::{Drained, Span};
 use crate::sys;
 use crate::totals::get;
@@ -39,6 +41,19 @@ pub(crate) fn run(core: &Core) {
     }
     drop(end);
     save(core);
+}
+
+/// What the timers of profiles cost, if any request is profiled.
+fn costs(core: &Core) -> Costs {
+    if !core.profiles_some() {
+        return Costs::default();
+    }
+    let costs = Costs::measure(core.timers());
+    tracing::info!(
+        "AppWeight: a scope costs, and that is taken off: {}",
+        costs.describe(core.timers())
+    );
+    costs
 }
 
 /// Nobody fetches any more, also after a panic: nothing may pile up.
@@ -82,6 +97,7 @@ struct Collector<'a> {
     core: &'a Core,
     sequence: u64,
     drained: Drained,
+    adding: Adding,
     cpu_model: String,
     kernel: String,
     /// When the span of the next process record ends, µs since the Unix epoch.
@@ -110,6 +126,7 @@ impl<'a> Collector<'a> {
             core,
             sequence: 0,
             drained: Drained::default(),
+            adding: Adding::new(costs(core)),
             cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .unwrap_or_default()
@@ -141,6 +158,7 @@ impl<'a> Collector<'a> {
         };
         core.shards().drain(until, core.spans(), &mut self.drained);
         core.look_at_the_clock();
+        self.add_profiles();
         if self.looked_at_threads.elapsed() >= LOOK_AT_THREADS {
             self.look_at_other_threads();
         }
@@ -189,6 +207,21 @@ impl<'a> Collector<'a> {
                 profiles: profiles.by_ref().take(BATCH_PROFILES).collect(),
             });
         }
+    }
+
+    /// What was profiled of single requests goes to their endpoints.
+    fn add_profiles(&mut self) {
+        if self.drained.profiles.is_empty() {
+            return;
+        }
+        let core = self.core;
+        core.with_profiles(|profiles| {
+            for profile in self.drained.profiles.drain(..) {
+                let cell_us = core.spans().cell_us;
+                self.adding
+                    .add(&profile.tree, profile.of, profiles, cell_us);
+            }
+        });
     }
 
     /// The profiles of spans that are over.

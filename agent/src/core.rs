@@ -14,7 +14,9 @@ use crate::fork;
 use crate::hooks::Hooks;
 use crate::names::Endpoints;
 use crate::profile::Profiles;
+use crate::profiled::EndedProfile;
 use crate::queue::{Queue, Sealed};
+use crate::scopes::timers::Timers;
 use crate::settings::{OneIn, Settings};
 use crate::shard::{Ended, Spans, Tallied};
 use crate::shards::Shards;
@@ -28,7 +30,9 @@ use crate::totals::{Totals, add};
 pub(crate) struct Core {
     settings: Settings,
     hooks: Arc<Hooks>,
-    counters: Counters,
+    counters: &'static Counters,
+    /// What profiles count.
+    timers: &'static Timers,
     /// The process's id towards the collector.
     source: Uuid,
     /// Of the process that this counts in.
@@ -80,6 +84,9 @@ impl Core {
             OneIn::Adaptive
         });
         let thinning = Thinning::new(one_in, settings.count_target);
+        // As the whole lasts as long as the process, so do its parts.
+        let counters: &'static Counters = Box::leak(Box::new(counters));
+        let timers = Box::leak(Box::new(Timers::new(&settings.profile_timers, counters)));
         let started_ns = sys::monotonic_ns();
         let warm_up = u64::try_from(settings.warm_up.as_nanos()).unwrap_or(u64::MAX);
         let core = Self {
@@ -90,6 +97,7 @@ impl Core {
             settings,
             hooks,
             counters,
+            timers,
             source: Uuid::new_v4(),
             generation: fork::generation(),
             in_child: OnceLock::new(),
@@ -120,8 +128,18 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+    pub(crate) fn counters(&self) -> &'static Counters {
+        self.counters
+    }
+
+    /// What profiles count.
+    pub(crate) fn timers(&self) -> &'static Timers {
+        self.timers
+    }
+
+    /// Whether any request is profiled.
+    pub(crate) fn profiles_some(&self) -> bool {
+        self.settings.profile_one_in > 0 && self.timers.are_there()
     }
 
     pub(crate) fn spans(&self) -> Spans {
@@ -303,11 +321,13 @@ impl Core {
     /// Whether the next request is one of those that are recorded.
     #[inline]
     pub(crate) fn choose_to_record(&self) -> bool {
-        match self.settings.record_one_in {
-            0 => false,
-            1 => true,
-            n => fastrand::u64(0..n) == 0,
-        }
+        one_in(self.settings.record_one_in)
+    }
+
+    /// Whether the next request is one of those that are profiled.
+    #[inline]
+    pub(crate) fn choose_to_profile(&self) -> bool {
+        one_in(self.settings.profile_one_in) && self.timers.are_there()
     }
 
     /// Counts what has ended; the agent is on.
@@ -317,12 +337,29 @@ impl Core {
             .with_mine(|shard| shard.count(ended, record, &self.spans, &self.endpoints));
     }
 
+    /// Keeps what was profiled of one that has ended; the agent is on.
+    #[cold]
+    pub(crate) fn keep_profile(&self, profile: EndedProfile) {
+        self.shards.with_mine(|shard| shard.keep_profile(profile));
+    }
+
     /// Keeps that one ended which is not counted.
     pub(crate) fn pass(&self, passing: Tallied) {
         if self.is_on() {
             self.shards
                 .with_mine(|shard| shard.pass(passing, &self.spans));
         }
+    }
+}
+
+/// True once in so many times, drawn by the calling thread alone so that no rhythm of the traffic is met by one of ours;
+/// never for 0.
+#[inline]
+fn one_in(number: u64) -> bool {
+    match number {
+        0 => false,
+        1 => true,
+        n => fastrand::u64(0..n) == 0,
     }
 }
 

@@ -44,6 +44,8 @@
 //! | `APPWEIGHT_COUNT_ONE_IN` | `1`; `adaptive` where CPU time costs a system call | one request in so many is counted and stands for them; `adaptive`: all of rare endpoints, one in up to 1,024 of busy ones |
 //! | `APPWEIGHT_COUNT_TARGET` | `1000` | with `adaptive`: how many requests a cell of an endpoint is to have |
 //! | `APPWEIGHT_RECORD_ONE_IN` | `100` | of those counted, one in so many is recorded with all its facts, and the costliest of each endpoint and cell beside them; `0`: none at all |
+//! | `APPWEIGHT_PROFILE_ONE_IN` | `1000` | of those counted, one in so many is profiled by function; `0`: none |
+//! | `APPWEIGHT_PROFILE_TIMERS` | `instructions,cpu,allocated` | what profiles count: of those, and of `wall`, `allocations`, `page_faults`, `rss`, and the service's own |
 //! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual |
 //! | `APPWEIGHT_USER_KEY` | none | the secret that users are hashed with, one per service |
 //!
@@ -104,12 +106,10 @@ mod measurement;
 mod names;
 mod outside;
 mod passing;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what takes profiles is not there yet")
-)]
 mod profile;
+mod profiled;
 mod queue;
+mod scopes;
 mod settings;
 mod shard;
 mod shards;
@@ -126,6 +126,41 @@ mod usage;
 
 pub use agent::Agent;
 pub use allocator::AppweightAlloc;
+/// Makes a function a scope of its own in profiles: how often it is called, and what it costs in which calling context.
+///
+/// It does next to nothing unless the request that runs is one of those that are profiled
+/// ([`AgentBuilder::profile_one_in`]). An async function is in its scope only while it is polled: what it waits for costs it
+/// nothing, and what runs meanwhile is another's. A panic ends the scope. A function is told by its path, or as
+/// `#[profiled(name = "…")]` says; blocks and futures are told by [`scope!`].
+///
+/// ```
+/// use appweight_agent::profiled;
+///
+/// struct Store(Vec<u64>);
+///
+/// impl Store {
+///     #[profiled]
+///     fn likes(&self, post: usize) -> Option<u64> {
+///         self.0.get(post).copied()
+///     }
+/// }
+///
+/// #[profiled]
+/// async fn post(store: &Store, post: usize) -> Result<String, &'static str> {
+///     let likes = store.likes(post).ok_or("no such post")?;
+///     Ok(format!("{likes} likes"))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(post(&Store(vec![7]), 0).await.unwrap(), "7 likes");
+/// # }
+/// ```
+///
+/// A function that returns a future without being async, and one behind `#[async_trait]` below this attribute, is in its scope
+/// only until it has made the future. Crates that use it depend on `appweight-agent` by that name. Functions that run
+/// while they are compiled (`const fn`) cannot have it.
+pub use appweight_agent_macros::profiled;
 pub use appweight_wire::CounterStatus;
 pub use body::{MeasureBody, MeasuredBody, StreamedRequest};
 pub use builder::AgentBuilder;
@@ -134,4 +169,11 @@ pub use clock::thread_cpu_ns;
 pub use downstream::{downstream, downstream_blocking};
 pub use facts::flag;
 pub use layer::{AgentLayer, AgentService, ResponseFuture};
+pub use scopes::timer::{CustomTimer, Timer};
 pub use status::AgentStatus;
+
+/// What the macros expand to.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::scopes::{Scope, Scoped, Site};
+}

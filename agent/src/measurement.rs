@@ -11,6 +11,8 @@ use crate::facts::{self, Facts, Gathered};
 use crate::names::clean;
 use crate::outside;
 use crate::passing::Begun;
+use crate::profiled::{Outer, Profiled};
+use crate::scopes::ended::Of;
 use crate::shard::Ended;
 use crate::usage::Usage;
 
@@ -58,6 +60,8 @@ pub(crate) struct Measurement {
     left_ns: u64,
     gathered: Option<Box<Gathered>>,
     record: Option<Box<Recorded>>,
+    /// Of the one request in M that is profiled.
+    profiled: Option<Box<Profiled>>,
     user: u64,
     /// Its endpoint's number.
     endpoint: u32,
@@ -102,6 +106,7 @@ impl Measurement {
             left_ns: 0,
             gathered: None,
             record,
+            profiled: Profiled::choose(core),
             user: user.unwrap_or(0),
             endpoint,
             weight,
@@ -122,9 +127,11 @@ impl Measurement {
         if self.begun_ns == 0 {
             self.begun_ns = before.now.wall_ns;
         }
+        let outer_profile = Profiled::enter(&mut self.profiled);
         Entered {
             measurement: self,
             outer,
+            outer_profile,
             before,
         }
     }
@@ -219,6 +226,15 @@ impl Measurement {
             }
         };
         core.count(&ended, record);
+        let of = Of {
+            end_us: ended.end_us,
+            kind: ended.kind,
+            endpoint: ended.endpoint,
+            age: ended.age,
+        };
+        if let Some(profile) = self.profiled.take().and_then(|profiled| profiled.end(of)) {
+            core.keep_profile(profile);
+        }
     }
 }
 
@@ -231,12 +247,17 @@ pub(crate) struct Finished {
 
 impl Finished {
     /// Adds what its children used and told.
-    pub(crate) fn add(&mut self, usage: Usage, facts: Facts) {
+    pub(crate) fn add(&mut self, usage: Usage, facts: Facts, profiles: &[Profiled]) {
         let measurement = &mut self.measurement;
         measurement.usage.join(usage);
         let mut own = Facts::of(measurement.gathered.take());
         own.join(facts);
         measurement.gathered = own.take();
+        if let Some(profiled) = &mut measurement.profiled {
+            for child in profiles {
+                profiled.join(child);
+            }
+        }
     }
 
     pub(crate) fn count(mut self) {
@@ -351,6 +372,7 @@ impl Drop for Guarded {
 pub(crate) struct Entered<'a> {
     measurement: &'a mut Measurement,
     outer: Option<Facts>,
+    outer_profile: Outer,
     before: Reading,
 }
 
@@ -358,6 +380,7 @@ impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         let measurement = &mut *self.measurement;
+        Profiled::leave(&mut measurement.profiled, self.outer_profile.take());
         let after = measurement.core.counters().read_thread();
         outside::leave(after.now.cpu_ns());
         measurement.usage.add(&self.before, &after);

@@ -12,8 +12,10 @@ use appweight_wire::Origin;
 
 use self::parse::{
     check_width, parse_bytes, parse_collector, parse_count_one_in, parse_count_target,
-    parse_duration, parse_name, parse_switch, parse_token, path_or_none,
+    parse_duration, parse_name, parse_number, parse_switch, parse_timers, parse_token,
+    path_or_none,
 };
+use crate::scopes::timer::Timer;
 
 /// Whether `https://` can be spoken.
 const TLS: bool = cfg!(feature = "tls");
@@ -34,6 +36,9 @@ pub(crate) struct Settings {
     pub(crate) count_one_in: Option<OneIn>,
     pub(crate) count_target: u64,
     pub(crate) record_one_in: u64,
+    /// 0: none.
+    pub(crate) profile_one_in: u64,
+    pub(crate) profile_timers: Vec<Timer>,
     pub(crate) check_clock: bool,
     pub(crate) process_interval: Duration,
     pub(crate) user_key: Option<String>,
@@ -64,6 +69,8 @@ impl Default for Settings {
             count_one_in: None,
             count_target: 1_000,
             record_one_in: 100,
+            profile_one_in: 1_000,
+            profile_timers: Timer::DEFAULT.to_vec(),
             check_clock: false,
             process_interval: Duration::from_secs(10),
             user_key: None,
@@ -90,6 +97,8 @@ impl std::fmt::Debug for Settings {
             .field("count_one_in", &self.count_one_in)
             .field("count_target", &self.count_target)
             .field("record_one_in", &self.record_one_in)
+            .field("profile_one_in", &self.profile_one_in)
+            .field("profile_timers", &self.profile_timers)
             .field("check_clock", &self.check_clock)
             .field("process_interval", &self.process_interval)
             .field("queue_bytes", &self.queue_bytes)
@@ -196,10 +205,14 @@ impl Settings {
             put(&mut self.check_clock, parse_switch(v))
         });
         read("APPWEIGHT_RECORD_ONE_IN", &mut |v| {
-            let number = v
-                .parse()
-                .map_err(|_| "not a whole number, 0 or more".to_owned());
-            put(&mut self.record_one_in, number)
+            put(&mut self.record_one_in, parse_number(v))
+        });
+        read("APPWEIGHT_PROFILE_ONE_IN", &mut |v| {
+            put(&mut self.profile_one_in, parse_number(v))
+        });
+        read("APPWEIGHT_PROFILE_TIMERS", &mut |v| {
+            let timers = parse_timers(v, &self.profile_timers);
+            put(&mut self.profile_timers, timers)
         });
         read("APPWEIGHT_USER_KEY", &mut |v| {
             let key = if v.is_empty() {
@@ -232,6 +245,12 @@ impl Settings {
         }
         self.collector = parse_collector(&self.collector, TLS)
             .map_err(|reason| refused("collector", &self.collector, reason))?;
+        for timer in &self.profile_timers {
+            for value in [timer.name(), timer.unit()] {
+                parse_name(value, true)
+                    .map_err(|reason| refused("profile_timers", value, reason))?;
+            }
+        }
         if let Some(token) = &self.token {
             parse_token(token).map_err(|reason| refused("token", HIDDEN, reason))?;
         }

@@ -11,10 +11,13 @@ use crate::cells::{Cells, OpenCell, Place};
 use crate::costliest::{Cost, Costliest, Costliests};
 use crate::names::{Endpoints, OTHER};
 use crate::outside;
+use crate::profiled::EndedProfile;
 use crate::usage::Usage;
 
 /// Request records that a thread keeps between two flushes, a few hundred bytes each.
 const RECORDS: usize = 10_000;
+/// Profiled requests that a thread keeps between two flushes, some kilobytes each.
+const PROFILES: usize = 1_000;
 /// Cells of flags that a thread keeps between two flushes, some hundred bytes each.
 const FLAG_CELLS: usize = 4_096;
 
@@ -64,6 +67,7 @@ pub(crate) struct Shard {
     over: Vec<Cells>,
     flag_cells: HashMap<(u64, Place, u8), OpenCell>,
     records: Vec<RequestRecord>,
+    profiles: Vec<EndedProfile>,
     /// Of the process record's span in which requests end now.
     counts: Counts,
     counts_over: Vec<Counts>,
@@ -97,7 +101,7 @@ pub(crate) struct Tally {
     pub(crate) tasks: u64,
     /// How many of both were not counted.
     pub(crate) passed: u64,
-    /// Records and counts in flag cells that found no room.
+    /// Records, profiled requests and counts in flag cells that found no room.
     pub(crate) dropped: u64,
     /// Requests and tasks counted under "other".
     pub(crate) other_endpoint: u64,
@@ -251,6 +255,15 @@ impl Shard {
         }
     }
 
+    /// Keeps what was profiled of a request that has ended.
+    pub(crate) fn keep_profile(&mut self, profile: EndedProfile) {
+        if self.profiles.len() < PROFILES {
+            self.profiles.push(profile);
+        } else {
+            self.tally.dropped += 1;
+        }
+    }
+
     /// Whether it waits for nothing to be over.
     pub(crate) fn is_empty(&self) -> bool {
         self.open_cells() == 0 && self.counts.endpoints.is_empty() && self.counts_over.is_empty()
@@ -266,7 +279,8 @@ impl Shard {
         self.tally
     }
 
-    /// Takes what is complete at `now_us`: cells and counts whose spans are over, and all records.
+    /// Takes what is complete at `now_us`: cells and counts whose spans are over, and all
+    /// records and profiled requests.
     pub(crate) fn drain(&mut self, now_us: u64, spans: Spans, into: &mut Drained) {
         let is_over = |start: u64, width: u64| start.saturating_add(width) <= now_us;
         for cells in self.over.iter_mut().chain([&mut self.cells]) {
@@ -286,6 +300,7 @@ impl Shard {
                 .extract_if(|slot, _| is_over(slot.0, spans.cell_us)),
         );
         into.records.append(&mut self.records);
+        into.profiles.append(&mut self.profiles);
         if is_over(self.counts.start_us, spans.process_us) {
             let over = mem::take(&mut self.counts);
             if !over.endpoints.is_empty() {
@@ -308,6 +323,7 @@ pub(crate) struct Drained {
     cells: Vec<Cells>,
     flag_cells: Vec<((u64, Place, u8), OpenCell)>,
     pub(crate) records: Vec<RequestRecord>,
+    pub(crate) profiles: Vec<EndedProfile>,
     /// By the begin of their span, as threads found them.
     costliest_found: Vec<(u64, Costliest)>,
     costliest: Costliests,

@@ -51,6 +51,12 @@ fn each_thing_is_said_once() {
     for why in absent {
         assert_eq!(log.lines_with(&why), 1, "{why}");
     }
+    assert_eq!(log.lines_with("; profiles 1 in 1000 by "), 1);
+    assert_eq!(
+        log.lines_with("no allocated: the program's global allocator"),
+        1
+    );
+    assert_eq!(log.lines_with("a scope costs, and that is taken off: "), 1);
     assert_eq!(log.lines_with("takes nothing: 503"), 1);
     assert_eq!(log.lines_with("is back"), 1);
     assert_eq!(log.lines_with("refuses a batch: 422"), 1);

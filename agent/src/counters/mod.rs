@@ -30,7 +30,7 @@ use self::counter::Counter;
 use self::instructions::Instructions;
 use self::page_faults::PageFaults;
 use self::rss::{Memory, Rss};
-use self::rusage::Whose;
+use self::rusage::{Whose, rusage};
 use self::wall::Wall;
 use crate::allocator::{Allocated, allocated, allocations_are_counted};
 use crate::clock::{CpuClock, Now, Way, cpu_clock};
@@ -126,6 +126,12 @@ impl Counters {
         }
     }
 
+    /// Count, time enabled and time running of the calling thread's instruction counter.
+    #[inline]
+    pub(crate) fn instructions(&self) -> Option<[u64; 3]> {
+        self.instructions.read_thread()
+    }
+
     /// The monotonic clock, ns.
     #[inline]
     pub(crate) fn wall_ns(&self) -> u64 {
@@ -169,6 +175,11 @@ impl Counters {
             .collect();
         lines.join("; ")
     }
+}
+
+/// The calling thread's page faults.
+pub(crate) fn thread_page_faults() -> Option<u64> {
+    rusage(Whose::Thread).map(|usage| usage.page_faults)
 }
 
 /// How CPU time is read; where it costs a system call, also why not more cheaply.

@@ -1,5 +1,6 @@
 //! What a setting may be, and what is said of what it may not be.
 
+use crate::scopes::timer::Timer;
 use crate::settings::OneIn;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,32 @@ pub(super) fn parse_count_target(value: &str) -> Result<u64, String> {
     match value.parse() {
         Ok(number @ 1..) => Ok(number),
         _ => Err("not a whole number, 1 or more".to_owned()),
+    }
+}
+
+/// 0 or more.
+pub(super) fn parse_number(value: &str) -> Result<u64, String> {
+    value
+        .parse()
+        .map_err(|_| "not a whole number, 0 or more".to_owned())
+}
+
+/// `instructions,cpu`; also the names of timers that the service brought along.
+pub(super) fn parse_timers(value: &str, known: &[Timer]) -> Result<Vec<Timer>, String> {
+    let names = value
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let timers: Result<Vec<Timer>, String> = names
+        .map(|name| {
+            let mut known = known.iter().filter(|known| known.name() == name);
+            let timer = known.next().cloned().or_else(|| Timer::named(name));
+            timer.ok_or_else(|| format!("there is no timer {name}"))
+        })
+        .collect();
+    match timers?.as_slice() {
+        [] => Err("no timer is named".to_owned()),
+        timers => Ok(timers.to_vec()),
     }
 }
 

@@ -26,6 +26,8 @@ fn every_variable_overrides() {
         ("APPWEIGHT_COUNT_TARGET", "250"),
         ("APPWEIGHT_CHECK_CLOCK", "1"),
         ("APPWEIGHT_RECORD_ONE_IN", "7"),
+        ("APPWEIGHT_PROFILE_ONE_IN", "20"),
+        ("APPWEIGHT_PROFILE_TIMERS", "wall, page_faults"),
         ("APPWEIGHT_USER_KEY", "secret"),
         ("APPWEIGHT_PROCESS_INTERVAL", "2 s"),
         ("APPWEIGHT_TOKEN", "hush-hush"),
@@ -51,6 +53,9 @@ fn every_variable_overrides() {
     assert_eq!(settings.cell_width, Duration::from_secs(1));
     assert_eq!(settings.warm_up, Duration::from_millis(1500));
     assert_eq!(settings.record_one_in, 7);
+    assert_eq!(settings.profile_one_in, 20);
+    let timers: Vec<&str> = settings.profile_timers.iter().map(Timer::name).collect();
+    assert_eq!(timers, ["wall", "page_faults"]);
     assert_eq!(settings.count_one_in, Some(OneIn::Fixed(3)));
     assert_eq!(settings.count_target, 250);
     assert!(settings.check_clock);
@@ -83,6 +88,9 @@ fn a_bad_value_is_named_and_the_default_stays() {
         ("APPWEIGHT_RECORD_ONE_IN", "1%"),
         ("APPWEIGHT_USER_KEY", ""),
         ("APPWEIGHT_PROCESS_INTERVAL", "soon"),
+        ("APPWEIGHT_PROFILE_ONE_IN", "few"),
+        ("APPWEIGHT_PROFILE_TIMERS", "cpu,sundial"),
+        ("APPWEIGHT_PROFILE_TIMERS", ","),
         ("APPWEIGHT_TOKEN", ""),
         ("APPWEIGHT_TOKEN", "two words"),
         ("APPWEIGHT_TOKEN", "line\nbreak"),

@@ -1,0 +1,351 @@
+//! The calling contexts of one profiled request, bounded.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::site::Site;
+use super::timers::{MAX_TIMERS, Timers};
+
+/// Nodes of one request; what is beyond is charged to the last one that found room.
+const NODES: usize = 1_024;
+/// No node.
+const NONE: u32 = 0;
+/// The request itself.
+const ROOT: u32 = 0;
+
+/// A node for each chain of scopes, and where the request stands among them.
+///
+/// The timers are read once at each edge of a scope, and what they moved since the last edge is the own cost of the scope
+/// that ran until then. Nothing else needs to be kept: a scope's total is the sum over what is below it.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    timers: &'static Timers,
+    /// Tells trees apart, so that a scope that was opened in another one is not closed in this.
+    id: u32,
+    current: u32,
+    nodes: Vec<Node>,
+    /// What each node itself cost, a value for each timer.
+    own: Vec<i64>,
+    last: [u64; MAX_TIMERS],
+    /// Timers that could not be read some time.
+    absent: u8,
+    /// See [`Timers::instructions_waited`].
+    waited: Option<(u8, u64)>,
+    folded: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// `None` of the request itself.
+    site: Option<&'static Site>,
+    parent: u32,
+    /// Its first child, and its parent's next after it; the root is nobody's child.
+    child: u32,
+    next: u32,
+    calls: u32,
+    /// How often it was entered: an async function at each poll. So a number tells one stay in it from another.
+    entered: u32,
+}
+
+/// A stay in a scope, to be ended by [`Tree::leave`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stay {
+    tree: u32,
+    node: NonZeroU32,
+    entered: u32,
+}
+
+/// Where a scope stood when it was left for a time, to be gone on with by [`Tree::go_on`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    stay: Stay,
+    /// Blocks inside of it that are open still.
+    inside: Stay,
+}
+
+/// What is told of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) site: Option<&'static Site>,
+    pub(super) parent: u32,
+    pub(super) calls: u32,
+    pub(super) entered: u32,
+    /// A value for each timer.
+    pub(super) own: &'a [i64],
+}
+
+impl Tree {
+    pub(crate) fn new(timers: &'static Timers) -> Self {
+        static IDS: AtomicU32 = AtomicU32::new(0);
+        let mut tree = Self {
+            timers,
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            current: ROOT,
+            nodes: Vec::with_capacity(32),
+            own: Vec::with_capacity(32 * timers.len()),
+            last: [0; MAX_TIMERS],
+            absent: 0,
+            waited: None,
+            folded: 0,
+        };
+        tree.push(None, ROOT);
+        tree
+    }
+
+    /// One for work that is started here and done elsewhere: its calling contexts go on from here.
+    pub(crate) fn branch(&self) -> Self {
+        let mut path = Vec::new();
+        let mut at = self.current;
+        while let Some(site) = self.nodes[at as usize].site {
+            path.push(site);
+            at = self.nodes[at as usize].parent;
+        }
+        let mut branch = Self::new(self.timers);
+        for site in path.into_iter().rev() {
+            branch.current = branch.push(Some(site), branch.current);
+        }
+        branch
+    }
+
+    /// It was called.
+    pub(crate) fn called(&mut self) {
+        self.nodes[ROOT as usize].calls += 1;
+    }
+
+    /// Work goes on, on the calling thread.
+    pub(crate) fn begin(&mut self) {
+        self.waited = self.timers.instructions_waited();
+        self.look();
+    }
+
+    /// It pauses: the same thread.
+    pub(crate) fn end(&mut self) {
+        self.charge();
+        if let (Some((bit, before)), Some((_, now))) =
+            (self.waited, self.timers.instructions_waited())
+            && now != before
+        {
+            self.absent |= bit;
+        }
+    }
+
+    /// Reads the timers without charging anybody for what they moved.
+    fn look(&mut self) {
+        let last = &mut self.last;
+        self.absent |= self.timers.read(|at, now| last[at] = now);
+    }
+
+    /// Charges the scope that ran until now.
+    #[inline]
+    fn charge(&mut self) {
+        let timers = self.timers;
+        let at = self.current as usize * timers.len();
+        let own = &mut self.own[at..];
+        let last = &mut self.last;
+        self.absent |= timers.read(|timer, now| {
+            // Signed: memory shrinks, and so may what a service counts itself.
+            let moved = now.wrapping_sub(last[timer]).cast_signed();
+            last[timer] = now;
+            own[timer] = own[timer].wrapping_add(moved);
+        });
+    }
+
+    /// A scope begins; `None` if there is no room for it, and it is a part of the one it is in.
+    #[inline]
+    pub(crate) fn enter(&mut self, site: &'static Site) -> Option<Stay> {
+        let stay = self.stay(site)?;
+        self.nodes[stay.node.get() as usize].calls += 1;
+        Some(stay)
+    }
+
+    #[inline]
+    fn stay(&mut self, site: &'static Site) -> Option<Stay> {
+        self.charge();
+        match self.known(site) {
+            Some(at) => self.settle(at),
+            None => self.grow(site),
+        }
+    }
+
+    #[inline]
+    fn settle(&mut self, at: u32) -> Option<Stay> {
+        let node = &mut self.nodes[at as usize];
+        node.entered = node.entered.wrapping_add(1);
+        self.current = at;
+        Some(Stay {
+            tree: self.id,
+            node: NonZeroU32::new(at)?,
+            entered: node.entered,
+        })
+    }
+
+    #[cold]
+    fn grow(&mut self, site: &'static Site) -> Option<Stay> {
+        if self.nodes.len() >= NODES {
+            self.folded += 1;
+            return None;
+        }
+        let at = self.push(Some(site), self.current);
+        let stay = self.settle(at);
+        // The room that was just made is nobody's cost.
+        self.look();
+        stay
+    }
+
+    /// That stay ends. If it has ended already, with the scope that it is in or because the request was left, or
+    /// if it was in another tree, nothing does.
+    #[inline]
+    pub(crate) fn leave(&mut self, stay: Stay) {
+        if self.is_in(stay) {
+            self.charge();
+            self.current = self.nodes[stay.node.get() as usize].parent;
+        }
+    }
+
+    /// Whether the request stands in that stay or in one inside of it.
+    #[inline]
+    fn is_in(&self, stay: Stay) -> bool {
+        let node = stay.node.get();
+        if stay.tree != self.id || self.nodes[node as usize].entered != stay.entered {
+            return false;
+        }
+        let mut at = self.current;
+        while at > node {
+            // A parent comes before its children.
+            at = self.nodes[at as usize].parent;
+        }
+        at == node
+    }
+
+    /// As [`Tree::leave`], to be gone on with: an async function that waits.
+    pub(crate) fn pause(&mut self, stay: Stay) -> Option<Place> {
+        if !self.is_in(stay) {
+            return None;
+        }
+        self.charge();
+        let inside = Stay {
+            node: NonZeroU32::new(self.current)?,
+            entered: self.nodes[self.current as usize].entered,
+            ..stay
+        };
+        self.current = self.nodes[stay.node.get() as usize].parent;
+        Some(Place { stay, inside })
+    }
+
+    /// A scope goes on that was left for a time; in another request, or called from somewhere else, it begins there.
+    pub(crate) fn go_on(&mut self, site: &'static Site, place: Option<Place>) -> Option<Stay> {
+        match place {
+            Some(place) if place.stay.tree == self.id => self.return_to(site, place),
+            _ => self.enter(site),
+        }
+    }
+
+    /// The same without a call of it: `None` in another request.
+    pub(crate) fn return_to(&mut self, site: &'static Site, place: Place) -> Option<Stay> {
+        if place.stay.tree != self.id {
+            return None;
+        }
+        let stay = self.stay(site)?;
+        let inside = place.inside;
+        let at = inside.node.get();
+        if stay.node == place.stay.node
+            && inside.node != stay.node
+            && self.nodes[at as usize].entered == inside.entered
+        {
+            self.current = at;
+        }
+        Some(stay)
+    }
+
+    /// Adds what was done elsewhere for the same request.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.absent |= other.absent;
+        self.folded += other.folded;
+        let here = self.current;
+        let mut places: Vec<u32> = Vec::with_capacity(other.nodes.len());
+        for (node, own) in other.nodes.iter().zip(other.own.chunks(self.timers.len())) {
+            let (place, is_own) = match node.site {
+                None => (ROOT, true),
+                Some(site) => {
+                    self.current = places.get(node.parent as usize).copied().unwrap_or(ROOT);
+                    match self.known(site) {
+                        Some(place) => (place, true),
+                        None if self.nodes.len() < NODES => {
+                            (self.push(Some(site), self.current), true)
+                        }
+                        None => {
+                            self.folded += 1;
+                            (self.current, false)
+                        }
+                    }
+                }
+            };
+            if is_own {
+                let known = &mut self.nodes[place as usize];
+                known.calls = known.calls.wrapping_add(node.calls);
+                known.entered = known.entered.wrapping_add(node.entered);
+            }
+            let sums = &mut self.own[place as usize * self.timers.len()..];
+            for (sum, value) in sums.iter_mut().zip(own) {
+                *sum = sum.wrapping_add(*value);
+            }
+            places.push(place);
+        }
+        self.current = here;
+    }
+
+    /// The current node's child of that site.
+    #[inline]
+    fn known(&self, site: &'static Site) -> Option<u32> {
+        let mut at = self.nodes[self.current as usize].child;
+        while at != NONE {
+            let node = &self.nodes[at as usize];
+            if node.site.is_some_and(|known| std::ptr::eq(known, site)) {
+                return Some(at);
+            }
+            at = node.next;
+        }
+        None
+    }
+
+    fn push(&mut self, site: Option<&'static Site>, parent: u32) -> u32 {
+        let at = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        let before = self.nodes.get_mut(parent as usize);
+        let next = before.map_or(NONE, |parent| std::mem::replace(&mut parent.child, at));
+        self.nodes.push(Node {
+            site,
+            parent,
+            child: NONE,
+            next,
+            calls: 0,
+            entered: 0,
+        });
+        self.own.resize(self.nodes.len() * self.timers.len(), 0);
+        at
+    }
+
+    pub(super) fn timers(&self) -> &'static Timers {
+        self.timers
+    }
+
+    /// Which timers are not to be told.
+    pub(super) fn absent(&self) -> u8 {
+        self.absent
+    }
+
+    pub(super) fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    /// Its nodes, each after its parent; the first is the request.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = Told<'_>> {
+        let own = self.own.chunks(self.timers.len().max(1));
+        self.nodes.iter().zip(own).map(|(node, own)| Told {
+            site: node.site,
+            parent: node.parent,
+            calls: node.calls,
+            entered: node.entered,
+            own,
+        })
+    }
+}
