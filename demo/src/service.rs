@@ -97,6 +97,9 @@ impl<'a> Service<'a> {
             "1s",
             "--warm-up",
             "3s",
+            // A deploy serves some thousand requests: enough profiles of each endpoint.
+            "--profile-one-in",
+            "20",
         ]
         .map(str::to_owned)
         .to_vec();

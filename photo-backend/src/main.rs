@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use appweight_agent::AppweightAlloc;
 use clap::Parser;
 use options::{Command, Drive, Format, Options, Seed, Serve};
 use photo_backend::serve::{MeasureOptions, ServeOptions, Server};
@@ -17,6 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 const WORKERS: usize = 2;
+
+/// So that cells and profiles tell what requests allocate.
+#[global_allocator]
+static ALLOCATOR: AppweightAlloc = AppweightAlloc::system();
 
 fn main() -> Result<()> {
     tracing_subscriber::fmt()
@@ -71,6 +76,7 @@ async fn serve(options: Serve) -> Result<()> {
             cell_width: options.cell_width,
             warm_up: options.warm_up,
             record_one_in: options.record_one_in,
+            profile_one_in: options.profile_one_in,
         }),
     })
     .await?;

@@ -1,4 +1,4 @@
-//! All that this service says to the agent.
+//! All that this service says to the agent, but for the names of its functions, which stand where they are.
 
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ impl Measured {
                 .cell_width(options.cell_width)
                 .warm_up(options.warm_up)
                 .record_one_in(options.record_one_in)
+                .profile_one_in(options.profile_one_in)
                 .user(|parts: &Parts| Some(parts.headers.get("x-user")?.to_str().ok()?.into()))
                 .start()
         }))

@@ -55,6 +55,9 @@ pub(crate) struct Serve {
     /// One request in this many is recorded with all its facts
     #[arg(long, env = "PHOTO_RECORD_ONE_IN", default_value_t = 100)]
     pub(crate) record_one_in: u64,
+    /// One request in this many is profiled by function; 0: none
+    #[arg(long, env = "PHOTO_PROFILE_ONE_IN", default_value_t = 1000)]
+    pub(crate) profile_one_in: u64,
     /// In what this build differs from the good one; can be given several times
     #[arg(long, env = "PHOTO_VARIANT", value_delimiter = ',')]
     pub(crate) variant: Vec<Variant>,

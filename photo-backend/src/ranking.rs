@@ -1,5 +1,6 @@
 //! The ranking of feed and stories: weighted sums over curves that a training job would publish.
 
+use appweight_agent::profiled;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -47,6 +48,7 @@ impl Model {
     }
 
     /// Reads and parses the published model.
+    #[profiled]
     pub(crate) fn load(store: &Store) -> Result<Self, StoreError> {
         let json = measured::sqlite(|| store.ranking_model(Self::NAME))?;
         Ok(serde_json::from_str(&json)?)

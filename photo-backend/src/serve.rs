@@ -43,6 +43,8 @@ pub struct MeasureOptions {
     pub warm_up: Duration,
     /// One request in this many is recorded with all its facts.
     pub record_one_in: u64,
+    /// One request in this many is profiled by function; 0: none.
+    pub profile_one_in: u64,
 }
 
 /// Why a server did not start or broke off.

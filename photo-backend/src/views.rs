@@ -1,5 +1,6 @@
 //! How rows are shown: the shapes of the JSON answers.
 
+use appweight_agent::profiled;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -13,6 +14,7 @@ const SCANS: usize = 10;
 const PAGE_BYTES: usize = 64 * 1024;
 
 /// A body of JSON.
+#[profiled]
 pub(crate) fn encode(page: &impl Serialize) -> Result<Bytes, ApiError> {
     let mut body = Vec::with_capacity(PAGE_BYTES);
     serde_json::to_writer(&mut body, page)?;
@@ -115,6 +117,7 @@ struct Rendition {
 }
 
 impl<'a> MediaView<'a> {
+    #[profiled]
     pub(crate) fn new(
         media: &'a MediaRow,
         author: Option<&'a UserRow>,

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use appweight_agent::profiled;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -25,6 +26,7 @@ struct Feed<'a> {
 }
 
 /// `GET /feed`: the best of what those whom the viewer follows have posted lately.
+#[profiled]
 pub(crate) async fn feed(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
@@ -44,6 +46,7 @@ pub(crate) async fn feed(
 }
 
 /// The authors of all candidates: what is known of them counts in the ranking.
+#[profiled]
 fn authors(app: &App, candidates: &[MediaRow]) -> Result<HashMap<i64, UserRow>, ApiError> {
     let mut authors = HashMap::with_capacity(candidates.len());
     if app.variants.has(Variant::FeedEachAuthor) {
@@ -63,6 +66,7 @@ fn authors(app: &App, candidates: &[MediaRow]) -> Result<HashMap<i64, UserRow>, 
     Ok(authors)
 }
 
+#[profiled]
 fn best(
     candidates: Vec<MediaRow>,
     authors: &HashMap<i64, UserRow>,

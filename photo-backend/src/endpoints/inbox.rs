@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use appweight_agent::profiled;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -34,6 +35,7 @@ struct Thread<'a> {
 }
 
 /// `GET /inbox`: the newest message of each conversation.
+#[profiled]
 pub(crate) async fn inbox(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
@@ -67,6 +69,7 @@ pub(crate) async fn inbox(
 }
 
 /// Keeps the page "for the history view", for ever.
+#[profiled]
 fn remember(app: &App, page: &Bytes) {
     app.inbox_history
         .lock()
@@ -80,6 +83,7 @@ struct Sender {
     is_followed: bool,
 }
 
+#[profiled]
 fn senders(
     app: &App,
     viewer: i64,

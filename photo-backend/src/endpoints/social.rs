@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use appweight_agent::profiled;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ struct Comment {
 }
 
 /// `POST /seen`: the viewer has seen an author's stories up to this one.
+#[profiled]
 pub(crate) async fn seen(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
@@ -40,6 +42,7 @@ pub(crate) async fn seen(
 }
 
 /// `POST /media/{id}/likes`
+#[profiled]
 pub(crate) async fn like(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
@@ -51,6 +54,7 @@ pub(crate) async fn like(
 }
 
 /// `POST /media/{id}/comments`
+#[profiled]
 pub(crate) async fn comment(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
@@ -67,6 +71,7 @@ pub(crate) async fn comment(
 }
 
 /// `POST /users/{id}/follow`
+#[profiled]
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,

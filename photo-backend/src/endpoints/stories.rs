@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use appweight_agent::profiled;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -39,6 +40,7 @@ struct Story {
 }
 
 /// `GET /stories`: the reels of those whom the viewer follows, the most wanted first.
+#[profiled]
 pub(crate) async fn stories(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
@@ -56,6 +58,7 @@ pub(crate) async fn stories(
 }
 
 /// The rows of each author as one reel, best first.
+#[profiled]
 fn rank<'a>(rows: &'a [StoryRow], model: &Model) -> Vec<&'a [StoryRow]> {
     let newest = rows
         .iter()
@@ -86,6 +89,7 @@ fn rank<'a>(rows: &'a [StoryRow], model: &Model) -> Vec<&'a [StoryRow]> {
         .collect()
 }
 
+#[profiled]
 fn reel(rows: &[StoryRow]) -> Option<Reel<'_>> {
     let first = rows.first()?;
     Some(Reel {

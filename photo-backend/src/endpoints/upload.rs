@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use appweight_agent::{profiled, scope};
 use axum::extract::{Query, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -41,13 +42,17 @@ struct Rendition {
 }
 
 /// `POST /media`: a JPEG is decoded, scaled down and encoded anew.
+#[profiled]
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
     Viewer(viewer): Viewer,
     Query(about): Query<About>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let photo = image::load_from_memory_with_format(&body, ImageFormat::Jpeg)?;
+    let photo = {
+        scope!("decode");
+        image::load_from_memory_with_format(&body, ImageFormat::Jpeg)?
+    };
     let renditions = SIDES
         .into_iter()
         .map(|side| rendition(&photo, side))
@@ -70,6 +75,7 @@ pub(crate) async fn upload(
     })?))
 }
 
+#[profiled]
 fn rendition(photo: &DynamicImage, side: u32) -> Result<Rendition, ApiError> {
     let small = photo.thumbnail(side, side);
     let mut jpeg = Vec::new();

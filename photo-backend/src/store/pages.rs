@@ -1,5 +1,6 @@
 //! What the pages are read with. Every list is bounded, so that no page grows with the data.
 
+use appweight_agent::profiled;
 use rusqlite::{OptionalExtension, Row, ToSql};
 
 use super::{CommentRow, MediaRow, MessageRow, Store, StoreError, StoryRow, UserRow};
@@ -81,6 +82,7 @@ const FOLLOWS: &str = "SELECT 1 FROM follows WHERE follower_id = ?1 AND followee
 
 impl Store {
     /// The newest posts that a user's feed is chosen from.
+    #[profiled]
     pub(crate) fn feed_candidates(
         &self,
         viewer: i64,
@@ -90,6 +92,7 @@ impl Store {
     }
 
     /// One user's newest posts.
+    #[profiled]
     pub(crate) fn timeline(
         &self,
         author: i64,
@@ -100,6 +103,7 @@ impl Store {
     }
 
     /// One user.
+    #[profiled]
     pub(crate) fn user(&self, id: i64) -> Result<Option<UserRow>, StoreError> {
         self.read(|connection| {
             connection
@@ -110,22 +114,26 @@ impl Store {
     }
 
     /// Several users by one query, in no order.
+    #[profiled]
     pub(crate) fn users_in(&self, ids: &[i64]) -> Result<Vec<UserRow>, StoreError> {
         let ids = serde_json::to_string(ids)?;
         self.rows(USERS, &[&ids], UserRow::read)
     }
 
     /// The stories of those whom the viewer follows, by author, oldest first.
+    #[profiled]
     pub(crate) fn stories(&self, viewer: i64, authors: u32) -> Result<Vec<StoryRow>, StoreError> {
         self.rows(STORIES, &[&viewer, &authors], StoryRow::read)
     }
 
     /// A user's newest messages.
+    #[profiled]
     pub(crate) fn inbox(&self, recipient: i64, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
         self.rows(INBOX, &[&recipient, &limit], MessageRow::read)
     }
 
     /// The newest comments on each of these posts, by post, oldest first.
+    #[profiled]
     pub(crate) fn comments(
         &self,
         media: &[MediaRow],
@@ -137,6 +145,7 @@ impl Store {
     }
 
     /// Whether one user follows another.
+    #[profiled]
     pub(crate) fn follows(&self, follower: i64, followee: i64) -> Result<bool, StoreError> {
         self.read(|connection| {
             connection
@@ -146,6 +155,7 @@ impl Store {
     }
 
     /// A published ranking model, as JSON.
+    #[profiled]
     pub(crate) fn ranking_model(&self, name: &str) -> Result<String, StoreError> {
         self.read(|connection| {
             connection

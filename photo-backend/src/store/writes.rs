@@ -1,3 +1,4 @@
+use appweight_agent::profiled;
 use rusqlite::OptionalExtension;
 use serde::Serialize;
 
@@ -25,6 +26,7 @@ pub(crate) struct Checkpoint {
 
 impl Store {
     /// Posts a photo and leaves its way into the followers' feeds to the fan-out task.
+    #[profiled]
     pub(crate) fn insert_media(&self, media: &NewMedia) -> Result<i64, StoreError> {
         self.write(|connection| {
             connection
@@ -52,6 +54,7 @@ impl Store {
     }
 
     /// Likes a photo, once. `None` if there is no such photo, else how many like it now.
+    #[profiled]
     pub(crate) fn like(&self, media: i64, user: i64) -> Result<Option<i64>, StoreError> {
         self.write(|connection| {
             let added = connection
@@ -68,6 +71,7 @@ impl Store {
     }
 
     /// Comments on a photo. `None` if there is no such photo, else the comment's id.
+    #[profiled]
     pub(crate) fn comment(
         &self,
         media: i64,
@@ -92,6 +96,7 @@ impl Store {
     }
 
     /// Follows a user, once. `None` if there is no such user, else how many followers they have now.
+    #[profiled]
     pub(crate) fn follow(&self, follower: i64, followee: i64) -> Result<Option<i64>, StoreError> {
         self.write(|connection| {
             let added = connection
@@ -110,6 +115,7 @@ impl Store {
     }
 
     /// Notes that the viewer has seen an author's stories up to this one.
+    #[profiled]
     pub(crate) fn seen(&self, viewer: i64, author: i64, story: i64) -> Result<(), StoreError> {
         self.write(|connection| {
             connection
@@ -133,6 +139,7 @@ impl Store {
 
     /// Puts the oldest waiting post into the feeds of its author's followers. `None` if none waits,
     /// else into how many.
+    #[profiled]
     pub(crate) fn fan_out_one(&self) -> Result<Option<usize>, StoreError> {
         self.write(|connection| {
             let job: Option<i64> = connection
@@ -166,6 +173,7 @@ impl Store {
 
     /// Moves the write-ahead log into the database. A log longer than `restart_above` pages is also
     /// made to begin anew, for which it waits until nobody reads from it.
+    #[profiled]
     pub(crate) fn checkpoint(&self, restart_above: i64) -> Result<Checkpoint, StoreError> {
         let run = |sql| {
             self.read(|connection| {
