@@ -11,7 +11,7 @@ use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Outcome};
 use crate::passing::Begun;
 use crate::totals::get;
-use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, ship};
+use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, sampling, ship};
 
 /// How long the drop of the last handle may wait for the collector.
 const DROP_WAIT: Duration = Duration::from_secs(1);
@@ -195,6 +195,7 @@ impl Agent {
             dropped_requests: get(&totals.dropped_requests),
             other_endpoint: get(&totals.other_endpoint) + unflushed.other_endpoint,
             uncounted_flags: get(&totals.uncounted_flags) + unflushed.uncounted_flags,
+            sampling: core.sampling().status(),
         }
     }
 }
@@ -223,6 +224,18 @@ fn start_threads(core: &'static Core) {
         core.stop.ask(Instant::now());
         core.queue.close();
         core.stop.mark_ended();
+        return;
+    }
+    let sampling = core.sampling();
+    let mut started = Ok(());
+    if sampling.is_wanted() || core.settings().sample_allocations > 0 {
+        started = spawn("appweight-names", sampling::name_functions).map(drop);
+    }
+    if started.is_ok() && sampling.wants_stacks() {
+        started = spawn("appweight-rings", sampling::make_room).map(drop);
+    }
+    if let Err(error) = started {
+        tracing::warn!("AppWeight: nothing is sampled: no thread can be started ({error})");
     }
 }
 

@@ -6,6 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sampling::allocations;
+
 /// A global allocator that counts bytes and number of allocations per thread and lets another
 /// allocator do the work.
 ///
@@ -95,42 +97,61 @@ pub(crate) fn allocated() -> Option<Allocated> {
     })
 }
 
+/// Counts that many bytes, and says how many there were since the thread's start.
 #[inline]
-fn count(bytes: usize) {
+fn count(bytes: usize) -> u64 {
     // A write to a line that all threads read happens once only.
     if !INSTALLED.load(Ordering::Relaxed) {
         INSTALLED.store(true, Ordering::Relaxed);
     }
-    BYTES.set(BYTES.get().wrapping_add(bytes as u64));
+    let total = BYTES.get().wrapping_add(bytes as u64);
+    BYTES.set(total);
     ALLOCATIONS.set(ALLOCATIONS.get().wrapping_add(1));
+    total
 }
 
-// SAFETY: every call is passed on as it came; the counting neither allocates nor panics.
+// SAFETY: every call is passed on as it came; counting and sampling neither allocate nor panic, and touch no memory
+// that is handed out.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for AppweightAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
+        let total = count(layout.size());
         // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { self.0.alloc(layout) }
+        let pointer = unsafe { self.0.alloc(layout) };
+        allocations::allocated(pointer, layout.size(), total);
+        pointer
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
+        let total = count(layout.size());
         // SAFETY: as above.
-        unsafe { self.0.alloc_zeroed(layout) }
+        let pointer = unsafe { self.0.alloc_zeroed(layout) };
+        allocations::allocated(pointer, layout.size(), total);
+        pointer
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // What is added was asked for; the rest was counted before.
-        count(size.saturating_sub(layout.size()));
+        let added = size.saturating_sub(layout.size());
+        let total = count(added);
+        // Before: as soon as it is given back, another thread may get it.
+        let moving = allocations::moving(pointer);
         // SAFETY: as above.
-        unsafe { self.0.realloc(pointer, layout, size) }
+        let moved = unsafe { self.0.realloc(pointer, layout, size) };
+        if moved.is_null() {
+            moving.to(pointer, layout.size(), layout.size());
+        } else {
+            moving.to(moved, layout.size(), size);
+            allocations::allocated(moved, added, total);
+        }
+        moved
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        allocations::freed(pointer);
         // SAFETY: as above.
         unsafe { self.0.dealloc(pointer, layout) }
     }

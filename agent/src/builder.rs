@@ -10,7 +10,7 @@ use crate::clock::cpu_clock;
 use crate::core::Core;
 use crate::counters::Counters;
 use crate::hooks::{Hooks, UserHash};
-use crate::settings::{Lookup, OneIn, Settings};
+use crate::settings::{Lookup, OneIn, SAMPLES_PER_SECOND, Settings};
 use crate::{Agent, Timer};
 
 /// Sets up an [`Agent`]; made by [`Agent::builder`].
@@ -128,6 +128,26 @@ impl AgentBuilder {
     /// it is logged which are. `APPWEIGHT_PROFILE_TIMERS` (names, separated by commas: see [`Timer`])
     pub fn profile_timers(mut self, timers: impl IntoIterator<Item = Timer>) -> Self {
         self.settings.profile_timers = timers.into_iter().collect();
+        self
+    }
+
+    /// Of a request that is profiled, so many stacks are taken per second that it is on a CPU, without touching its code: none
+    /// by default, 1,000 is enough. It needs perf events, a program that was built with frame pointers
+    /// (`-C force-frame-pointers=yes`), and for each thread that polls requests a descriptor and 132 KiB of memory that may be
+    /// locked. Whether that is there is found out at the start, and told by [`AgentStatus`](crate::AgentStatus).
+    /// `APPWEIGHT_SAMPLE_STACKS`
+    pub fn sample_stacks(mut self, per_second: u32) -> Self {
+        self.settings.sample_stacks = per_second.min(SAMPLES_PER_SECOND);
+        self
+    }
+
+    /// Each so many bytes that the process allocates, the allocation is looked at: what was allocated in which function of which
+    /// endpoint, and what of it was not given back. None by default; 512 KiB costs nearly nothing. It needs
+    /// [`AppweightAlloc`](crate::AppweightAlloc) and a program that was built with frame pointers
+    /// (`-C force-frame-pointers=yes`), and is of all requests, profiled or not. The first agent of a process decides.
+    /// `APPWEIGHT_SAMPLE_ALLOCATIONS` (`512KiB`, …; `0`: none)
+    pub fn sample_allocations(mut self, bytes: u64) -> Self {
+        self.settings.sample_allocations = bytes;
         self
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use appweight_wire::Kind;
 use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 
@@ -40,7 +41,7 @@ where
     match facts::family() {
         Some(family) => tokio::spawn(Child {
             future: Some(future),
-            charge: Charge::new(family, Profiled::of_child()),
+            charge: Charge::new(family),
         }),
         None => tokio::spawn(future),
     }
@@ -58,9 +59,8 @@ where
 {
     match facts::family() {
         Some(family) => {
-            let profiled = Profiled::of_child();
+            let mut charge = Charge::new(family);
             tokio::task::spawn_blocking(move || {
-                let mut charge = Charge::new(family, profiled);
                 let _entered = charge.enter();
                 work()
             })
@@ -74,6 +74,8 @@ where
 #[derive(Debug)]
 pub(crate) struct Family {
     core: &'static Core,
+    /// The request's kind and its endpoint's number.
+    whose: (Kind, u32),
     shared: Mutex<Shared>,
 }
 
@@ -88,9 +90,10 @@ struct Shared {
 }
 
 impl Family {
-    pub(crate) fn new(core: &'static Core) -> Arc<Self> {
+    pub(crate) fn new(core: &'static Core, whose: (Kind, u32)) -> Arc<Self> {
         Arc::new(Self {
             core,
+            whose,
             shared: Mutex::new(Shared {
                 usage: Usage::new(),
                 facts: Facts::default(),
@@ -98,6 +101,10 @@ impl Family {
                 finished: None,
             }),
         })
+    }
+
+    pub(crate) fn whose(&self) -> (Kind, u32) {
+        self.whose
     }
 
     /// The request has ended; it is counted when its last child has.
@@ -133,7 +140,9 @@ struct Charge {
 }
 
 impl Charge {
-    fn new(family: Arc<Family>, profiled: Option<Box<Profiled>>) -> Self {
+    /// Of a child of what runs here.
+    fn new(family: Arc<Family>) -> Self {
+        let profiled = Profiled::of_child(family.core);
         let facts = Some(Facts::of_child(family.core, Arc::clone(&family)));
         Self {
             family,

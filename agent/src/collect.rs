@@ -163,7 +163,9 @@ impl<'a> Collector<'a> {
             self.look_at_other_threads();
         }
         self.some_passed |= self.drained.tally.passed > 0 || core.thinning().thins();
-        if !stopping {
+        if stopping {
+            self.end_span_of_allocations(now - now % core.spans().cell_us);
+        } else {
             self.decide(until);
         }
         core.totals.add_tally(mem::take(&mut self.drained.tally));
@@ -227,6 +229,9 @@ impl<'a> Collector<'a> {
     /// The profiles of spans that are over.
     fn take_profiles(&self, until: u64) -> Vec<ProfileRecord> {
         let core = self.core;
+        if let Some(until) = core.stop.send_until() {
+            core.sampling().close(until);
+        }
         let source = core.counters().instruction_source();
         core.with_profiles(|profiles| {
             let lost = profiles.take_lost();
@@ -244,7 +249,16 @@ impl<'a> Collector<'a> {
         let last_us = (until - until % width_us).saturating_sub(width_us);
         if mem::replace(&mut self.decided_us, last_us) != last_us {
             self.core.thinning().decide(&self.drained.seen(last_us));
+            self.end_span_of_allocations(last_us);
         }
+    }
+
+    /// What was allocated since the last time is told as that of the span that begins then.
+    fn end_span_of_allocations(&self, start_us: u64) {
+        let core = self.core;
+        let age = core.age_at(core.counters().wall_ns());
+        let requests = || self.drained.seen(start_us);
+        core.sampling().end_span(start_us, age, requests);
     }
 
     /// Often enough that threads which end soon are seen.

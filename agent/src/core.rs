@@ -16,6 +16,7 @@ use crate::names::Endpoints;
 use crate::profile::Profiles;
 use crate::profiled::EndedProfile;
 use crate::queue::{Queue, Sealed};
+use crate::sampling::Sampling;
 use crate::scopes::timers::Timers;
 use crate::settings::{OneIn, Settings};
 use crate::shard::{Ended, Spans, Tallied};
@@ -53,6 +54,7 @@ pub(crate) struct Core {
     shards: Shards,
     /// Of the agent's own threads.
     profiles: Mutex<Profiles>,
+    sampling: Sampling,
     /// Sealed batches on their way.
     pub(crate) queue: Queue,
     /// Batches on disk, opened by the thread that ships.
@@ -94,6 +96,7 @@ impl Core {
             warm_ns: started_ns.saturating_add(warm_up),
             started_us: AtomicU64::new(0),
             queue: Queue::new(settings.queue_bytes),
+            sampling: Sampling::new(settings.sample_stacks, settings.sample_allocations),
             settings,
             hooks,
             counters,
@@ -153,6 +156,11 @@ impl Core {
     /// Works on the profiles of spans that are not over. Not for requests: it may wait for another thread.
     pub(crate) fn with_profiles<T>(&self, work: impl FnOnce(&mut Profiles) -> T) -> T {
         work(&mut self.profiles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Stacks of requests that are profiled.
+    pub(crate) fn sampling(&self) -> &Sampling {
+        &self.sampling
     }
 
     pub(crate) fn source(&self) -> Uuid {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use appweight_wire::{Downstream, Flag, limits};
+use appweight_wire::{Downstream, Flag, Kind, limits};
 
 use crate::children::Family;
 use crate::core::Core;
@@ -17,6 +17,9 @@ use crate::names::clean;
 pub(crate) struct Facts {
     /// Cells do not hold downstreams: they are gathered only for what is recorded.
     with_downstream: bool,
+    kind: Kind,
+    /// The endpoint's number.
+    endpoint: u32,
     /// Whose request it is; `None` for what is put aside.
     core: Option<&'static Core>,
     gathered: Option<Box<Gathered>>,
@@ -36,11 +39,14 @@ impl Facts {
     #[inline]
     pub(crate) fn new(
         core: &'static Core,
+        (kind, endpoint): (Kind, u32),
         with_downstream: bool,
         gathered: Option<Box<Gathered>>,
     ) -> Self {
         Self {
             with_downstream,
+            kind,
+            endpoint,
             core: Some(core),
             gathered,
         }
@@ -62,8 +68,11 @@ impl Facts {
 
     /// Those of a child, whose own children belong to the same request.
     pub(crate) fn of_child(core: &'static Core, family: Arc<Family>) -> Self {
+        let (kind, endpoint) = family.whose();
         Self {
             with_downstream: true,
+            kind,
+            endpoint,
             core: Some(core),
             gathered: Some(Box::new(Gathered {
                 family: Some(family),
@@ -134,10 +143,22 @@ pub(crate) fn family() -> Option<Arc<Family>> {
     let mut found = None;
     with_current(|facts| {
         found = facts.core.map(|core| {
+            let whose = (facts.kind, facts.endpoint);
             let gathered = facts.gathered();
-            Arc::clone(gathered.family.get_or_insert_with(|| Family::new(core)))
+            Arc::clone(
+                gathered
+                    .family
+                    .get_or_insert_with(|| Family::new(core, whose)),
+            )
         });
     });
+    found
+}
+
+/// What runs in the calling thread: its kind and its endpoint's number. Neither allocates nor waits.
+pub(crate) fn whose() -> Option<(Kind, u32)> {
+    let mut found = None;
+    with_current(|facts| found = facts.core.map(|_| (facts.kind, facts.endpoint)));
     found
 }
 

@@ -120,7 +120,12 @@ impl Measurement {
     /// panic.
     #[inline]
     pub(crate) fn enter(&mut self) -> Entered<'_> {
-        let facts = Facts::new(self.core, self.record.is_some(), self.gathered.take());
+        let facts = Facts::new(
+            self.core,
+            (self.kind, self.endpoint),
+            self.record.is_some(),
+            self.gathered.take(),
+        );
         let outer = facts::swap(Some(facts));
         let before = self.core.counters().read_thread();
         outside::enter(before.now.cpu_ns());

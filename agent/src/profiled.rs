@@ -1,6 +1,7 @@
 //! The choice that a request is profiled, and what is gathered of one while it runs.
 
 use crate::core::Core;
+use crate::sampling::{Finished, Stacks};
 use crate::scopes::ended::Of;
 use crate::scopes::tree::Tree;
 use crate::scopes::{self, records};
@@ -11,8 +12,13 @@ use crate::scopes::{self, records};
 /// [`Profiled::enter`] and [`Profiled::leave`] on the thread that polls, [`Profiled::join`] when a child has ended.
 #[derive(Debug)]
 pub(crate) struct Profiled {
+    core: &'static Core,
     /// Absent while it is the thread's current one.
     tree: Option<Box<Tree>>,
+    /// Its stacks, if they are sampled; absent while they are with the thread that polls.
+    stacks: Option<Box<Stacks>>,
+    /// Whether they are.
+    is_sampled: bool,
 }
 
 /// A profiled request that has ended.
@@ -45,20 +51,28 @@ impl Profiled {
     fn begin(core: &'static Core) -> Box<Self> {
         let mut tree = Box::new(Tree::new(core.timers()));
         tree.called();
-        Box::new(Self { tree: Some(tree) })
+        Box::new(Self {
+            core,
+            tree: Some(tree),
+            stacks: core.sampling().begin(),
+            is_sampled: false,
+        })
     }
 
     /// Of work that is started here and done elsewhere, if what runs here is profiled.
     #[inline]
-    pub(crate) fn of_child() -> Option<Box<Self>> {
-        if records() { Self::branch() } else { None }
+    pub(crate) fn of_child(core: &'static Core) -> Option<Box<Self>> {
+        if records() { Self::branch(core) } else { None }
     }
 
     #[cold]
-    fn branch() -> Option<Box<Self>> {
+    fn branch(core: &'static Core) -> Option<Box<Self>> {
         let tree = scopes::with(|tree| tree.branch())?;
         Some(Box::new(Self {
+            core,
             tree: Some(Box::new(tree)),
+            stacks: core.sampling().begin(),
+            is_sampled: false,
         }))
     }
 
@@ -88,11 +102,20 @@ impl Profiled {
         if let Some(tree) = &mut self.tree {
             tree.begin();
         }
-        Outer(scopes::swap(self.tree.take()))
+        let outer = Outer(scopes::swap(self.tree.take()));
+        if let Some(stacks) = self.stacks.take() {
+            // Last, as what is done after it is the request's.
+            self.stacks = self.core.sampling().enter(stacks).err();
+            self.is_sampled = self.stacks.is_none();
+        }
+        outer
     }
 
     #[cold]
     fn end_poll(&mut self, outer: Outer) {
+        if std::mem::take(&mut self.is_sampled) {
+            self.stacks = self.core.sampling().leave();
+        }
         self.tree = scopes::swap(outer.0);
         if let Some(tree) = &mut self.tree {
             tree.end();
@@ -104,10 +127,16 @@ impl Profiled {
         if let (Some(tree), Some(child)) = (&mut self.tree, &child.tree) {
             tree.join(child);
         }
+        if let (Some(stacks), Some(child)) = (&mut self.stacks, &child.stacks) {
+            stacks.join(child);
+        }
     }
 
     /// It has ended.
     pub(crate) fn end(self, of: Of) -> Option<EndedProfile> {
+        if let Some(stacks) = self.stacks {
+            self.core.sampling().finish(Finished { stacks, of });
+        }
         Some(EndedProfile {
             of,
             tree: self.tree?,

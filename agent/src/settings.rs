@@ -12,13 +12,15 @@ use appweight_wire::Origin;
 
 use self::parse::{
     check_width, parse_bytes, parse_collector, parse_count_one_in, parse_count_target,
-    parse_duration, parse_name, parse_number, parse_switch, parse_timers, parse_token,
-    path_or_none,
+    parse_duration, parse_name, parse_number, parse_per_second, parse_switch, parse_timers,
+    parse_token, path_or_none,
 };
 use crate::scopes::timer::Timer;
 
 /// Whether `https://` can be spoken.
 const TLS: bool = cfg!(feature = "tls");
+/// Stacks per second of a thread, at most: with more of them the kernel begins to hold back.
+pub(crate) const SAMPLES_PER_SECOND: u32 = 10_000;
 /// Stands in messages where a secret is.
 const HIDDEN: &str = "…";
 
@@ -39,6 +41,10 @@ pub(crate) struct Settings {
     /// 0: none.
     pub(crate) profile_one_in: u64,
     pub(crate) profile_timers: Vec<Timer>,
+    /// Samples per second; 0: none.
+    pub(crate) sample_stacks: u32,
+    /// Bytes from one sample to the next; 0: none.
+    pub(crate) sample_allocations: u64,
     pub(crate) check_clock: bool,
     pub(crate) process_interval: Duration,
     pub(crate) user_key: Option<String>,
@@ -71,6 +77,8 @@ impl Default for Settings {
             record_one_in: 100,
             profile_one_in: 1_000,
             profile_timers: Timer::DEFAULT.to_vec(),
+            sample_stacks: 0,
+            sample_allocations: 0,
             check_clock: false,
             process_interval: Duration::from_secs(10),
             user_key: None,
@@ -99,6 +107,8 @@ impl std::fmt::Debug for Settings {
             .field("record_one_in", &self.record_one_in)
             .field("profile_one_in", &self.profile_one_in)
             .field("profile_timers", &self.profile_timers)
+            .field("sample_stacks", &self.sample_stacks)
+            .field("sample_allocations", &self.sample_allocations)
             .field("check_clock", &self.check_clock)
             .field("process_interval", &self.process_interval)
             .field("queue_bytes", &self.queue_bytes)
@@ -213,6 +223,12 @@ impl Settings {
         read("APPWEIGHT_PROFILE_TIMERS", &mut |v| {
             let timers = parse_timers(v, &self.profile_timers);
             put(&mut self.profile_timers, timers)
+        });
+        read("APPWEIGHT_SAMPLE_STACKS", &mut |v| {
+            put(&mut self.sample_stacks, parse_per_second(v))
+        });
+        read("APPWEIGHT_SAMPLE_ALLOCATIONS", &mut |v| {
+            put(&mut self.sample_allocations, parse_bytes(v))
         });
         read("APPWEIGHT_USER_KEY", &mut |v| {
             let key = if v.is_empty() {

@@ -1,5 +1,7 @@
 use appweight_wire::CounterStatus;
 
+use crate::SamplingStatus;
+
 /// What an agent counts with, and what it did since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentStatus {
@@ -42,4 +44,6 @@ pub struct AgentStatus {
     pub other_endpoint: u64,
     /// Flags of requests that were not counted, because their endpoint had too many values.
     pub uncounted_flags: u64,
+    /// How the stacks of profiled requests are sampled.
+    pub sampling: SamplingStatus,
 }

@@ -106,7 +106,7 @@ fn refused(circumstances: Circumstances) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::counters::counter::Counter;
     use crate::counters::fork::tests::holds_in_a_child;
@@ -243,10 +243,10 @@ mod tests {
     }
 
     /// What the environment can do to a process.
-    mod forced {
+    pub(crate) mod forced {
         #![expect(unsafe_code, reason = "limits and filters are set by C calls")]
 
-        pub(super) fn no_open_files() {
+        pub(crate) fn no_open_files() {
             let none = libc::rlimit {
                 rlim_cur: 0,
                 rlim_max: 0,
@@ -257,7 +257,7 @@ mod tests {
         }
 
         /// From now on `perf_event_open` gives that error, and nothing else changes.
-        pub(super) fn seccomp(errno: i32) {
+        pub(crate) fn seccomp(errno: i32) {
             let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
                 code: u16::try_from(code).unwrap(),
                 jt: 0,

@@ -23,6 +23,13 @@ mod rusage;
 mod trial;
 mod wall;
 
+#[cfg(test)]
+pub(crate) use self::absence::tests::forced;
+pub(crate) use self::absence::{Circumstances, explain};
+pub(crate) use self::descriptor::close_on_exec;
+#[cfg(test)]
+pub(crate) use self::fork::tests::holds_in_a_child;
+
 use appweight_wire::{CounterStatus, InstructionSource};
 
 use self::context_switches::ContextSwitches;

@@ -182,10 +182,11 @@ impl Profiles {
             };
             record.age = key.age;
             record.taken = key.taken;
-            record.instruction_source = if counts {
-                source
-            } else {
-                InstructionSource::None
+            record.instruction_source = match (counts, key.taken) {
+                (true, Taken::Scopes) => source,
+                // No stacks are taken in the kernel.
+                (true, Taken::Sampled) => InstructionSource::HardwareUser,
+                (false, _) => InstructionSource::None,
             };
             records.push(record);
         }

@@ -1,7 +1,7 @@
 //! What a setting may be, and what is said of what it may not be.
 
 use crate::scopes::timer::Timer;
-use crate::settings::OneIn;
+use crate::settings::{OneIn, SAMPLES_PER_SECOND};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,13 @@ pub(super) fn parse_timers(value: &str, known: &[Timer]) -> Result<Vec<Timer>, S
     match timers?.as_slice() {
         [] => Err("no timer is named".to_owned()),
         timers => Ok(timers.to_vec()),
+    }
+}
+
+pub(super) fn parse_per_second(value: &str) -> Result<u32, String> {
+    match value.parse() {
+        Ok(number @ 0..=SAMPLES_PER_SECOND) => Ok(number),
+        _ => Err(format!("not a whole number from 0 to {SAMPLES_PER_SECOND}")),
     }
 }
 

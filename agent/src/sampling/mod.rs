@@ -1,0 +1,212 @@
+//! Stacks of profiled requests, taken every so often without touching their code.
+//!
+//! The kernel interrupts the thread that polls a profiled request each time it has used so much, and writes the call
+//! chain into a ring of that thread. What it wrote is added to the request's tree of addresses at the end of the poll;
+//! threads of the agent make room in between, and find out later what the addresses are called.
+
+pub(crate) mod allocations;
+mod event;
+mod hand_over;
+mod modules;
+mod record;
+mod refusal;
+mod ring;
+mod run;
+mod sampler;
+mod stacks;
+mod status;
+mod symbols;
+mod threads;
+mod tree;
+mod trial;
+mod waiter;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use appweight_wire::Age;
+
+pub(crate) use self::hand_over::Finished;
+pub(crate) use self::run::{make_room, name_functions};
+pub(crate) use self::stacks::Stacks;
+pub use self::status::SamplingStatus;
+
+use self::allocations::Snapshots;
+use self::hand_over::{HandOver, Span, Taken};
+use self::sampler::Tally;
+use self::threads::Threads;
+use self::trial::Found;
+use crate::allocator::allocations_are_counted;
+
+const SWITCHED_OFF: &str = "it is switched off";
+const NO_FRAME_POINTERS: &str = "this program was built without frame pointers: build it with \
+                                 RUSTFLAGS=\"-C force-frame-pointers=yes\"";
+
+/// How the requests of one agent are sampled.
+#[derive(Debug)]
+pub(crate) struct Sampling {
+    /// Samples per second; 0: none are taken.
+    per_second: u32,
+    /// Once it was tried.
+    found: OnceLock<Result<Found, String>>,
+    threads: Threads,
+    tally: Arc<Tally>,
+    hand_over: HandOver,
+    allocations: Result<Allocations, String>,
+    /// Of the program, once it was looked for.
+    build_id: OnceLock<String>,
+}
+
+/// What is known of allocations.
+#[derive(Debug)]
+struct Allocations {
+    mean: u64,
+    snapshots: Mutex<Snapshots>,
+}
+
+impl Sampling {
+    /// Takes so many stacks per second, and looks at an allocation each so many bytes; 0 means not at all.
+    pub(crate) fn new(per_second: u32, allocated_bytes: u64) -> Self {
+        Self {
+            allocations: Allocations::begin(allocated_bytes),
+            build_id: OnceLock::new(),
+            per_second,
+            found: OnceLock::new(),
+            threads: Threads::new(),
+            tally: Arc::default(),
+            hand_over: HandOver::default(),
+        }
+    }
+
+    /// Whether stacks are to be taken, if that can be.
+    pub(crate) fn wants_stacks(&self) -> bool {
+        self.per_second > 0
+    }
+
+    /// Whether anything is to be sampled.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wants_stacks() || self.allocations.is_ok()
+    }
+
+    /// Whether anything is, once it was tried.
+    fn samples_any(&self) -> bool {
+        self.allocations.is_ok() || matches!(self.found.get(), Some(Ok(_)))
+    }
+
+    /// For a request that is to be sampled; `None` if that cannot be, or not yet.
+    pub(crate) fn begin(&self) -> Option<Box<Stacks>> {
+        let found = self.found.get()?;
+        found.is_ok().then(Box::default)
+    }
+
+    /// The calling thread's samples are that request's from now on. Gives it back where there are none.
+    pub(crate) fn enter(&self, mut stacks: Box<Stacks>) -> Result<(), Box<Stacks>> {
+        let Some(Ok(found)) = self.found.get() else {
+            return Err(stacks);
+        };
+        stacks.polls += 1;
+        let entered = self.threads.enter(found.pace, &self.tally, stacks);
+        entered.map_err(|mut stacks| {
+            stacks.unsampled_polls += 1;
+            stacks
+        })
+    }
+
+    /// The request that was entered last, with its samples.
+    pub(crate) fn leave(&self) -> Option<Box<Stacks>> {
+        self.threads.leave()
+    }
+
+    /// Hands a request over that has ended.
+    pub(crate) fn finish(&self, finished: Finished) {
+        self.hand_over.put(Taken::Request(finished));
+    }
+
+    /// Hands over what was allocated since the last time. `at_us` lies in the span that is over, in which so many requests of
+    /// each endpoint ended.
+    pub(crate) fn end_span(
+        &self,
+        at_us: u64,
+        age: Age,
+        requests: impl FnOnce() -> HashMap<u32, u64>,
+    ) {
+        let Ok(allocations) = &self.allocations else {
+            return;
+        };
+        let mut snapshots = allocations
+            .snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.hand_over.put(Taken::Span(Span {
+            allocated: snapshots.take(),
+            requests: requests(),
+            age,
+            at_us,
+        }));
+    }
+
+    /// Nothing is handed over any more: waits until what was is in the profiles, for a part of the time until then at most.
+    pub(crate) fn close(&self, until: Instant) {
+        if self.is_wanted() {
+            self.hand_over.close(until);
+        }
+    }
+
+    pub(crate) fn status(&self) -> SamplingStatus {
+        let tally = |sum: &std::sync::atomic::AtomicU64| sum.load(Ordering::Relaxed);
+        let (read_by, absent_because) = match self.found.get() {
+            _ if !self.wants_stacks() => (None, Some(SWITCHED_OFF.to_owned())),
+            None => (None, Some("it has not been tried yet".to_owned())),
+            Some(Err(why)) => (None, Some(why.clone())),
+            Some(Ok(found)) => (Some(found.to_string()), None),
+        };
+        SamplingStatus {
+            read_by,
+            absent_because,
+            refused: self.threads.refused.get().cloned(),
+            requests: tally(&self.tally.requests),
+            dropped_requests: self.hand_over.dropped(),
+            samples: tally(&self.tally.samples),
+            lost: tally(&self.tally.lost),
+            given_to_none: tally(&self.tally.given_to_none),
+            throttled: tally(&self.tally.throttled),
+            polls: tally(&self.tally.polls),
+            unsampled_polls: tally(&self.tally.unsampled_polls),
+            allocations_read_by: self.allocations.as_ref().ok().map(ToString::to_string),
+            allocations_absent_because: self.allocations.as_ref().err().cloned(),
+            build_id: self.build_id.get().cloned(),
+            untracked_allocations: allocations::untracked(),
+        }
+    }
+}
+
+impl Allocations {
+    fn begin(mean: u64) -> Result<Self, String> {
+        if mean == 0 {
+            return Err(SWITCHED_OFF.to_owned());
+        }
+        if !allocations_are_counted() {
+            return Err("the program's global allocator is not AppweightAlloc".to_owned());
+        }
+        if !allocations::stacks_are_whole() {
+            return Err(format!("stacks are cut short: {NO_FRAME_POINTERS}"));
+        }
+        allocations::begin(mean);
+        Ok(Self {
+            mean,
+            snapshots: Mutex::default(),
+        })
+    }
+}
+
+impl std::fmt::Display for Allocations {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "AppweightAlloc, an allocation each {} bytes on average",
+            self.mean
+        )
+    }
+}

@@ -1,0 +1,133 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::event::{Event, Pace};
+use super::record::Record;
+use super::refusal::Refusal;
+use super::stacks::Stacks;
+use crate::fork;
+use crate::sys;
+
+/// Takes the samples of one thread, and gives them to the requests that it polls.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    inside: Mutex<Inside>,
+    tally: Arc<Tally>,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Inside {
+    event: Event,
+    /// What is being polled; a task within a request is the request's as well.
+    polled: Vec<Polled>,
+}
+
+#[derive(Debug)]
+struct Polled {
+    /// By the monotonic clock, ns.
+    since_ns: u64,
+    stacks: Box<Stacks>,
+}
+
+/// What became of samples, in all threads.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) samples: AtomicU64,
+    /// Taken by the kernel, for which no room was left.
+    pub(super) lost: AtomicU64,
+    /// That no request was being polled for.
+    pub(super) given_to_none: AtomicU64,
+    /// Times that the kernel held back.
+    pub(super) throttled: AtomicU64,
+    /// That were sampled, have ended and were looked at.
+    pub(super) requests: AtomicU64,
+    pub(super) polls: AtomicU64,
+    pub(super) unsampled_polls: AtomicU64,
+}
+
+impl Sampler {
+    /// One of the calling thread.
+    pub(super) fn open(pace: Pace, tally: Arc<Tally>) -> Result<Self, Refusal> {
+        Ok(Self {
+            inside: Mutex::new(Inside {
+                event: Event::open(pace)?,
+                polled: Vec::new(),
+            }),
+            tally,
+            generation: fork::generation(),
+        })
+    }
+
+    /// Samples are that request's until it is left.
+    pub(super) fn enter(&self, stacks: Box<Stacks>) {
+        let mut inside = self.lock();
+        inside.drain(&self.tally);
+        inside.polled.push(Polled {
+            since_ns: sys::monotonic_ns(),
+            stacks,
+        });
+        if inside.polled.len() == 1 && self.is_here() && inside.event.switch_on().is_err() {
+            inside.polled[0].stacks.unsampled_polls += 1;
+        }
+    }
+
+    /// Gives the request back that was entered last.
+    pub(super) fn leave(&self) -> Option<Box<Stacks>> {
+        let mut inside = self.lock();
+        if inside.polled.len() == 1 && self.is_here() {
+            // An error would leave it on, and its samples would be given to none.
+            let _ = inside.event.switch_off();
+        }
+        inside.drain(&self.tally);
+        Some(inside.polled.pop()?.stacks)
+    }
+
+    /// Makes room; for a thread whose polls take long.
+    pub(super) fn drain(&self) {
+        self.lock().drain(&self.tally);
+    }
+
+    pub(super) fn descriptor(&self) -> std::os::fd::RawFd {
+        self.lock().event.descriptor()
+    }
+
+    /// A forked child has the descriptor of an event that goes on sampling its parent.
+    fn is_here(&self) -> bool {
+        fork::generation() == self.generation
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn drain(&mut self, tally: &Tally) {
+        let polled = &mut self.polled;
+        self.event.drain(|record| match record {
+            Record::Sample(sample) => {
+                let mut is_given = false;
+                for polled in polled.iter_mut() {
+                    if sample.at_ns >= polled.since_ns {
+                        polled.stacks.add(sample.addresses());
+                        is_given = true;
+                    }
+                }
+                add(&tally.samples, 1);
+                add(&tally.given_to_none, u64::from(!is_given));
+            }
+            Record::Lost(lost) => {
+                add(&tally.lost, lost);
+                for polled in polled.iter_mut() {
+                    polled.stacks.lost += lost;
+                }
+            }
+            Record::Throttled => add(&tally.throttled, 1),
+        });
+    }
+}
+
+fn add(sum: &AtomicU64, more: u64) {
+    sum.fetch_add(more, Ordering::Relaxed);
+}

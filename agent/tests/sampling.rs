@@ -1,0 +1,205 @@
+//! Stacks of profiled requests: each function has its share, and each request its own functions.
+//!
+//! They need a program with frame pointers: `RUSTFLAGS="-C force-frame-pointers=yes" cargo test -p appweight-agent --test
+//! sampling`. In one without, the agent has to say so, which is what the tests then see to. With
+//! `APPWEIGHT_TEST_SAMPLING=require` they fail there.
+
+#![expect(clippy::print_stdout, reason = "what was measured is told")]
+
+#[cfg(test)]
+mod support;
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use appweight_agent::{Agent, SamplingStatus};
+use appweight_wire::{ProfileRecord, Taken};
+
+use support::{SOON, TestCollector};
+
+/// An agent that samples all requests, once it has found out how; `None` where it cannot and says why.
+fn sampling(collector: &TestCollector) -> Option<Agent> {
+    let agent = collector
+        .agent()
+        .profile_one_in(1)
+        .sample_stacks(1_000)
+        .start();
+    let until = Instant::now() + SOON;
+    loop {
+        let SamplingStatus {
+            read_by,
+            absent_because,
+            ..
+        } = agent.status().sampling;
+        let why = absent_because.unwrap_or_default();
+        if read_by.is_some() {
+            return Some(agent);
+        }
+        if why != "it has not been tried yet" {
+            assert!(
+                ["frame pointers", "perf_event", "no sample"]
+                    .iter()
+                    .any(|known| why.contains(known)),
+                "{why}"
+            );
+            let required =
+                std::env::var("APPWEIGHT_TEST_SAMPLING").is_ok_and(|how| how == "require");
+            assert!(!required, "stacks are not sampled: {why}");
+            println!("SKIPPED, and the agent says why: {why}");
+            return None;
+        }
+        assert!(Instant::now() < until, "it is not tried");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Arithmetic that the compiler cannot shorten, and that calls nothing: of a function that has not set its frame up yet
+/// the caller is not seen.
+macro_rules! functions {
+    ($($name:ident)*) => {$(
+        #[inline(never)]
+        fn $name(turns: u64) -> u64 {
+            let (mut sum, mut turn) = (black_box(1_u64), 0);
+            while turn < turns {
+                sum = (sum << 5) ^ (sum >> 59) ^ turn;
+                turn += 1;
+            }
+            // Not a call that returns elsewhere.
+            black_box(sum) ^ 1
+        }
+    )*};
+}
+
+functions! { three_tenths six_tenths one_tenth }
+functions! { own_0 own_1 own_2 own_3 own_4 own_5 own_6 own_7 }
+
+const OWN: [fn(u64) -> u64; 8] = [own_0, own_1, own_2, own_3, own_4, own_5, own_6, own_7];
+
+fn profiles(collector: &TestCollector) -> Vec<ProfileRecord> {
+    let batches = collector.batches().into_iter();
+    let profiles = batches.flat_map(|batch| batch.profiles);
+    profiles
+        .filter(|profile| profile.taken == Taken::Sampled)
+        .collect()
+}
+
+/// What each function whose name starts so, with all that it calls, cost: by its name without its path.
+fn costs(profiles: &[ProfileRecord], starts: &[&str]) -> BTreeMap<String, i64> {
+    let mut costs = BTreeMap::new();
+    for profile in profiles {
+        // Whose each node is: unoptimised, also adding two numbers is a call.
+        let mut whose: Vec<Option<String>> = vec![None];
+        for node in 1..profile.parents.len() {
+            let name = &profile.functions[profile.node_functions[node] as usize].name;
+            let name = name.rsplit("::").next().expect("at least one part");
+            let is_one = starts.iter().any(|start| name.starts_with(start));
+            let of_caller = whose[profile.parents[node] as usize].clone();
+            whose.push(if is_one {
+                Some(name.to_owned())
+            } else {
+                of_caller
+            });
+        }
+        for (whose, own) in whose.into_iter().zip(&profile.timers[0].own) {
+            *costs.entry(whose.unwrap_or_default()).or_default() += own;
+        }
+    }
+    costs
+}
+
+#[test]
+fn samples_tell_the_share_of_each_function() {
+    let collector = TestCollector::start();
+    let Some(agent) = sampling(&collector) else {
+        return;
+    };
+    for _ in 0..100 {
+        agent.measure("shares", || {
+            three_tenths(3_000_000) ^ six_tenths(6_000_000) ^ one_tenth(1_000_000)
+        });
+    }
+    assert!(agent.shutdown(SOON));
+    let profiles = profiles(&collector);
+    let costs = costs(&profiles, &["three_tenths", "six_tenths", "one_tenth"]);
+    let all: i64 = costs.values().sum();
+    let share = |name: &str| 100.0 * costs.get(name).copied().unwrap_or(0) as f64 / all as f64;
+    let shares = [
+        share("three_tenths"),
+        share("six_tenths"),
+        share("one_tenth"),
+    ];
+    let status = agent.status().sampling;
+    println!("{shares:.2?} of {} samples; {status:?}", status.samples);
+    for (share, known) in shares.into_iter().zip([30.0, 60.0, 10.0]) {
+        assert!((share - known).abs() < 3.0, "{shares:?}");
+    }
+    assert_eq!(profiles.iter().map(|p| p.requests).sum::<u64>(), 100);
+    let in_profiles: u64 = profiles.iter().map(|p| p.samples).sum();
+    assert_eq!(in_profiles + status.given_to_none, status.samples);
+    // Known work in known time: what the samples say is what the thread used.
+    assert!(
+        profiles
+            .iter()
+            .all(|p| p.endpoint == "shares" && p.timers.len() == 1)
+    );
+}
+
+#[test]
+fn no_sample_is_given_to_a_wrong_request() {
+    let collector = TestCollector::start();
+    let Some(agent) = sampling(&collector) else {
+        return;
+    };
+    // 1,000 requests that interleave on two threads, each in a function of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..1_000_usize)
+            .map(|task| {
+                let own = OWN[task % OWN.len()];
+                let name = format!("own_{}", task % OWN.len());
+                tokio::spawn(agent.measure_future(name, async move {
+                    for _ in 0..10 {
+                        black_box(own(black_box(50_000)));
+                        tokio::task::yield_now().await;
+                    }
+                }))
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    drop(runtime);
+    assert!(agent.shutdown(SOON));
+    let profiles = profiles(&collector);
+    let mut right = 0;
+    for profile in &profiles {
+        for (name, cost) in costs(std::slice::from_ref(profile), &["own_"]) {
+            if name.starts_with("own_") {
+                assert_eq!(name, profile.endpoint, "{cost} given to a wrong request");
+                right += cost;
+            }
+        }
+    }
+    let all: i64 = profiles.iter().flat_map(|p| &p.timers[0].own).sum();
+    let status = agent.status().sampling;
+    let share = |samples: u64| 100.0 * samples as f64 / (status.samples + status.lost) as f64;
+    println!(
+        "{} samples of 1,000 requests; lost {:.3} %, given to none {:.3} %, to a wrong request 0 %, in their own function {:.1} %",
+        status.samples,
+        share(status.lost),
+        share(status.given_to_none),
+        100.0 * right as f64 / all as f64,
+    );
+    assert!(status.samples > 200, "{status:?}");
+    assert!(
+        right * 10 > all * 8,
+        "most is in the functions that do the work"
+    );
+    assert_eq!((status.lost, status.unsampled_polls), (0, 0), "{status:?}");
+    assert_eq!(profiles.iter().map(|p| p.requests).sum::<u64>(), 1_000);
+}
