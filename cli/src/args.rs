@@ -46,6 +46,12 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Show which function costs what, and what changed between two deploys or profiles
     Profile(Box<crate::profile::ProfileArgs>),
+    /// Find where a series of days or weeks changed for good
+    ///
+    /// Reads {"series": [1.5, null, 2, …]} on standard input, null being a gap, and prints
+    /// {"changepoints": [index, …], "details": […]}: for each change the first value after it, from 0,
+    /// the mean before and after, and how sure it is. Exits 2 if the input is no series.
+    Changepoints,
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -2,6 +2,7 @@
 //! collector over HTTP does so with the same [`Collector`].
 
 mod args;
+mod changepoints;
 mod collector;
 mod deploy;
 mod gate;
@@ -29,6 +30,9 @@ pub fn main() -> ExitCode {
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
         Command::Profile(options) => {
             return profile::run(&options, &mut std::io::stdout().lock());
+        }
+        Command::Changepoints => {
+            return changepoints::run(&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
         }
         Command::Completions { shell } => {
             clap_complete::generate(
