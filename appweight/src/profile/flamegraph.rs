@@ -5,6 +5,8 @@ use inferno::flamegraph::{self, Options};
 use super::folded;
 use super::tree::Profile;
 
+const BACKGROUND: &str = "#ececea";
+
 /// Why no graph was drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum FlamegraphError {
@@ -52,6 +54,8 @@ fn render(text: &str, title: &str, unit: &str, subtitle: &str) -> Result<Vec<u8>
     options.title = title.to_owned();
     options.subtitle = (!subtitle.is_empty()).then(|| subtitle.to_owned());
     options.count_name = unit.to_owned();
+    // Grey enough that a frame that did not change, which is nearly white, stands out.
+    options.bgcolors = BACKGROUND.parse().ok();
     // The same profile is the same picture.
     options.deterministic = true;
     let mut svg = Vec::new();
@@ -90,7 +94,9 @@ mod tests {
         let after = parse(&["feed;query 900", "feed;render 100"]);
         let svg = text(draw_difference(&before, &after, "8f2c1a9").unwrap());
         assert!(
-            svg.contains("query") && svg.contains("per million requests"),
+            svg.contains("query")
+                && svg.contains("per million requests")
+                && svg.contains(BACKGROUND),
             "{svg}"
         );
     }

@@ -109,7 +109,7 @@ fn endpoint(found: &ProfileDiff) -> Markup {
                 caption.visually-hidden { "Own cost of functions per request, before and after" }
                 thead { tr {
                     th scope="col" { "Function" }
-                    th scope="col" { "Change of its own cost " small { "per request, with its interval" } }
+                    th scope="col" { "Change of its own cost " small { "per request; bars to ±" (format::share(scale)) " of a request" } }
                     th.number scope="col" { "Before" }
                     th.number scope="col" { "After" }
                     th.number scope="col" { (seen(found)) " " small { "per request, before / after" } }
@@ -155,9 +155,10 @@ fn row(found: &ProfileDiff, change: &FunctionChange, scale: f64) -> Markup {
     html! {
         tr.(look.class()) {
             th scope="row" {
-                (name(&change.function))
+                code { bdi { (change.function.name) } }
                 @if change.moved != 0.0 { span.tag { "moved" } }
                 @if change.own.interval.is_some() && !change.own.is_sure() { span.tag { "not sure" } }
+                (place(&change.function))
             }
             td.change {
                 @if let Some(share) = share(found, &change.own) { (glyph::interval(&share, look, scale)) }
@@ -207,9 +208,8 @@ fn difference(cost: &Cost, unit: &str) -> String {
     }
 }
 
-fn name(function: &Function) -> Markup {
+fn place(function: &Function) -> Markup {
     html! {
-        code { bdi { (function.name) } }
         @if !function.file.is_empty() {
             small.place { bdi { (function.file) @if function.line > 0 { ":" (function.line) } } }
         }
@@ -270,7 +270,7 @@ fn graph(found: &ProfileDiff) -> Markup {
     html! {
         figure.flamegraph {
             a href=(address) {
-                img src=(address) loading="lazy" width="1200" height="300"
+                img src=(address) loading="lazy" width="1200" height="200"
                     alt={ "Flame graph of " (found.of.endpoint) ": as wide as after, red where a function itself became dearer, blue where cheaper" };
             }
             figcaption.note {
