@@ -1,23 +1,21 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use appweight::api::{DeploySummary, DeployVerdict};
-use appweight::text;
+use appweight::api::DeployVerdict;
 use appweight_wire::Deploy;
+use photo_backend::Variants;
 use photo_backend::traffic::{Targets, Traffic, TrafficOptions};
-use photo_backend::truth::Truth;
-use photo_backend::{Variant, Variants};
 use tokio::process::Command;
 
 use crate::children::Server;
 use crate::judge::{Api, SERVICE};
 use crate::options::Options;
 use crate::paths::Programs;
-use crate::plan::{Change, PlannedDeploy, plan, plants};
+use crate::plan::{plan, plants};
 use crate::print;
-use crate::score::{Score, score};
+use crate::report::{Judged, report};
 use crate::service::Service;
 use crate::truth;
 
@@ -135,16 +133,13 @@ pub(crate) async fn run(options: &Options, programs: &Programs) -> anyhow::Resul
     seed_database(programs, &truth_database).await?;
     let truths = truth::measure(programs, &truth_database, options.rate, &plants(&deploys)).await?;
     let found = api.judged().await?;
-    let day: Vec<(&PlannedDeploy, Option<&DeploySummary>)> = deploys
-        .iter()
-        .zip(&starts)
-        .map(|(planned, start)| {
-            let judged = found
-                .iter()
-                .find(|summary| summary.deploy.started_us == *start);
-            (planned, judged)
-        })
-        .collect();
+    let mut day = Vec::with_capacity(deploys.len());
+    for (planned, start) in deploys.iter().zip(&starts) {
+        let summary = found
+            .iter()
+            .find(|summary| summary.deploy.started_us == *start);
+        day.push(Judged::of(&api, planned, summary).await);
+    }
     let right = report(&day, &truths);
     print::line(&format!(
         "{} requests served, {} failed, {} not sent for lack of room; the day took {} s",
@@ -305,123 +300,4 @@ fn mark(verdict: DeployVerdict) -> &'static str {
         DeployVerdict::NotEnoughData => "? not enough data",
         DeployVerdict::Pending | DeployVerdict::First => "…",
     }
-}
-
-/// Prints what was planted beside what was found; whether all of it is right.
-fn report(
-    day: &[(&PlannedDeploy, Option<&DeploySummary>)],
-    truths: &BTreeMap<Variant, Truth>,
-) -> bool {
-    print::line("");
-    let mut rows = vec![["deploy", "planted", "truly", "found", ""].map(str::to_owned)];
-    let mut all_right = true;
-    for &(deploy, summary) in day {
-        let (planted, truly) = planted(deploy, truths);
-        let told = match summary {
-            Some(summary) if summary.findings.is_empty() => short(&summary.headline),
-            Some(summary) => summary
-                .findings
-                .iter()
-                .map(told)
-                .collect::<Vec<_>>()
-                .join("; "),
-            None => "nothing".to_owned(),
-        };
-        let verdict = match score(deploy, summary) {
-            Score::Right => "right".to_owned(),
-            Score::Wrong(why) => {
-                all_right = false;
-                format!("WRONG: {why}")
-            }
-        };
-        rows.push([deploy.id.clone(), planted, truly, told, verdict]);
-    }
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 5] = std::array::from_fn(width);
-    for [id, planted, truly, told, verdict] in &rows {
-        print::line(&format!(
-            "{id:<0$}  {planted:<1$}  {truly:<2$}  {told:<3$}  {verdict}",
-            widths[0], widths[1], widths[2], widths[3]
-        ));
-    }
-    print::line("");
-    print::line(if all_right {
-        "every plant was found in its deploy and endpoint, and no clean deploy was flagged"
-    } else {
-        "the judge was WRONG in the deploys marked above"
-    });
-    all_right
-}
-
-fn told(finding: &appweight::api::Finding) -> String {
-    match (&finding.endpoint, &finding.change) {
-        (Some(endpoint), Some(change)) => format!("{endpoint} {}", text::change(change)),
-        _ => finding.text.clone(),
-    }
-}
-
-fn short(headline: &str) -> String {
-    headline.replace(" per request over all endpoints", "")
-}
-
-fn planted(deploy: &PlannedDeploy, truths: &BTreeMap<Variant, Truth>) -> (String, String) {
-    let of = |variant: Variant| truths.get(&variant);
-    match deploy.change {
-        Change::Nothing => ("nothing".to_owned(), String::new()),
-        Change::Plant(variant) => {
-            let name = if variant == Variant::StoriesPrefetch {
-                format!("{variant} (mix only)")
-            } else {
-                variant.to_string()
-            };
-            (
-                name,
-                of(variant).map_or_else(String::new, |truth| truly(variant, truth, false)),
-            )
-        }
-        Change::RollBack(variant) => (
-            format!("roll-back of {variant}"),
-            of(variant).map_or_else(String::new, |truth| truly(variant, truth, true)),
-        ),
-    }
-}
-
-/// What the run side by side measured; turned round for a roll-back.
-fn truly(variant: Variant, truth: &Truth, reversed: bool) -> String {
-    if let (Variant::InboxLeak, Some(memory)) = (variant, &truth.memory) {
-        let more = memory.variant_bytes - memory.base_bytes;
-        return format!("{} {} per request", memory.endpoint, text::bytes(more));
-    }
-    let endpoint = variant.endpoint().template();
-    let Some(measured) = truth
-        .endpoints
-        .iter()
-        .find(|measured| measured.endpoint == endpoint)
-    else {
-        return String::new();
-    };
-    let turn = |change: f64| {
-        if reversed {
-            1.0 / (1.0 + change) - 1.0
-        } else {
-            change
-        }
-    };
-    let (low, high) = if reversed {
-        (measured.high, measured.low)
-    } else {
-        (measured.low, measured.high)
-    };
-    let bare = |change: f64| format!("{:.1}", turn(change) * 100.0).replace('-', "−");
-    format!(
-        "{} ({} … {})",
-        text::signed_percent(turn(measured.change)),
-        bare(low),
-        bare(high)
-    )
 }

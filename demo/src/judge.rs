@@ -1,7 +1,7 @@
 //! What the collector says, asked over HTTP as anyone would.
 
 use anyhow::Context;
-use appweight::api::{DeployStatus, DeploySummary};
+use appweight::api::{DeployStatus, DeploySummary, ProfileDiff, ProfileSummary};
 use appweight_cli::Collector;
 use appweight_wire::{Deploy, Format, encode};
 
@@ -33,6 +33,39 @@ impl Api {
         deploys.retain(|summary| summary.status == DeployStatus::Judged);
         deploys.sort_by_key(|summary| summary.deploy.started_us);
         Ok(deploys)
+    }
+
+    /// What profiles there are of a deploy.
+    pub(crate) async fn profiles(&self, deploy: &str) -> anyhow::Result<Vec<ProfileSummary>> {
+        let deploy = deploy.to_owned();
+        self.call(move |collector| {
+            let query = [("service", SERVICE), ("deploy", deploy.as_str())];
+            collector.get("/v1/profiles", &query)
+        })
+        .await
+    }
+
+    /// What a deploy changed in an endpoint, function by function.
+    pub(crate) async fn profile_diff(
+        &self,
+        base: &str,
+        head: &str,
+        endpoint: &str,
+        timer: Option<&str>,
+    ) -> anyhow::Result<ProfileDiff> {
+        let [base, head, endpoint] = [base, head, endpoint].map(str::to_owned);
+        let timer = timer.map(str::to_owned);
+        self.call(move |collector| {
+            let mut query = vec![
+                ("service", SERVICE),
+                ("base", base.as_str()),
+                ("head", &head),
+                ("endpoint", &endpoint),
+            ];
+            query.extend(timer.as_deref().map(|timer| ("timer", timer)));
+            collector.get("/v1/profile/diff", &query)
+        })
+        .await
     }
 
     async fn call<T: Send + 'static>(

@@ -5,12 +5,14 @@
 //! sets what the judge found beside what was planted.
 
 mod children;
+mod culprit;
 mod day;
 mod judge;
 mod options;
 mod paths;
 mod plan;
 mod print;
+mod report;
 mod score;
 mod service;
 mod truth;

@@ -5,8 +5,8 @@ use clap::Parser;
 
 /// Plays a day of deploys on this machine and judges each of them.
 ///
-/// Exits with 0 if every plant was found in its deploy and endpoint and nothing else was flagged,
-/// with 1 if not, with 2 if the day could not be played.
+/// Exits with 0 if every plant was found in its deploy and endpoint, the function behind each regression was
+/// named rightly and nothing else was flagged, with 1 if not, with 2 if the day could not be played.
 #[derive(Debug, Parser)]
 #[command(name = "cargo demo --")]
 pub(crate) struct Options {

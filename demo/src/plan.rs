@@ -42,6 +42,25 @@ impl PlannedDeploy {
             Change::Nothing => None,
         }
     }
+
+    /// The ends of the names of the functions of which one must be named; none if nobody is to blame.
+    pub(crate) fn guilty(&self) -> &'static [&'static str] {
+        match self.change {
+            Change::Plant(variant) => guilty(variant),
+            Change::RollBack(_) | Change::Nothing => &[],
+        }
+    }
+}
+
+/// The functions that a plant's code touches, as the ends of their names: of a regression one of them must be named.
+fn guilty(variant: Variant) -> &'static [&'static str] {
+    match variant {
+        Variant::FeedEachAuthor => &["::feed::authors", "Store>::user"],
+        Variant::StoriesUncached => &["::Model::load"],
+        Variant::TimelineJsonTwice => &["::timeline::log_size"],
+        Variant::InboxLeak => &["::inbox::remember"],
+        Variant::InboxBatched | Variant::StoriesPrefetch => &[],
+    }
 }
 
 fn effect(variant: Variant) -> Option<Expected> {

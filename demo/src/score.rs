@@ -1,5 +1,6 @@
 use appweight::api::{DeploySummary, DeployVerdict, Finding};
 
+use crate::culprit::Named;
 use crate::plan::{Expected, PlannedDeploy};
 
 /// How a deploy was judged, against what was planted in it.
@@ -37,6 +38,17 @@ pub(crate) fn score(planned: &PlannedDeploy, found: Option<&DeploySummary>) -> S
             Score::Wrong("found, but more was flagged".to_owned())
         }
         (Some(_), _) => Score::Wrong("another change was named".to_owned()),
+    }
+}
+
+/// Sets the function that was named beside those that the plant's code touches; right where nobody is to blame.
+pub(crate) fn score_function(planned: &PlannedDeploy, named: Result<&Named, &str>) -> Score {
+    let guilty = planned.guilty();
+    match named {
+        _ if guilty.is_empty() => Score::Right,
+        Ok(named) if guilty.iter().any(|end| named.function.ends_with(end)) => Score::Right,
+        Ok(named) => Score::Wrong(format!("blamed {}", named.function)),
+        Err(why) => Score::Wrong(format!("no function was named: {why}")),
     }
 }
 
@@ -79,6 +91,36 @@ mod tests {
                 })
                 .collect(),
             judged_us: Some(1),
+        }
+    }
+
+    #[test]
+    fn a_function_of_the_plant_must_be_named_and_only_of_a_regression() {
+        let slow = planned(Change::Plant(Variant::FeedEachAuthor));
+        let named = |function: &str| Named::of(function);
+        for right in [
+            "photo_backend::endpoints::feed::authors",
+            "p::<impl p::Store>::user",
+        ] {
+            assert_eq!(score_function(&slow, Ok(&named(right))), Score::Right);
+        }
+        let other = named("photo_backend::endpoints::feed::best");
+        assert_ne!(score_function(&slow, Ok(&other)), Score::Right);
+        assert_ne!(score_function(&slow, Err("none")), Score::Right);
+        for change in [
+            Change::Nothing,
+            Change::RollBack(Variant::FeedEachAuthor),
+            Change::Plant(Variant::InboxBatched),
+        ] {
+            assert_eq!(score_function(&planned(change), Err("none")), Score::Right);
+        }
+        for variant in Variant::ALL {
+            let deploy = planned(Change::Plant(variant));
+            let regresses = matches!(
+                deploy.expected(),
+                Some(Expected::Heavier(_) | Expected::Leak)
+            );
+            assert_eq!(!deploy.guilty().is_empty(), regresses, "{variant}");
         }
     }
 
