@@ -252,7 +252,9 @@ fn message_of(profile: &Profile) -> proto::Profile {
         function.push(proto::Function {
             id,
             name,
-            system_name: name,
+            // Absent: where it is the same as the name, pprof takes that for mangled and cuts out what stands between
+            // angle brackets.
+            system_name: 0,
             filename: table.number(&known.file),
             start_line: known.line.into(),
         });
