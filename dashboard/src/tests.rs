@@ -313,6 +313,12 @@ async fn functions_are_shown_of_flagged_endpoints_or_it_is_said_why_not() {
     let address = html.split_once("img src=\"").unwrap().1;
     let address = address.split_once('"').unwrap().0.replace("&amp;", "&");
     assert_eq!(ask(client(), &address).await.status(), StatusCode::OK);
+    // A leak is no endpoint's: it is told where most is allocated.
+    let (_, html) = page(client(), "/deploys/1c7f5a8").await;
+    let text = readable(&html);
+    let after = text.split_once("\nFunctions\n").unwrap().1;
+    assert!(after.contains("/feed/timeline\nmemory\n"), "{after}");
+    assert!(after.contains("By allocated of 432"), "{after}");
     // An improvement of an endpoint that nobody profiled, and a deploy that changed nothing.
     let (_, html) = page(client(), "/deploys/c51e9d4").await;
     assert!(html.contains("it was not profiled"), "{html}");

@@ -38,10 +38,14 @@ pub(crate) async fn deploy(
     let report = client.deploy(&id, Some(&service), asked.started_us).await?;
     let span = around(&report);
     let flagged = async {
-        match &report.comparison {
-            Some(comparison) => functions::ask(&client, comparison).await,
-            None => Vec::new(),
+        let Some(comparison) = &report.comparison else {
+            return Vec::new();
+        };
+        let mut flagged = functions::ask(&client, comparison).await;
+        if report.memory.as_ref().is_some_and(|memory| memory.leaks) {
+            flagged.extend(functions::ask_of_leak(&client, comparison).await);
         }
+        flagged
     };
     let (series, deploys, flagged) = tokio::join!(
         client.weight(&service, span),

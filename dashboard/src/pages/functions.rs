@@ -1,6 +1,6 @@
 //! Which functions made an endpoint heavier or lighter.
 
-use appweight::api::{Change, Comparison, Metric, ProfileDiff, Verdict};
+use appweight::api::{Change, Comparison, EndpointComparison, Metric, ProfileDiff, Verdict};
 use appweight::profile::{Change as Cost, Function, FunctionChange, Move};
 use appweight_wire::{Age, Kind, Taken};
 use maud::{Markup, html};
@@ -11,6 +11,10 @@ use crate::{format, glyph, href};
 
 /// Endpoints that functions are shown of: what else was flagged is in the table of endpoints.
 const MOST_ENDPOINTS: usize = 6;
+/// Endpoints that are looked through for what allocates more, the costliest first.
+const MOST_SEARCHED: usize = 12;
+/// The timer that tells who allocates.
+const ALLOCATED: &str = "allocated";
 /// Functions of an endpoint that are shown at once; a reader who wants all of them asks the command line.
 const MOST_FUNCTIONS: usize = 8;
 /// Moved costs that are told.
@@ -19,6 +23,8 @@ const MOST_MOVES: usize = 4;
 /// A flagged endpoint and what its profiles say.
 pub(super) struct Flagged {
     endpoint: String,
+    /// Whether it is here because memory leaks, which no endpoint was flagged for.
+    is_of_leak: bool,
     answer: Result<ProfileDiff, QueryError>,
 }
 
@@ -51,20 +57,59 @@ pub(super) async fn ask(client: &QueryClient, comparison: &Comparison) -> Vec<Fl
     });
     let mut answers = Vec::new();
     for endpoint in flagged.take(MOST_ENDPOINTS) {
-        let asked = DiffAsked {
-            service: &comparison.service,
-            base: &comparison.base,
-            head: &comparison.head,
-            endpoint: &endpoint.endpoint,
-            kind: endpoint.kind,
-            timer,
-        };
         answers.push(Flagged {
             endpoint: endpoint.endpoint.clone(),
-            answer: client.profile_diff(&asked).await,
+            is_of_leak: false,
+            answer: client
+                .profile_diff(&asked(comparison, endpoint, timer))
+                .await,
         });
     }
     answers
+}
+
+/// Asks where most of what is allocated more than before is: a leak is the process's, and no endpoint is flagged for it.
+pub(super) async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -> Option<Flagged> {
+    let mut most: Option<(f64, Flagged)> = None;
+    for endpoint in comparison.endpoints.iter().take(MOST_SEARCHED) {
+        let asked = asked(comparison, endpoint, ALLOCATED);
+        // Where nothing was profiled nothing can be said.
+        let Ok(found) = client.profile_diff(&asked).await else {
+            continue;
+        };
+        let gain = found
+            .diff
+            .functions
+            .iter()
+            .filter(|change| change.net() > 0.0 && change.own.is_sure())
+            .map(FunctionChange::net)
+            .fold(0.0, f64::max)
+            * endpoint.after.weight as f64;
+        if gain > most.as_ref().map_or(0.0, |(largest, _)| *largest) {
+            let flagged = Flagged {
+                endpoint: endpoint.endpoint.clone(),
+                is_of_leak: true,
+                answer: Ok(found),
+            };
+            most = Some((gain, flagged));
+        }
+    }
+    most.map(|(_, flagged)| flagged)
+}
+
+fn asked<'a>(
+    comparison: &'a Comparison,
+    endpoint: &'a EndpointComparison,
+    timer: &'a str,
+) -> DiffAsked<'a> {
+    DiffAsked {
+        service: &comparison.service,
+        base: &comparison.base,
+        head: &comparison.head,
+        endpoint: &endpoint.endpoint,
+        kind: endpoint.kind,
+        timer,
+    }
 }
 
 pub(super) fn render(flagged: &[Flagged]) -> Markup {
@@ -73,7 +118,13 @@ pub(super) fn render(flagged: &[Flagged]) -> Markup {
             section.panel #functions {
                 div.panel-head { h2 { "Functions" } }
                 @for one in flagged {
-                    h3.endpoint { bdi { (one.endpoint) } }
+                    h3.endpoint {
+                        bdi { (one.endpoint) }
+                        @if one.is_of_leak { span.tag { "memory" } }
+                    }
+                    @if one.is_of_leak {
+                        p.note { "Memory leaks, which is the whole process’s. Here most is allocated that was not before." }
+                    }
                     @match &one.answer {
                         Ok(found) => (endpoint(found)),
                         Err(error) => p.note { "Which function it was is not known. " (error) },
