@@ -13,8 +13,8 @@ mod support;
 
 use std::os::unix::process::parent_id;
 
-use appweight_agent::Agent;
-use appweight_wire::{InstructionSource, RequestRecord};
+use appweight_agent::{Agent, Timer, profiled};
+use appweight_wire::{InstructionSource, ProfileRecord, RequestRecord};
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
@@ -248,6 +248,85 @@ mod user_only {
             [scaled, 0],
             "{marked:?}"
         );
+    }
+}
+
+/// What the functions themselves executed, by their names.
+fn own(profile: &ProfileRecord) -> Vec<(&str, i64)> {
+    let instructions = &profile.timers[0];
+    assert_eq!(instructions.name, "instructions", "{profile:?}");
+    let nodes = profile.node_functions.iter().zip(&instructions.own);
+    let named = nodes.skip(1).map(|(function, own)| {
+        let name = &profile.functions[*function as usize].name;
+        (name.rsplit("::").next().unwrap_or(name), *own)
+    });
+    named.collect()
+}
+
+/// As a user without capabilities, by function.
+mod user_only_profiled {
+    use super::*;
+
+    #[profiled]
+    fn thirty() {
+        work(30_000);
+    }
+
+    #[profiled]
+    fn sixty() {
+        work(60_000);
+    }
+
+    #[profiled]
+    fn ten() {
+        work(10_000);
+    }
+
+    #[test]
+    #[ignore = "needs a performance monitoring unit: tests/pmu-vm/test"]
+    fn functions_are_charged_for_what_they_execute() {
+        const TASKS: u32 = 20;
+        let collector = TestCollector::start();
+        let timers = [Timer::Instructions, Timer::CpuTime];
+        let agent = collector
+            .agent()
+            .profile_one_in(1)
+            .profile_timers(timers)
+            .cell_width(std::time::Duration::from_secs(3_600))
+            .start();
+        for _ in 0..TASKS {
+            agent.measure("task:shares", || {
+                thirty();
+                sixty();
+                ten();
+            });
+        }
+        assert!(agent.shutdown(SOON));
+        let profiles: Vec<_> = collector
+            .batches()
+            .into_iter()
+            .flat_map(|batch| batch.profiles)
+            .collect();
+        let [profile] = profiles.as_slice() else {
+            panic!("not one profile: {profiles:?}");
+        };
+        assert_eq!(profile.requests, u64::from(TASKS));
+        assert_eq!(profile.instruction_source, InstructionSource::HardwareUser);
+        let own = own(profile);
+        let all: i64 = own.iter().map(|(_, own)| own).sum();
+        println!(
+            "{own:?}, {} milli taken off",
+            profile.timers[0].taken_off_milli
+        );
+        for (name, share) in [("thirty", 30.0), ("sixty", 60.0), ("ten", 10.0)] {
+            let found = own.iter().find(|(known, _)| *known == name);
+            let part = 100.0 * found.expect("the function").1 as f64 / all as f64;
+            assert!((part - share).abs() < 0.5, "{name} is {part} %: {own:?}");
+        }
+        // What the scopes themselves execute is taken off: what is left is known to the instruction, but for what is round it.
+        let known = f64::from(TASKS) * 2.0 * 100_000.0;
+        let wrong = all as f64 / known - 1.0;
+        assert!(wrong.abs() < 0.001, "{wrong} off: {own:?}");
     }
 }
 

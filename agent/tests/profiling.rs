@@ -430,3 +430,63 @@ fn a_scope_outside_of_a_profile_allocates_nothing() {
         "{with} bytes with scopes, {without} without"
     );
 }
+
+/// Functions as a service has them: each works, asks for memory and calls two others, until the tree is deep enough.
+macro_rules! service {
+    ($($name:ident $number:literal $first:ident $second:ident),*) => {
+        $(#[profiled]
+        fn $name(depth: u32) -> u64 {
+            let rows: Vec<u64> = (0..$number * 3).collect();
+            turns(200 + 37 * $number);
+            let sum: u64 = rows.iter().sum();
+            if depth == 0 {
+                return sum;
+            }
+            let mut sum = sum + $first(depth - 1);
+            for _ in 0..$number % 3 {
+                sum += $second(depth - 1);
+            }
+            sum
+        })*
+    };
+}
+
+service! {
+    feed 7 candidates authors, candidates 1 prepare query, authors 2 prepare users_in, prepare 3 lookup compile,
+    query 4 step column_values, users_in 5 query decode_row, lookup 6 hash_of compare_keys, compile 8 parse plan_of,
+    step 2 next_row seek, column_values 1 text_of integer_of, decode_row 4 text_of integer_of, hash_of 5 mix finish,
+    compare_keys 7 mix finish, parse 11 tokens_of lookup, plan_of 13 estimate choose_index, next_row 4 seek text_of,
+    seek 8 compare_keys mix, text_of 1 finish mix, integer_of 2 mix finish, mix 1 finish finish, finish 2 mix mix,
+    tokens_of 4 text_of mix, estimate 5 mix finish, choose_index 10 estimate lookup
+}
+
+#[test]
+fn a_hundred_nodes_by_three_timers_are_less_than_two_kilobytes_as_sent() {
+    let collector = TestCollector::start();
+    let agent = agent(&collector)
+        .profile_timers([Timer::CpuTime, Timer::WallTime, Timer::AllocatedBytes])
+        .start();
+    for _ in 0..10 {
+        agent.measure("task:feed", || {
+            for depth in [5, 6, 7] {
+                feed(depth);
+            }
+        });
+    }
+    assert!(agent.shutdown(SOON));
+    let mut batches = collector.batches();
+    batches.retain(|batch| !batch.profiles.is_empty());
+    assert_eq!(batches.len(), 1);
+    let mut batch = batches.remove(0);
+    let nodes = batch.profiles[0].parents.len();
+    assert!((100..160).contains(&nodes), "{nodes} nodes");
+    (batch.cells, batch.processes) = (Vec::new(), Vec::new());
+    batch.requests = Vec::new();
+    let encoded = appweight_wire::encode(&batch, appweight_wire::Format::MessagePack);
+    let bytes = zstd::bulk::compress(&encoded, 1).unwrap().len();
+    println!(
+        "{nodes} nodes, {bytes} bytes, {} before they are compressed",
+        encoded.len()
+    );
+    assert!(bytes < 20 * nodes, "{nodes} nodes, {bytes} bytes");
+}

@@ -1,9 +1,9 @@
 //! What the timers themselves cost at the edges of a scope, so that it can be taken off.
 
-use super::current::{Scope, swap};
-use super::site::Site;
+use super::current::swap;
 use super::timers::{MAX_TIMERS, Timers};
 use super::tree::Tree;
+use crate::scope;
 
 /// What one stay in an empty scope costs by each timer, in thousandths of its unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +26,10 @@ pub(super) struct Cost {
 const STAYS: u32 = 200;
 const ROUNDS: usize = 25;
 
-static SITE: Site = Site::new(|| "empty", "", 0);
+#[inline(never)]
+fn empty() {
+    scope!("empty");
+}
 
 impl Costs {
     /// Measures empty scopes on the calling thread, for some milliseconds at most.
@@ -37,14 +40,14 @@ impl Costs {
             tree.begin();
             let outer = swap(Some(tree));
             // The first stay finds nothing in place.
-            drop(Scope::enter(&SITE));
+            empty();
             let before = swap(outer);
             let Some(mut tree) = before else { continue };
             let first = values(&tree);
             tree.begin();
             let outer = swap(Some(tree));
             for _ in 0..STAYS {
-                drop(Scope::enter(std::hint::black_box(&SITE)));
+                empty();
             }
             let Some(tree) = swap(outer) else { continue };
             for (timer, (before, after)) in first.iter().zip(values(&tree)).enumerate() {

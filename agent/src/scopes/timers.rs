@@ -57,6 +57,16 @@ impl Timers {
     /// Reads them one after the other, on the calling thread. Gives the bits of those that cannot be read.
     #[inline]
     pub(super) fn read(&self, mut each: impl FnMut(usize, u64)) -> u8 {
+        // The one timer that costs next to nothing itself: here the loop would be seen.
+        if let [Timer::CpuTime] = self.timers.as_slice() {
+            return match cpu_clock().now().cpu_ns() {
+                Some(now) => {
+                    each(0, now);
+                    0
+                }
+                None => 1,
+            };
+        }
         let mut absent = 0;
         for (at, timer) in self.timers.iter().enumerate() {
             match self.read_one(timer) {

@@ -162,21 +162,21 @@ impl Tree {
     fn stay(&mut self, site: &'static Site) -> Option<Stay> {
         self.charge();
         match self.known(site) {
-            Some(at) => self.settle(at),
+            Some(at) => Some(self.settle(at)),
             None => self.grow(site),
         }
     }
 
     #[inline]
-    fn settle(&mut self, at: u32) -> Option<Stay> {
-        let node = &mut self.nodes[at as usize];
+    fn settle(&mut self, at: NonZeroU32) -> Stay {
+        let node = &mut self.nodes[at.get() as usize];
         node.entered = node.entered.wrapping_add(1);
-        self.current = at;
-        Some(Stay {
+        self.current = at.get();
+        Stay {
             tree: self.id,
-            node: NonZeroU32::new(at)?,
+            node: at,
             entered: node.entered,
-        })
+        }
     }
 
     #[cold]
@@ -185,11 +185,10 @@ impl Tree {
             self.folded += 1;
             return None;
         }
-        let at = self.push(Some(site), self.current);
-        let stay = self.settle(at);
-        // The room that was just made is nobody's cost.
+        self.push(Some(site), self.current);
+        // The room that was just made is nobody's cost, and what follows is what every stay costs.
         self.look();
-        stay
+        self.known(site).map(|at| self.settle(at))
     }
 
     /// That stay ends. If it has ended already, with the scope that it is in or because the request was left, or
@@ -269,7 +268,7 @@ impl Tree {
                 Some(site) => {
                     self.current = places.get(node.parent as usize).copied().unwrap_or(ROOT);
                     match self.known(site) {
-                        Some(place) => (place, true),
+                        Some(place) => (place.get(), true),
                         None if self.nodes.len() < NODES => {
                             (self.push(Some(site), self.current), true)
                         }
@@ -296,12 +295,12 @@ impl Tree {
 
     /// The current node's child of that site.
     #[inline]
-    fn known(&self, site: &'static Site) -> Option<u32> {
+    fn known(&self, site: &'static Site) -> Option<NonZeroU32> {
         let mut at = self.nodes[self.current as usize].child;
-        while at != NONE {
+        while let Some(child) = NonZeroU32::new(at) {
             let node = &self.nodes[at as usize];
             if node.site.is_some_and(|known| std::ptr::eq(known, site)) {
-                return Some(at);
+                return Some(child);
             }
             at = node.next;
         }
