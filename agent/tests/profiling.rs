@@ -443,7 +443,8 @@ macro_rules! service {
                 return sum;
             }
             let mut sum = sum + $first(depth - 1);
-            for _ in 0..$number % 3 {
+            let more: u64 = $number % 3;
+            for _ in 0..more {
                 sum += $second(depth - 1);
             }
             sum

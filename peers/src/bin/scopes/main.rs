@@ -121,38 +121,33 @@ impl fastrace::collector::Reporter for Discard {
 /// All cases in turn in each round, so that what else the machine does falls on all alike.
 fn compare(title: &str, cases: &[Case]) {
     let mut here: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
-    let mut in_all = here.clone();
     for round in 0..ROUNDS + 2 {
         for (at, case) in cases.iter().enumerate() {
-            let begun = [clock(libc::CLOCK_THREAD_CPUTIME_ID), clock(libc::CLOCK_PROCESS_CPUTIME_ID)];
+            let begun = clock(libc::CLOCK_THREAD_CPUTIME_ID);
             for _ in 0..MEASUREMENTS {
                 (case.measure)();
             }
-            // Others do their work later, on threads of their own.
-            let thread = clock(libc::CLOCK_THREAD_CPUTIME_ID) - begun[0];
-            std::thread::sleep(Duration::from_millis(15));
-            let process = clock(libc::CLOCK_PROCESS_CPUTIME_ID) - begun[1];
+            // What is done later, by threads of the profiler's own, is not in it.
+            let used = clock(libc::CLOCK_THREAD_CPUTIME_ID) - begun;
             let scopes = f64::from(SCOPES * RUNS * MEASUREMENTS);
             // The first rounds fill caches.
             if round >= 2 {
-                here[at].push(thread.as_nanos() as f64 / scopes);
-                in_all[at].push(process.as_nanos() as f64 / scopes);
+                here[at].push(used.as_nanos() as f64 / scopes);
             }
         }
     }
     let floor = median(&here[0]);
-    println!("\n| {title} | ns a call | over none | of two CPU clock reads | in all threads |");
-    println!("| --- | ---: | ---: | ---: | ---: |");
+    println!("\n| {title} | ns a call | over none | of two CPU clock reads |");
+    println!("| --- | ---: | ---: | ---: |");
     let reads = cases.iter().position(|case| case.name.contains("CPU clock"));
     let reads = reads.map(|at| median(&here[at]) - floor);
-    for (case, (here, in_all)) in cases.iter().zip(here.iter().zip(&in_all)) {
+    for (case, here) in cases.iter().zip(&here) {
         let over = median(here) - floor;
         let part = reads.map_or_else(String::new, |reads| format!("{:.2}", over / reads));
         println!(
-            "| {} | {:.1} | {over:+.1} | {part} | {:.1} |",
+            "| {} | {:.1} | {over:+.1} | {part} |",
             case.name,
-            median(here),
-            median(in_all)
+            median(here)
         );
     }
 }
