@@ -44,7 +44,7 @@ fn merging(criterion: &mut Criterion) {
     let functions = functions(60);
     let mut group = criterion.benchmark_group("merge profiles of 200 nodes");
     group.sample_size(10);
-    for count in [1_000, 10_000] {
+    for count in [1_000, 3_000, 10_000] {
         let profiles: Vec<Profile> = (0..count)
             .map(|seed| request(200, seed, &functions))
             .collect();
@@ -77,7 +77,7 @@ fn comparing(criterion: &mut Criterion) {
     let functions = functions(2_000);
     let mut group = criterion.benchmark_group("diff");
     group.sample_size(10);
-    for nodes in [5_000, 50_000] {
+    for nodes in [5_000, 15_000, 50_000] {
         let side = |seed: u64| {
             let mut merged = Profile::new(Timer::new("cpu", "ns"));
             for replicate in 0..REPLICATES as u64 {
