@@ -231,8 +231,11 @@ fn a_slow_collector_delays_neither_requests_nor_the_end() {
 
 #[test]
 fn a_full_queue_gives_up_the_oldest_and_counts_it() {
-    let collector =
-        TestCollector::scripted(|n| (if n == 0 { 500 } else { 200 }, Duration::from_millis(300)));
+    // Slow while the queue fills.
+    let collector = TestCollector::scripted(|n| {
+        let pause = if n < 3 { 300 } else { 0 };
+        (if n == 0 { 500 } else { 200 }, Duration::from_millis(pause))
+    });
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))

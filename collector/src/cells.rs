@@ -46,6 +46,9 @@ fn count(
     cell.weight = cell.weight.saturating_add(request.weight);
     cell.errors = cell.errors.saturating_add(u64::from(request.error));
     cell.scaled = cell.scaled.saturating_add(u64::from(request.scaled));
+    cell.unfinished = cell
+        .unfinished
+        .saturating_add(u64::from(request.unfinished));
     for (value, distribution) in [
         (request.instructions, &mut cell.instructions),
         (request.cpu_ns, &mut cell.cpu_ns),

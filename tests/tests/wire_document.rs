@@ -7,7 +7,7 @@ use appweight_wire::{
     ActiveUsers, Age, Batch, Cell, CellKey, Content, CounterStatus, Deploy, Distribution,
     Downstream, EndpointCount, Flag, Format, Function, InstructionSource, Kind, Origin,
     ProcessRecord, ProfileRecord, RequestRecord, Taken, TimerValues, VERSION, batch_id,
-    decode_batch, decode_deploy, encode, host_group, limits,
+    decode_batch, decode_deploy, encode, encode_packed, host_group, limits,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -58,6 +58,7 @@ fn full() -> Batch {
         flag: Some(flag.clone()),
     });
     cell.n = 2;
+    cell.unfinished = 1;
     cell.weight = 2;
     cell.errors = 1;
     cell.instructions = Some(distribution(&[2_500_000, 3_700_000]));
@@ -89,6 +90,7 @@ fn full() -> Batch {
             method: Some("GET".into()),
             status: Some(200),
             error: false,
+            unfinished: true,
             weight: 100,
             age: Age::Warm,
             instructions: Some(2_500_000),
@@ -320,8 +322,24 @@ fn the_limits_are_those_of_the_code() {
     assert!(
         text.contains("at most 8 MiB in its\nbody") && text.contains("`Content-Encoding: zstd`")
     );
-    assert_eq!(VERSION, 1);
-    assert!(text.starts_with("# The wire format, version 1\n"));
+    assert_eq!(VERSION, 2);
+    assert!(text.starts_with("# The wire format, version 2\n"));
+}
+
+#[test]
+fn the_packed_example_is_what_the_agent_writes_and_is_read_into_the_plain_one() {
+    let (_, said) = blocks("text packed").remove(0);
+    let batch = Batch {
+        cells: Vec::new(),
+        processes: Vec::new(),
+        profiles: Vec::new(),
+        ..full()
+    };
+    let body = encode_packed(&batch);
+    assert_eq!(decode_batch(&body, Format::MessagePack).unwrap(), batch);
+    let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let said: String = said.split_whitespace().collect();
+    assert!(hex.ends_with(&said), "{hex}");
 }
 
 #[test]
@@ -343,7 +361,7 @@ fn what_is_left_out_has_the_default_that_is_given() {
         (request.kind, request.age, request.instruction_source),
         (Kind::Request, Age::Warm, InstructionSource::None)
     );
-    let with_unknown = text.replacen('{', r#"{"added_in_version_2": [1],"#, 1);
+    let with_unknown = text.replacen('{', r#"{"added_in_version_3": [1],"#, 1);
     assert_eq!(
         decode_batch(with_unknown.as_bytes(), Format::Json).unwrap(),
         batch

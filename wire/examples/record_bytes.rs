@@ -6,7 +6,9 @@
 
 use std::io::Write;
 
-use appweight_wire::{Batch, Flag, Format, InstructionSource, RequestRecord, decode_batch, encode};
+use appweight_wire::{
+    Batch, Flag, Format, InstructionSource, RequestRecord, decode_batch, encode_packed,
+};
 
 const BODY_LIMIT: usize = 8 << 20;
 
@@ -127,6 +129,6 @@ fn bytes_each(base: &Batch, requests: &[RequestRecord]) -> std::io::Result<f64> 
 }
 
 fn shipped(batch: &Batch) -> std::io::Result<i64> {
-    let packed = zstd::bulk::compress(&encode(batch, Format::MessagePack), 1)?;
+    let packed = zstd::bulk::compress(&encode_packed(batch), 1)?;
     Ok(packed.len() as i64)
 }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::packed::{Packed, Unpacked};
 use crate::{Cell, ProcessRecord, ProfileRecord, RequestRecord};
 
 /// What all records of a batch have in common: the process that sent them.
@@ -33,6 +34,7 @@ pub enum Content {
 
 /// The unit that is sent, stored and counted once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Received")]
 pub struct Batch {
     /// The format's version: [`VERSION`](crate::VERSION).
     pub version: u16,
@@ -60,6 +62,85 @@ pub struct Batch {
     /// Function profiles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<ProfileRecord>,
+}
+
+/// A batch as it comes: with plain request records, packed ones, or both.
+#[derive(Deserialize)]
+struct Received {
+    version: u16,
+    source: Uuid,
+    sequence: u64,
+    origin: Origin,
+    #[serde(default)]
+    content: Content,
+    #[serde(default)]
+    cell_width_us: Option<u64>,
+    #[serde(default)]
+    cells: Vec<Cell>,
+    #[serde(default)]
+    requests: Vec<RequestRecord>,
+    #[serde(default)]
+    packed_requests: Unpacked,
+    #[serde(default)]
+    processes: Vec<ProcessRecord>,
+    #[serde(default)]
+    profiles: Vec<ProfileRecord>,
+}
+
+impl From<Received> for Batch {
+    fn from(received: Received) -> Self {
+        let mut requests = received.requests;
+        requests.extend(received.packed_requests.0);
+        Self {
+            version: received.version,
+            source: received.source,
+            sequence: received.sequence,
+            origin: received.origin,
+            content: received.content,
+            cell_width_us: received.cell_width_us,
+            cells: received.cells,
+            requests,
+            processes: received.processes,
+            profiles: received.profiles,
+        }
+    }
+}
+
+/// A batch as an agent sends it: what is empty is left out, and its request records are packed.
+#[derive(Serialize)]
+pub(crate) struct Sent<'a> {
+    version: u16,
+    source: Uuid,
+    sequence: u64,
+    origin: &'a Origin,
+    content: Content,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cell_width_us: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cells: &'a [Cell],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packed_requests: Option<Packed<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    processes: &'a [ProcessRecord],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    profiles: &'a [ProfileRecord],
+}
+
+impl<'a> Sent<'a> {
+    pub(crate) fn of(batch: &'a Batch) -> Self {
+        Self {
+            version: batch.version,
+            source: batch.source,
+            sequence: batch.sequence,
+            origin: &batch.origin,
+            content: batch.content,
+            cell_width_us: batch.cell_width_us,
+            cells: &batch.cells,
+            packed_requests: (!batch.requests.is_empty()).then_some(Packed(&batch.requests)),
+            processes: &batch.processes,
+            profiles: &batch.profiles,
+        }
+    }
 }
 
 impl Batch {

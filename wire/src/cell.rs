@@ -122,6 +122,10 @@ pub struct Cell {
     /// multiplexed with others.
     #[serde(default)]
     pub scaled: u64,
+    /// How many of the `n` went on after the cell's end: responses that were still being sent. What they used
+    /// later is counted in later cells, as requests of their own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfinished: u64,
     /// Instructions per request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Distribution>,
@@ -146,6 +150,7 @@ impl Cell {
             weight: 0,
             errors: 0,
             scaled: 0,
+            unfinished: 0,
             instructions: None,
             cpu_ns: None,
             wall_ns: None,
@@ -160,11 +165,16 @@ impl Cell {
         self.weight = self.weight.saturating_add(other.weight);
         self.errors = self.errors.saturating_add(other.errors);
         self.scaled = self.scaled.saturating_add(other.scaled);
+        self.unfinished = self.unfinished.saturating_add(other.unfinished);
         add_metric(&mut self.instructions, other.instructions.as_ref());
         add_metric(&mut self.cpu_ns, other.cpu_ns.as_ref());
         add_metric(&mut self.wall_ns, other.wall_ns.as_ref());
         add_metric(&mut self.allocated_bytes, other.allocated_bytes.as_ref());
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn add_metric(into: &mut Option<Distribution>, from: Option<&Distribution>) {
@@ -191,11 +201,12 @@ mod tests {
         let mut with_cpu = Cell::new(key.clone());
         with_cpu.n = 1;
         with_cpu.weight = 1;
+        with_cpu.unfinished = 1;
         with_cpu.cpu_ns.get_or_insert_default().observe(5);
         let mut sum = Cell::new(key);
         sum.add(&with_cpu);
         sum.add(&with_cpu);
-        assert_eq!(sum.n, 2);
+        assert_eq!((sum.n, sum.unfinished), (2, 2));
         assert_eq!(sum.cpu_ns.as_ref().and_then(Distribution::mean), Some(5.0));
         assert_eq!(sum.instructions, None);
     }

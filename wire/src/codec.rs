@@ -1,6 +1,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::batch::Sent;
 use crate::validate::{Invalid, Validate};
 use crate::{Batch, Deploy};
 
@@ -100,6 +101,18 @@ pub fn encode<T: Serialize>(value: &T, format: Format) -> Vec<u8> {
         }
         Format::Json => serde_json::to_vec(value).expect("JSON can express every wire type"),
     }
+}
+
+/// Writes a batch as an agent sends it: MessagePack with the request records [packed] by columns. Read by
+/// [`decode_batch`] as any other.
+///
+/// [packed]: https://github.com/appweight/appweight/blob/main/docs/wire.md#packed-request-records
+///
+/// # Panics
+/// Never, as [`encode`].
+#[must_use]
+pub fn encode_packed(batch: &Batch) -> Vec<u8> {
+    encode(&Sent::of(batch), Format::MessagePack)
 }
 
 fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result<T, DecodeError> {

@@ -15,6 +15,7 @@ mod codec;
 mod deploy;
 mod distribution;
 mod logarithm;
+mod packed;
 mod process;
 mod profile;
 mod request;
@@ -24,7 +25,7 @@ mod wide;
 
 pub use batch::{Batch, Content, Origin, batch_id, host_group};
 pub use cell::{Age, Cell, CellKey, InstructionSource, Kind};
-pub use codec::{DecodeError, Format, decode_batch, decode_deploy, encode};
+pub use codec::{DecodeError, Format, decode_batch, decode_deploy, encode, encode_packed};
 pub use deploy::Deploy;
 pub use distribution::Distribution;
 pub use process::{CounterStatus, EndpointCount, ProcessRecord};
@@ -36,4 +37,4 @@ pub use wide::Wide;
 
 /// The version of the format that this crate writes. A collector reads this one and the one
 /// before and after it: fields are added, never given another meaning.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;

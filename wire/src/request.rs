@@ -23,6 +23,10 @@ pub struct Downstream {
     pub wall_ns: u64,
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// One request (or task) with all its facts (Instagram's "Dynostats"): one in N is kept, for
 /// drill-down. What was not read is absent, never zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -43,6 +47,10 @@ pub struct RequestRecord {
     /// Whether it failed: a status of 500 or more, a panic, a cancelled request.
     #[serde(default)]
     pub error: bool,
+    /// Whether its response was still being sent when the cell ended that this is counted in: what it used
+    /// until then. What it uses later is counted in later cells, as requests of their own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unfinished: bool,
     /// How many requests it stands for; 0 for one that was kept because it was costly.
     pub weight: u64,
     /// How old the process was.

@@ -99,7 +99,7 @@ impl Validate for Batch {
         check(
             near,
             || "version".into(),
-            "not a version that this collector reads: it reads 1 and 2",
+            "not a version that this collector reads: it reads 1 to 3",
         )?;
         name(&self.origin.service, || "origin.service".into())?;
         name(&self.origin.deploy, || "origin.deploy".into())?;
@@ -213,6 +213,11 @@ fn check_cell(cell: &Cell, at: &str) -> Checked {
     check(
         cell.scaled <= cell.n,
         || format!("{at}.scaled"),
+        "more than n",
+    )?;
+    check(
+        cell.unfinished <= cell.n,
+        || format!("{at}.unfinished"),
         "more than n",
     )?;
     for (distribution, metric) in [

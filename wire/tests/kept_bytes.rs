@@ -1,13 +1,17 @@
 //! Bodies as agents of earlier versions wrote them stay readable, and no body, however broken,
 //! brings a reader down. The kept bytes are never written anew.
 
-use appweight_wire::{ActiveUsers, Batch, Format, VERSION, decode_batch, decode_deploy, encode};
+use appweight_wire::{
+    ActiveUsers, Batch, Format, VERSION, decode_batch, decode_deploy, encode, encode_packed,
+};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 /// A batch of version 1 with a cell, a request and a process record.
 const MSGPACK: &[u8] = include_bytes!("../fixtures/batch-1.msgpack");
 const JSON: &[u8] = include_bytes!("../fixtures/batch-1.json");
+/// A batch of version 2 with a cell, two request records, packed, and a process record.
+const MSGPACK_2: &[u8] = include_bytes!("../fixtures/batch-2.msgpack");
 
 /// Bodies to break in so many ways each.
 const MUTATIONS: usize = 10_000;
@@ -35,6 +39,35 @@ fn the_bytes_of_version_1_are_read_in_both_forms() {
         (Some(800_000), Some(2_500_000))
     );
     assert_eq!(request.downstream["database"].wall_ns, 1_100_000);
+}
+
+#[test]
+fn the_bytes_of_version_2_are_read_with_their_packed_requests() {
+    let known = batch();
+    let batch = decode_batch(MSGPACK_2, Format::MessagePack).unwrap();
+    assert_eq!(batch.version, 2);
+    assert_eq!(
+        (&batch.cells, &batch.processes),
+        (&known.cells, &known.processes)
+    );
+    let [first, second] = batch.requests.as_slice() else {
+        panic!("{:?}", batch.requests)
+    };
+    assert_eq!(*first, known.requests[0]);
+    assert!(second.unfinished && second.method.is_none());
+    assert_eq!(second.endpoint, "/feed/{user}");
+    assert_eq!(encode_packed(&batch), MSGPACK_2);
+}
+
+#[test]
+fn packed_requests_are_bytes_and_say_where_they_are_broken() {
+    let mut value = serde_json::to_value(batch()).unwrap();
+    value["packed_requests"] = "00".into();
+    let body = serde_json::to_vec(&value).unwrap();
+    let error = decode_batch(&body, Format::Json).unwrap_err();
+    assert_eq!(error.field(), "packed_requests");
+    let cut = MSGPACK_2.len() / 2;
+    assert!(decode_batch(&MSGPACK_2[..cut], Format::MessagePack).is_err());
 }
 
 #[test]
@@ -102,7 +135,11 @@ fn mutate(body: &[u8], rng: &mut impl Rng) -> Vec<u8> {
 fn broken_bodies_are_refused_with_a_field_or_read_into_what_can_be_written_again() {
     let mut rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let (mut taken, mut refused) = (0, 0);
-    for (body, form) in [(MSGPACK, Format::MessagePack), (JSON, Format::Json)] {
+    for (body, form) in [
+        (MSGPACK, Format::MessagePack),
+        (MSGPACK_2, Format::MessagePack),
+        (JSON, Format::Json),
+    ] {
         for _ in 0..MUTATIONS {
             let body = mutate(body, &mut rng);
             let _ = decode_deploy(&body, form);

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
 
-/// The distributions of a cell, as one blob.
+/// The distributions of a cell and what came to it later, as one blob.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Metrics {
     instructions: Option<Distribution>,
     cpu_ns: Option<Distribution>,
     wall_ns: Option<Distribution>,
     allocated_bytes: Option<Distribution>,
+    #[serde(default)]
+    unfinished: u64,
 }
 
 impl Metrics {
@@ -23,6 +25,7 @@ impl Metrics {
             cpu_ns: cell.cpu_ns.clone(),
             wall_ns: cell.wall_ns.clone(),
             allocated_bytes: cell.allocated_bytes.clone(),
+            unfinished: cell.unfinished,
         })
     }
 
@@ -32,6 +35,7 @@ impl Metrics {
         cell.cpu_ns = metrics.cpu_ns;
         cell.wall_ns = metrics.wall_ns;
         cell.allocated_bytes = metrics.allocated_bytes;
+        cell.unfinished = metrics.unfinished;
         Ok(())
     }
 }
