@@ -1,16 +1,16 @@
 //! The thread that fetches what requests have counted, looks at the process and seals batches.
 
-use std::fs;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use appweight_wire::{
-    Batch, Content, EndpointCount, Format, ProcessRecord, ProfileRecord, VERSION, batch_id, encode,
+    Batch, Content, EndpointCount, ProcessRecord, ProfileRecord, VERSION, batch_id, encode_packed,
 };
 
 use crate::contents::Contents;
 use crate::core::Core;
+use crate::machine;
 use crate::queue::Sealed;
 use crate::scopes::costs::Costs;
 use crate::scopes::ended::Adding;
@@ -114,6 +114,7 @@ struct Collector<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Process {
     cpu_ns: u64,
+    instructions: Option<u64>,
     agent_cpu_ns: u64,
     sent_bytes: u64,
 }
@@ -127,11 +128,8 @@ impl<'a> Collector<'a> {
             sequence: 0,
             drained: Drained::default(),
             adding: Adding::new(costs(core)),
-            cpu_model: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
+            cpu_model: machine::cpu_model(),
+            kernel: machine::kernel(),
             span_end_us: now - now % width + width,
             before: Process::now(core),
             looked_at_threads: Instant::now(),
@@ -272,7 +270,7 @@ impl<'a> Collector<'a> {
         let contents = Contents::of(&batch);
         let sequence = self.sequence;
         self.sequence += 1;
-        let dropped = match zstd::bulk::compress(&encode(&batch, Format::MessagePack), LEVEL) {
+        let dropped = match zstd::bulk::compress(&encode_packed(&batch), LEVEL) {
             Ok(bytes) => core.queue.push(Sealed {
                 id: batch_id(core.source(), sequence),
                 sequence,
@@ -316,9 +314,10 @@ impl<'a> Collector<'a> {
             width_us,
             process_age_us: crate::core::micros(core.uptime()),
             cpu_ns: process.cpu_ns.saturating_sub(before.cpu_ns),
-            // A counter of all threads needs one opened before they are; only each request's own
-            // is counted so far.
-            instructions: None,
+            instructions: process
+                .instructions
+                .zip(before.instructions)
+                .map(|(now, before)| now.saturating_sub(before)),
             // Requests that are not counted look like what is outside.
             cpu_outside_ns: (!some_passed).then_some(outside_ns),
             rss_bytes: memory.map(|memory| memory.resident_bytes),
@@ -345,6 +344,7 @@ impl Process {
     fn now(core: &Core) -> Self {
         Self {
             cpu_ns: sys::process_cpu_ns().unwrap_or(0),
+            instructions: core.counters().process_instructions(),
             agent_cpu_ns: sys::thread_cpu_ns().unwrap_or(0)
                 + core.ship_cpu_ns.load(Ordering::Relaxed),
             sent_bytes: get(&core.totals.sent_bytes),
@@ -362,43 +362,4 @@ fn endpoint_counts(span: Span) -> Vec<EndpointCount> {
             errors,
         })
         .collect()
-}
-
-/// The first model named: a machine with several kinds of cores is named by one of them.
-fn cpu_model(cpuinfo: &str) -> String {
-    let value = |wanted: &str| {
-        cpuinfo.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            (name.trim() == wanted).then(|| value.trim())
-        })
-    };
-    let model = match (
-        value("model name"),
-        value("CPU implementer"),
-        value("CPU part"),
-    ) {
-        (Some(model), ..) => model.to_owned(),
-        // Arm's kernels give numbers only.
-        (None, Some(implementer), Some(part)) => format!("implementer {implementer} part {part}"),
-        _ => String::new(),
-    };
-    crate::names::clean(&model).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cpu_is_named_on_both_architectures() {
-        assert_eq!(
-            cpu_model("processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\n"),
-            "Fast CPU @ 3 GHz"
-        );
-        assert_eq!(
-            cpu_model("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"),
-            "implementer 0x41 part 0xd0c"
-        );
-        assert_eq!(cpu_model(""), "");
-    }
 }

@@ -1,7 +1,7 @@
 //! The system calls that the standard library does not wrap. All of the crate's unsafe code.
 #![expect(
     unsafe_code,
-    reason = "clocks, the page size and raw reads are C calls"
+    reason = "clocks, the page size, the C library's version and raw reads are C calls"
 )]
 
 use std::os::fd::RawFd;
@@ -42,6 +42,22 @@ fn clock_ns(clock: libc::clockid_t) -> Option<u64> {
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.
     u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+}
+
+/// The C library that the program runs with: `glibc 2.36`, or what it was built for.
+pub(crate) fn c_library() -> String {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: takes nothing, and gives a text that is there as long as the process.
+        let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+        format!("glibc {}", version.to_string_lossy())
+    }
+    #[cfg(not(target_env = "gnu"))]
+    if cfg!(target_env = "musl") {
+        "musl".to_owned()
+    } else {
+        "a C library that is not known".to_owned()
+    }
 }
 
 /// Bytes of a page of memory.

@@ -52,6 +52,12 @@ pub(crate) enum Command {
     /// {"changepoints": [index, …], "details": […]}: for each change the first value after it, from 0,
     /// the mean before and after, and how sure it is. Exits 2 if the input is no series.
     Changepoints,
+    /// Tell what the agent can count on this machine, at what cost, and what to change to get more
+    ///
+    /// Exits 0 if every request can be counted here, 1 if only one in K of busy endpoints can, since
+    /// reading CPU time costs a system call, and 2 if it cannot be told. With --require-instructions
+    /// it exits 1 also where instructions are not counted.
+    Doctor(crate::doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

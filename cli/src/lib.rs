@@ -5,6 +5,7 @@ mod args;
 mod changepoints;
 mod collector;
 mod deploy;
+mod doctor;
 mod gate;
 mod logging;
 mod profile;
@@ -33,6 +34,9 @@ pub fn main() -> ExitCode {
         }
         Command::Changepoints => {
             return changepoints::run(&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+        }
+        Command::Doctor(options) => {
+            return doctor::run(&options, &mut std::io::stdout().lock());
         }
         Command::Completions { shell } => {
             clap_complete::generate(

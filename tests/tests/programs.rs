@@ -16,6 +16,8 @@ fn help_names_every_command() {
         "dashboard",
         "gate",
         "deploy",
+        "profile",
+        "doctor",
         "completions",
     ] {
         assert!(help.stdout.contains(command), "{}", help.stdout);
@@ -26,6 +28,41 @@ fn help_names_every_command() {
     let wrong = run(&["serv"]);
     assert_eq!(wrong.code, 2);
     assert!(wrong.stderr.contains("serve"), "{}", wrong.stderr);
+}
+
+#[test]
+fn the_doctor_tells_what_can_be_counted_here_and_judges_it_by_its_status() {
+    let table = run(&["doctor"]);
+    for line in [
+        "read by",
+        "clock_gettime(CLOCK_THREAD_CPUTIME_ID)",
+        "/proc/self/statm",
+    ] {
+        assert!(table.stdout.contains(line), "{table:?}");
+    }
+    let json = run(&["doctor", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(found["counters"][0]["counter"], "cpu");
+    assert_eq!(found["counters"][0]["ways"].as_array().unwrap().len(), 3);
+    let every = found["counts_every_request"].as_bool().unwrap();
+    let instructions = found["counts_instructions"].as_bool().unwrap();
+    assert_eq!(json.code, i32::from(!every), "{json:?}");
+    assert_eq!(table.code, json.code);
+    let strict = run(&["doctor", "--require-instructions"]);
+    assert_eq!(
+        strict.code,
+        i32::from(!(every && instructions)),
+        "{strict:?}"
+    );
+    // The same without perf events, as in most containers.
+    if instructions {
+        assert!(
+            table.stdout.contains("Instructions are counted"),
+            "{table:?}"
+        );
+    } else {
+        assert!(table.stdout.contains("To get more"), "{table:?}");
+    }
 }
 
 #[test]

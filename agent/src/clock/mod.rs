@@ -6,6 +6,8 @@
 //! the thread ([`rseq`]) and the page of a perf event ([`page`]). Neither is promised to tell, so
 //! each is tried at the start ([`trial`]) and checked against the system call ever after.
 
+#[cfg(test)]
+mod kernels;
 mod page;
 mod rseq;
 mod stretch;
@@ -19,6 +21,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use crate::counters::{Cause, Circumstances};
 use crate::sys;
 use stretch::Stretch;
 use ticks::Scale;
@@ -135,6 +138,37 @@ pub(crate) fn cpu_clock() -> &'static CpuClock {
 #[must_use]
 pub fn thread_cpu_ns() -> Option<u64> {
     cpu_clock().now().cpu_ns()
+}
+
+/// Each way, best first, with a clock that reads by it, or why it cannot be used here. What the process's own
+/// clock did not try is tried now.
+pub(crate) fn ways() -> Vec<(Way, Result<CpuClock, String>)> {
+    let own = cpu_clock();
+    let refusal = |way: Way| {
+        let mut refusals = own.refusals.iter();
+        refusals.find_map(|(refused, why)| (*refused == way).then(|| why.clone()))
+    };
+    Way::ALL
+        .into_iter()
+        .map(|way| {
+            let usable = match refusal(way) {
+                Some(why) => Err(why),
+                None if way == Way::SystemCall => match sys::thread_cpu_ns() {
+                    Some(_) => Ok(()),
+                    None => Err("the kernel has no CPU clock for threads".to_owned()),
+                },
+                None => trial::of(way, own.scale),
+            };
+            let clock = usable.map(|()| CpuClock::new(way, own.scale, Vec::new()));
+            (way, clock)
+        })
+        .collect()
+}
+
+/// What is to blame if a thread gets no event page; `None` if it does.
+pub(crate) fn page_refusal() -> Option<Cause> {
+    let error = page::Page::open().err()?;
+    Some(Cause::of(&error, Circumstances::look()))
 }
 
 /// A child's clock starts at zero, but its one thread has the parent's memory, and so a stretch

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::stretch::Stretch;
 use super::ticks::Scale;
 use super::{Now, TOLERANCE_NS, TOLERANCE_PART, Way, Witness, page, rseq};
+use crate::counters::{Circumstances, explain};
 use crate::sys;
 
 /// Long enough that the thread is really put to sleep.
@@ -38,7 +39,7 @@ pub(super) fn of(way: Way, scale: Scale) -> Result<(), String> {
                 Way::Rseq => rseq::with_thread(|stretch, area| try_out(area, stretch, scale, nap)),
                 Way::Page => {
                     let page = page::Page::open()
-                        .map_err(|error| format!("perf_event_open of task-clock: {error}"))?;
+                        .map_err(|error| explain(&error, Circumstances::look()))?;
                     try_out(&page, &Stretch::over(), scale, nap)
                 }
                 Way::SystemCall => Ok(()),

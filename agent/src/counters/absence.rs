@@ -7,11 +7,44 @@ use std::io;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Circumstances {
     /// `kernel.perf_event_paranoid`.
-    paranoid: Option<i32>,
+    pub(crate) paranoid: Option<i32>,
     /// Whether the process has CAP_PERFMON, or CAP_SYS_ADMIN, which includes it.
-    perfmon: Option<bool>,
+    pub(crate) perfmon: Option<bool>,
     /// Whether a seccomp filter is in force.
-    seccomp: Option<bool>,
+    pub(crate) seccomp: Option<bool>,
+}
+
+/// What a failed `perf_event_open` is to be blamed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The machine has no performance monitoring unit.
+    NoUnit,
+    /// The kernel has no perf events.
+    NotBuilt,
+    /// The same, or a filter that says so.
+    Hidden,
+    /// It is not permitted.
+    Refused,
+    /// The process has as many files open as it may.
+    OpenFiles,
+    /// The system has.
+    SystemFiles,
+    /// Something else.
+    Other,
+}
+
+impl Cause {
+    pub(crate) fn of(error: &io::Error, circumstances: Circumstances) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::ENXIO) => Self::NoUnit,
+            Some(libc::ENOSYS) if circumstances.seccomp == Some(true) => Self::Hidden,
+            Some(libc::ENOSYS) => Self::NotBuilt,
+            Some(libc::EACCES | libc::EPERM) => Self::Refused,
+            Some(libc::EMFILE) => Self::OpenFiles,
+            Some(libc::ENFILE) => Self::SystemFiles,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Circumstances {
@@ -45,28 +78,28 @@ impl Circumstances {
 
 /// Says why `perf_event_open` failed.
 pub(crate) fn explain(error: &io::Error, circumstances: Circumstances) -> String {
-    match error.raw_os_error() {
-        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::ENXIO) => {
+    match Cause::of(error, circumstances) {
+        Cause::NoUnit => {
             "this machine has no performance monitoring unit (usual in virtual machines)".to_owned()
         }
-        Some(libc::ENOSYS) if circumstances.seccomp == Some(true) => {
+        Cause::Hidden => {
             "perf_event_open is not there: a seccomp filter (usual in containers) hides it, or the kernel is built \
              without perf events"
                 .to_owned()
         }
-        Some(libc::ENOSYS) => "this kernel is built without perf events".to_owned(),
-        Some(libc::EACCES | libc::EPERM) => {
+        Cause::NotBuilt => "this kernel is built without perf events".to_owned(),
+        Cause::Refused => {
             format!("perf_event_open is not permitted: {}", refused(circumstances))
         }
-        Some(libc::EMFILE) => {
+        Cause::OpenFiles => {
             "no file descriptor is left for perf_event_open: raise the process's limit of open files (ulimit -n)"
                 .to_owned()
         }
-        Some(libc::ENFILE) => {
+        Cause::SystemFiles => {
             "no file descriptor is left for perf_event_open: raise the system's limit of open files (fs.file-max)"
                 .to_owned()
         }
-        _ => format!("perf_event_open failed: {error}"),
+        Cause::Other => format!("perf_event_open failed: {error}"),
     }
 }
 

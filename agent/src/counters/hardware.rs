@@ -169,6 +169,49 @@ mod by_system_call {
     }
 }
 
+/// All threads of the process together.
+mod of_the_process {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    const TURNS: u64 = 10_000_000;
+
+    #[test]
+    #[ignore = "needs a performance monitoring unit: tests/pmu-vm/test"]
+    fn threads_of_before_and_after_are_counted_and_a_child_is_not() {
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            let of_before = scope.spawn(|| {
+                barrier.wait();
+                barrier.wait();
+                work(TURNS);
+            });
+            barrier.wait();
+            let counters = Counters::probe();
+            let read = || counters.process_instructions().expect("they are counted");
+            let before = read();
+            barrier.wait();
+            of_before.join().unwrap();
+            thread::spawn(|| work(TURNS)).join().unwrap();
+            work(TURNS);
+            let ours = read() - before;
+            assert!((6 * TURNS..7 * TURNS).contains(&ours), "{ours}");
+            let before = read();
+            assert!(holds_in_a_child(|| {
+                work(10 * TURNS);
+                let first = Counters::probe();
+                let began = first.process_instructions().unwrap();
+                work(TURNS);
+                let own = first.process_instructions().unwrap() - began;
+                counters.process_instructions().is_none() && (2 * TURNS..3 * TURNS).contains(&own)
+            }));
+            let while_it_ran = read() - before;
+            assert!(while_it_ran < TURNS, "{while_it_ran} counted for the child");
+        });
+    }
+}
+
 /// With `kernel.perf_user_access` set.
 mod in_user_space {
     use super::*;

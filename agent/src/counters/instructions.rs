@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use appweight_wire::InstructionSource;
 use perf_event::events::Hardware;
 
-use super::absence::{Circumstances, explain};
+use super::absence::{Cause, Circumstances, explain};
 use super::cores;
 use super::counter::Counter;
 use super::fork;
@@ -22,8 +22,15 @@ pub(crate) struct Instructions {
     source: InstructionSource,
     /// Cleared if a reading was wrong.
     in_user_space: AtomicBool,
+    /// Why not, as found at the start.
+    not_in_user_space: Option<&'static str>,
     access: Result<String, String>,
+    /// What is to blame where there are none.
+    cause: Cause,
 }
+
+/// A way of reading the calling thread's counter, or why it is not there.
+pub(crate) type Read<'a> = Result<Box<dyn Fn() -> Option<[u64; 3]> + 'a>, String>;
 
 /// Readings of one thread in user space, of which one is compared with the system call.
 const CHECK_ONE_IN: u32 = 1 << 16;
@@ -32,6 +39,7 @@ impl Instructions {
     /// Tries what counts more first: with what the kernel does for the thread, then without.
     pub(crate) fn probe() -> Self {
         let mut why = String::new();
+        let mut cause = Cause::Other;
         for source in [
             InstructionSource::HardwareAll,
             InstructionSource::HardwareUser,
@@ -39,21 +47,34 @@ impl Instructions {
             match open(source) {
                 Ok(group) if group.read().is_some() => return Self::found(source, &group),
                 Ok(_) => why = "the counter opens but cannot be read".to_owned(),
-                Err(error) => why = explain(&error, Circumstances::look()),
+                Err(error) => {
+                    let circumstances = Circumstances::look();
+                    cause = Cause::of(&error, circumstances);
+                    why = explain(&error, circumstances);
+                }
             }
         }
         Self {
             source: InstructionSource::None,
             in_user_space: AtomicBool::new(false),
+            not_in_user_space: Some("they are not counted"),
             access: Err(why),
+            cause,
         }
     }
 
     fn found(source: InstructionSource, group: &Group) -> Self {
-        let found = if cores::alike() {
+        let alike = cores::alike();
+        let found = if alike {
             trial(group, EVENT)
         } else {
             Trial::NotOffered
+        };
+        let not_in_user_space = match found {
+            Trial::Agrees => None,
+            Trial::NotOffered if alike => Some("the kernel does not offer it for this counter"),
+            Trial::NotOffered => Some("the cores of this machine differ, and so do their counters"),
+            Trial::Differs => Some("it reads wrongly here"),
         };
         if found == Trial::Differs {
             tracing::warn!(
@@ -71,8 +92,44 @@ impl Instructions {
         Self {
             source,
             in_user_space: AtomicBool::new(found == Trial::Agrees),
+            not_in_user_space,
             access: Ok(format!("{how}, {what}")),
+            cause: Cause::Other,
         }
+    }
+
+    /// The ways of reading the calling thread's counter, best first: what each is called, and how it is read or why
+    /// it is not there.
+    pub(crate) fn ways(&self) -> Vec<(String, Read<'_>)> {
+        const CALL: &str = "perf_event read";
+        if let Err(why) = &self.access {
+            return vec![(CALL.to_owned(), Err(why.clone()))];
+        }
+        let in_user_space: Read<'_> = match self.not_in_user_space {
+            None if self.in_user_space.load(Ordering::Relaxed) => {
+                Ok(Box::new(|| self.read_thread()))
+            }
+            None => Err("it disagreed with the system call".to_owned()),
+            Some(why) => Err(why.to_owned()),
+        };
+        let by_call: Read<'_> = match open(self.source) {
+            Ok(group) => Ok(Box::new(move || group.read()?.of(EVENT))),
+            Err(error) => Err(explain(&error, Circumstances::look())),
+        };
+        vec![
+            (format!("{INSTRUCTION} in user space"), in_user_space),
+            (CALL.to_owned(), by_call),
+        ]
+    }
+
+    /// What is to blame where they are not counted.
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Whether the calling thread's counter is read without a system call.
+    pub(crate) fn are_read_in_user_space(&self) -> bool {
+        self.in_user_space.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -203,6 +260,13 @@ mod tests {
         let instructions = Instructions::probe();
         let there = instructions.source() != InstructionSource::None;
         assert_eq!(there, instructions.access().is_ok(), "{instructions:?}");
+        let ways = instructions.ways();
+        assert_eq!(ways.iter().any(|(_, read)| read.is_ok()), there);
+        for (name, read) in ways {
+            if let Ok(read) = read {
+                assert!(read().is_some(), "{name}");
+            }
+        }
         assert!(instructions.access().is_ok_and(|how| !how.is_empty()) == there);
         assert!(instructions.access().is_err_and(|why| !why.is_empty()) != there);
         for _ in 0..2 {
@@ -254,7 +318,9 @@ mod tests {
         let instructions = Instructions {
             source: InstructionSource::HardwareUser,
             in_user_space: AtomicBool::new(true),
+            not_in_user_space: None,
             access: Ok(String::new()),
+            cause: Cause::Other,
         };
         instructions.give_user_space_up();
         instructions.give_user_space_up();

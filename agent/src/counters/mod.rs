@@ -4,9 +4,11 @@
 //! by [`Counters::read_thread`], is read directly.
 
 mod absence;
+mod allocations;
 mod context_switches;
 mod cores;
 mod counter;
+mod cpu;
 mod descriptor;
 mod fork;
 mod group;
@@ -17,6 +19,7 @@ mod instructions;
 mod known_work;
 mod page;
 mod page_faults;
+mod process_instructions;
 mod register;
 mod rss;
 mod rusage;
@@ -25,22 +28,25 @@ mod wall;
 
 #[cfg(test)]
 pub(crate) use self::absence::tests::forced;
-pub(crate) use self::absence::{Circumstances, explain};
 pub(crate) use self::descriptor::close_on_exec;
 #[cfg(test)]
 pub(crate) use self::fork::tests::holds_in_a_child;
 
 use appweight_wire::{CounterStatus, InstructionSource};
 
+pub(crate) use self::absence::{Cause, Circumstances, explain};
+use self::allocations::Allocations;
 use self::context_switches::ContextSwitches;
-use self::counter::Counter;
+pub(crate) use self::counter::Counter;
+use self::cpu::Cpu;
 use self::instructions::Instructions;
 use self::page_faults::PageFaults;
+use self::process_instructions::ProcessInstructions;
 use self::rss::{Memory, Rss};
 use self::rusage::{Whose, rusage};
 use self::wall::Wall;
 use crate::allocator::{Allocated, allocated, allocations_are_counted};
-use crate::clock::{CpuClock, Now, Way, cpu_clock};
+use crate::clock::{CpuClock, Now, cpu_clock};
 
 /// The counters of this process, as found once at the agent's start.
 ///
@@ -49,6 +55,7 @@ use crate::clock::{CpuClock, Now, Way, cpu_clock};
 pub(crate) struct Counters {
     clock: &'static CpuClock,
     instructions: Instructions,
+    process_instructions: ProcessInstructions,
     rss: Rss,
     statuses: Vec<CounterStatus>,
 }
@@ -73,20 +80,16 @@ pub(crate) struct More {
 impl Counters {
     /// Tries each counter once.
     pub(crate) fn probe() -> Self {
-        let clock = cpu_clock();
         let instructions = Instructions::probe();
-        let rss = Rss::open();
-        let all: [&dyn Counter; 7] = [
-            &instructions,
-            &rss,
-            &PageFaults(Whose::Thread),
-            &PageFaults(Whose::Process),
-            &ContextSwitches(Whose::Thread),
-            &ContextSwitches(Whose::Process),
-            &Wall::start(),
-        ];
-        let mut statuses = vec![cpu_status(clock), allocation_status()];
-        for counter in all {
+        let mut counters = Self {
+            clock: cpu_clock(),
+            process_instructions: ProcessInstructions::open(&instructions),
+            instructions,
+            rss: Rss::open(),
+            statuses: Vec::new(),
+        };
+        let mut statuses = Vec::new();
+        counters.each(&mut |counter| {
             tracing::debug!(
                 counter = counter.name(),
                 unit = counter.unit(),
@@ -94,13 +97,32 @@ impl Counters {
                 "AppWeight: tried a counter"
             );
             statuses.push(counter.status());
+        });
+        counters.statuses = statuses;
+        counters
+    }
+
+    /// Shows each counter, in the order of the process record.
+    pub(crate) fn each(&self, look: &mut dyn FnMut(&dyn Counter)) {
+        let all: [&dyn Counter; 10] = [
+            &Cpu::of(self.clock),
+            &Allocations,
+            &self.instructions,
+            &self.process_instructions,
+            &self.rss,
+            &PageFaults(Whose::Thread),
+            &PageFaults(Whose::Process),
+            &ContextSwitches(Whose::Thread),
+            &ContextSwitches(Whose::Process),
+            &Wall::start(),
+        ];
+        for counter in all {
+            look(counter);
         }
-        Self {
-            clock,
-            instructions,
-            rss,
-            statuses,
-        }
+    }
+
+    pub(crate) fn instructions(&self) -> &Instructions {
+        &self.instructions
     }
 
     /// Whether reading is so cheap that every request can be counted.
@@ -143,6 +165,11 @@ impl Counters {
     #[inline]
     pub(crate) fn wall_ns(&self) -> u64 {
         self.clock.now().wall_ns
+    }
+
+    /// Instructions of all threads of the process.
+    pub(crate) fn process_instructions(&self) -> Option<u64> {
+        self.process_instructions.read()
     }
 
     /// The process's resident memory, bytes.
@@ -189,33 +216,6 @@ pub(crate) fn thread_page_faults() -> Option<u64> {
     rusage(Whose::Thread).map(|usage| usage.page_faults)
 }
 
-/// How CPU time is read; where it costs a system call, also why not more cheaply.
-fn cpu_status(clock: &CpuClock) -> CounterStatus {
-    let there = clock.now().cpu_ns().is_some();
-    let mut read_by = clock.way().to_string();
-    if clock.way() == Way::SystemCall {
-        for (way, why) in clock.refusals() {
-            read_by.push_str(&format!(" (no {way}: {why})"));
-        }
-    }
-    CounterStatus {
-        name: "cpu".to_owned(),
-        read_by: there.then_some(read_by),
-        absent_because: (!there).then(|| "the kernel has no CPU clock for threads".to_owned()),
-    }
-}
-
-/// Something was allocated on the way here, so that the allocator has shown itself.
-fn allocation_status() -> CounterStatus {
-    let there = allocated().is_some();
-    CounterStatus {
-        name: "allocations".to_owned(),
-        read_by: there.then(|| "AppweightAlloc".to_owned()),
-        absent_because: (!there)
-            .then(|| "the program's global allocator is not AppweightAlloc".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +234,7 @@ mod tests {
                 "cpu",
                 "allocations",
                 "instructions",
+                "process_instructions",
                 "rss",
                 "page_faults",
                 "process_page_faults",
@@ -254,6 +255,10 @@ mod tests {
         assert!(reading.now.cpu_ns().is_some());
         assert_eq!(
             reading.more.is_some_and(|more| more.instructions.is_some()),
+            counters.instruction_source() != InstructionSource::None
+        );
+        assert_eq!(
+            counters.process_instructions().is_some(),
             counters.instruction_source() != InstructionSource::None
         );
     }
