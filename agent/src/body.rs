@@ -17,7 +17,8 @@ use crate::passing::Begun;
 ///
 /// A body that lies in memory costs nothing more, and its request is counted when the response is
 /// there. One that is streamed is charged to its request for each poll, and the request is counted
-/// when the stream ends or is given up. Implement it for a body type of your own with
+/// when the stream ends or is given up. What it used in a cell that is over by its next poll is counted there, marked as
+/// unfinished, so that a stream without an end is not missing. Implement it for a body type of your own with
 /// [`MeasuredBody::new`], or as one that is never streamed.
 pub trait MeasureBody: Sized {
     /// Whether there is more to do before the whole body is there.
@@ -111,7 +112,10 @@ impl<B: Body> Body for MeasuredBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let entered = match this.request.request.as_mut() {
-            Some(Begun::Measured(measurement)) => Some(measurement.enter_poll()),
+            Some(Begun::Measured(measurement)) => {
+                measurement.count_what_is_over(this.request.outcome);
+                Some(measurement.enter_poll())
+            }
             Some(Begun::Passing(_)) => None,
             None => return this.body.poll_frame(context),
         };

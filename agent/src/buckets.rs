@@ -1,13 +1,16 @@
-use std::iter;
+use std::{iter, mem};
 
 /// How often each bucket of a distribution was met: counted by one addition where the values of most
 /// requests lie, in little room, since a thread may have a thousand cells.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
-    /// The count of bucket `first` and of those after it.
-    window: Box<[u32]>,
-    /// What lies too far from the window to widen it so much, rising.
+    /// The count of bucket `first` and of those after it. Small numbers: a dozen of them take the least that an
+    /// allocator gives.
+    window: Box<[u16]>,
+    /// What lies too far from the window to widen it so much, and what was too much for it, rising.
     far: Option<Box<Far>>,
+    /// How many values there were: here, where it takes no room.
+    n: u32,
     first: u16,
 }
 
@@ -15,31 +18,46 @@ pub(crate) struct Buckets {
 #[derive(Debug, Default)]
 struct Far(Vec<(u16, u32)>);
 
-/// The window grows by half a power of two, of which each has 8 buckets: 16 bytes.
+/// The window grows by half a power of two, of which each has 8 buckets: 8 bytes.
 const STEP: u16 = 4;
 /// It covers values that differ by a factor of 256 at most.
 const WIDEST: u16 = 64;
 
 impl Buckets {
+    /// How many values were counted.
+    #[inline]
+    pub(crate) fn n(&self) -> u32 {
+        self.n
+    }
+
     #[inline]
     pub(crate) fn count(&mut self, bucket: u16) {
+        self.n = self.n.saturating_add(1);
         let at = usize::from(bucket.wrapping_sub(self.first));
         match self.window.get_mut(at) {
-            Some(count) => *count = count.saturating_add(1),
-            None => self.count_outside(bucket),
+            Some(count) if *count < u16::MAX => *count += 1,
+            _ => self.count_outside(bucket),
         }
     }
 
     #[cold]
     fn count_outside(&mut self, bucket: u16) {
-        if self.widen(bucket) {
+        let at = usize::from(bucket.wrapping_sub(self.first));
+        if let Some(full) = self.window.get_mut(at) {
+            let count = mem::replace(full, 1);
+            self.count_far(bucket, count.into());
+        } else if self.widen(bucket) {
             self.window[usize::from(bucket - self.first)] += 1;
-            return;
+        } else {
+            self.count_far(bucket, 1);
         }
+    }
+
+    fn count_far(&mut self, bucket: u16, more: u32) {
         let far = &mut self.far.get_or_insert_default().0;
         match far.binary_search_by_key(&bucket, |&(known, _)| known) {
-            Ok(at) => far[at].1 = far[at].1.saturating_add(1),
-            Err(at) => far.insert(at, (bucket, 1)),
+            Ok(at) => far[at].1 = far[at].1.saturating_add(more),
+            Err(at) => far.insert(at, (bucket, more)),
         }
     }
 
@@ -68,7 +86,9 @@ impl Buckets {
 
     /// Those that were met, rising.
     pub(crate) fn into_counts(self) -> Vec<(u16, u64)> {
-        let near = iter::zip(self.first.., self.window).filter(|&(_, count)| count > 0);
+        let near = iter::zip(self.first.., self.window)
+            .filter(|&(_, count)| count > 0)
+            .map(|(bucket, count)| (bucket, u32::from(count)));
         let far = self.far.into_iter().flat_map(|far| far.0);
         let mut counts: Vec<(u16, u64)> = near
             .chain(far)
@@ -125,6 +145,15 @@ mod tests {
         // 100 is far from 180 while the window begins there, and near to what comes down to it.
         let (buckets, expected) = counted(&[180, 100, 130, 120, 100]);
         assert!(buckets.far.is_some());
+        assert_eq!(buckets.into_counts(), expected);
+    }
+
+    #[test]
+    fn more_than_the_window_holds_is_counted_beside_it() {
+        let mut met = vec![100; 3 * usize::from(u16::MAX) + 2];
+        met.push(101);
+        let (buckets, expected) = counted(&met);
+        assert_eq!(buckets.n() as usize, met.len());
         assert_eq!(buckets.into_counts(), expected);
     }
 

@@ -27,6 +27,8 @@ impl Place {
     }
 }
 
+const FEWEST_CELLS: usize = 16;
+
 /// All cells of one span.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
@@ -46,7 +48,7 @@ impl Cells {
         place: Place,
         wall_ns: u64,
         usage: &Usage,
-        error: bool,
+        marks: Marks,
         cost: Option<Cost>,
     ) -> Option<u64> {
         let at = place.index();
@@ -56,7 +58,7 @@ impl Cells {
                     && of.weight == place.weight
                 {
                     let costliest = cell.costliest(usage, cost);
-                    cell.add(wall_ns, usage, error);
+                    cell.add(wall_ns, usage, marks);
                     return costliest;
                 }
             }
@@ -64,7 +66,7 @@ impl Cells {
         }
         let cell = self.open(place, at);
         let costliest = cell.costliest(usage, cost);
-        cell.add(wall_ns, usage, error);
+        cell.add(wall_ns, usage, marks);
         costliest
     }
 
@@ -105,6 +107,11 @@ impl Cells {
         let is_new = index[at] == 0;
         let known = self.cells.iter().rposition(|(of, _)| *of == place);
         let found = known.filter(|_| !is_new).unwrap_or_else(|| {
+            if self.cells.len() == self.cells.capacity() {
+                // In few steps: room that is not used yet takes no memory, what is left behind does.
+                self.cells
+                    .reserve_exact((self.cells.len() * 3).max(FEWEST_CELLS));
+            }
             self.cells.push((place, OpenCell::default()));
             self.cells.len() - 1
         });
@@ -127,12 +134,21 @@ impl Cells {
     }
 }
 
+/// What a request is counted as, beside what it used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    pub(crate) error: bool,
+    /// It goes on after the cell's end.
+    pub(crate) unfinished: bool,
+}
+
 /// A [`Cell`] while it is counted in.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCell {
     n: u32,
     errors: u32,
     scaled: u32,
+    unfinished: u32,
     /// Where its costliest request may lie.
     costliest_at: u32,
     cpu_ns: Sums,
@@ -143,9 +159,10 @@ pub(crate) struct OpenCell {
 
 impl OpenCell {
     #[inline]
-    pub(crate) fn add(&mut self, wall_ns: u64, usage: &Usage, error: bool) {
+    pub(crate) fn add(&mut self, wall_ns: u64, usage: &Usage, marks: Marks) {
         self.n = self.n.saturating_add(1);
-        self.errors = self.errors.saturating_add(u32::from(error));
+        self.errors = self.errors.saturating_add(u32::from(marks.error));
+        self.unfinished = self.unfinished.saturating_add(u32::from(marks.unfinished));
         self.wall_ns.observe(wall_ns);
         if let Some(cpu_ns) = usage.cpu_ns() {
             self.cpu_ns.observe(cpu_ns);
@@ -171,7 +188,7 @@ impl OpenCell {
             Cost::Cpu => Some(&self.cpu_ns),
         };
         cost.of(usage)
-            .filter(|cost| known.is_none_or(|known| known.n == 0 || *cost > known.max))
+            .filter(|cost| known.is_none_or(|known| known.n() == 0 || *cost > known.max))
     }
 
     pub(crate) fn n(&self) -> u32 {
@@ -185,6 +202,7 @@ impl OpenCell {
         cell.weight = cell.n.saturating_mul(weight.into());
         cell.errors = self.errors.into();
         cell.scaled = self.scaled.into();
+        cell.unfinished = self.unfinished.into();
         cell.cpu_ns = self.cpu_ns.into_distribution();
         cell.wall_ns = self.wall_ns.into_distribution();
         let unboxed = |sums: Option<Box<Sums>>| sums.and_then(|sums| sums.into_distribution());
@@ -198,7 +216,6 @@ impl OpenCell {
 /// hundred threads.
 #[derive(Debug, Default)]
 struct Sums {
-    n: u32,
     sum: u64,
     sum_squares: Sum128,
     sum_logs: u64,
@@ -229,8 +246,13 @@ impl Sum128 {
 
 impl Sums {
     #[inline]
+    fn n(&self) -> u32 {
+        self.buckets.n()
+    }
+
+    #[inline]
     fn observe(&mut self, value: u64) {
-        if self.n == 0 {
+        if self.n() == 0 {
             self.min = value;
             self.max = value;
         } else {
@@ -238,7 +260,6 @@ impl Sums {
             self.max = self.max.max(value);
         }
         let log = Distribution::log_of(value);
-        self.n = self.n.saturating_add(1);
         self.sum = self.sum.saturating_add(value);
         self.sum_squares.add_square(value);
         self.sum_logs = self.sum_logs.saturating_add(log);
@@ -247,8 +268,8 @@ impl Sums {
     }
 
     fn into_distribution(self) -> Option<Distribution> {
-        (self.n > 0).then(|| Distribution {
-            n: self.n.into(),
+        (self.n() > 0).then(|| Distribution {
+            n: self.n().into(),
             sum: self.sum,
             sum_squares: Wide(self.sum_squares.get()),
             sum_logs: self.sum_logs,
@@ -273,7 +294,11 @@ mod tests {
         for number in 0..1_000_u64 {
             let value = number * number * 37;
             expected.observe(value);
-            open.add(value, &Usage::new(), number % 10 == 0);
+            let marks = Marks {
+                error: number % 10 == 0,
+                unfinished: number % 100 == 0,
+            };
+            open.add(value, &Usage::new(), marks);
         }
         let key = CellKey {
             start_us: 60,
@@ -286,6 +311,7 @@ mod tests {
         };
         let cell = open.into_cell(key, 2);
         assert_eq!((cell.n, cell.weight, cell.errors), (1_000, 2_000, 100));
+        assert_eq!(cell.unfinished, 10);
         assert_eq!(cell.wall_ns, Some(expected));
         assert_eq!(cell.cpu_ns.map(|cpu| (cpu.n, cpu.sum)), Some((1_000, 0)));
     }
@@ -307,7 +333,7 @@ mod tests {
             .collect();
         for round in 1..=3 {
             for place in &places {
-                cells.add(*place, 5, &Usage::new(), false, None);
+                cells.add(*place, 5, &Usage::new(), Marks::default(), None);
             }
             assert_eq!(cells.len(), places.len(), "round {round}");
         }
@@ -324,7 +350,7 @@ mod tests {
             },
             5,
             &Usage::new(),
-            false,
+            Marks::default(),
             None,
         );
         assert_eq!(cells.len(), 1);
@@ -340,7 +366,7 @@ mod tests {
                 age: Age::Warm,
                 weight,
             };
-            cells.add(place, 5, &Usage::new(), false, None);
+            cells.add(place, 5, &Usage::new(), Marks::default(), None);
         }
         let counted: Vec<(u32, u32)> = cells
             .drain()
@@ -352,7 +378,7 @@ mod tests {
     #[test]
     fn an_open_cell_is_small() {
         assert!(
-            size_of::<(Place, OpenCell)>() <= 272,
+            size_of::<(Place, OpenCell)>() <= 256,
             "{}",
             size_of::<(Place, OpenCell)>()
         );

@@ -2,6 +2,7 @@
 //! one it is shows only when it has ended, so that it is recorded without what is read at the start.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use appweight_wire::{Flag, InstructionSource, Kind, RequestRecord};
 
@@ -36,6 +37,35 @@ impl Cost {
     }
 }
 
+/// What the costliest request of an endpoint cost so far, whichever thread met it: those that cost less are
+/// kept by no thread, so that what is kept does not grow with the number of threads.
+#[derive(Debug, Default)]
+pub(crate) struct Bar([AtomicU64; 2]);
+
+/// A bar is the cost, at most three days of CPU time, above it the last bits of the span's number.
+const COST_BITS: u32 = 48;
+
+impl Bar {
+    /// Whether that cost is higher than all of its kind and span before, and raises the bar if so. Looks before
+    /// it writes, so that threads share what nearly never changes. Threads that are in different spans for a
+    /// moment may keep one too many.
+    #[inline]
+    pub(crate) fn is_passed(&self, kind: Kind, span: u64, cost: u64) -> bool {
+        let bar = &self.0[usize::from(kind == Kind::Task)];
+        let mine = span << COST_BITS | cost.min((1 << COST_BITS) - 1);
+        let mut known = bar.load(Ordering::Relaxed);
+        loop {
+            if known >> COST_BITS == mine >> COST_BITS && known >= mine {
+                return false;
+            }
+            match bar.compare_exchange_weak(known, mine, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => known = now,
+            }
+        }
+    }
+}
+
 /// The costliest request of a thread's cell since the last fetch.
 #[derive(Debug)]
 pub(crate) struct Costliest {
@@ -53,6 +83,7 @@ struct Told {
     usage: Usage,
     status: Option<u16>,
     error: bool,
+    unfinished: bool,
     flags: Vec<Flag>,
 }
 
@@ -64,6 +95,7 @@ impl Costliest {
             usage: *ended.usage,
             status: ended.status,
             error: ended.error,
+            unfinished: ended.unfinished,
             flags: ended.flags.to_vec(),
         });
         Self { place, cost, told }
@@ -80,6 +112,7 @@ impl Costliest {
             start_us: told.end_us.saturating_sub(told.wall_ns / 1_000),
             status: told.status,
             error: told.error,
+            unfinished: told.unfinished,
             weight: 0,
             age: self.place.age,
             instructions,
@@ -171,6 +204,7 @@ mod tests {
             usage: &usage(7, Some(instructions)),
             status: Some(204),
             error: false,
+            unfinished: false,
             age: Age::Warm,
             flags: &[],
             user: None,
@@ -217,6 +251,43 @@ mod tests {
         // One that is recorded anyway is not recorded twice, and nothing cheaper stands in.
         all.add(2_000, costliest(a, 8, true));
         assert_eq!(all.take(u64::MAX, SPANS, &endpoints), []);
+    }
+
+    #[test]
+    fn the_bar_rises_within_a_span_and_kind_and_begins_anew_in_the_next() {
+        let bar = Bar::default();
+        let passes = |kind, span, cost| bar.is_passed(kind, span, cost);
+        assert!(passes(Kind::Request, 7, 5) && passes(Kind::Task, 7, 1));
+        assert!(!passes(Kind::Request, 7, 5) && !passes(Kind::Request, 7, 4));
+        assert!(passes(Kind::Request, 7, 6));
+        assert!(passes(Kind::Request, 8, 1) && !passes(Kind::Request, 8, 1));
+        assert!(passes(Kind::Request, 8, u64::MAX));
+        assert!(
+            !passes(Kind::Request, 8, u64::MAX),
+            "as much as can be told"
+        );
+    }
+
+    #[test]
+    fn of_many_threads_one_passes_with_the_highest() {
+        let bar = Bar::default();
+        let highest = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8_u64)
+                .map(|thread| {
+                    let bar = &bar;
+                    scope.spawn(move || {
+                        let costs = (0..10_000).map(|turn| turn * 8 + thread);
+                        costs
+                            .filter(|cost| bar.is_passed(Kind::Request, 1, *cost))
+                            .max()
+                    })
+                })
+                .collect();
+            let passed = threads.into_iter().map(|thread| thread.join().unwrap());
+            passed.flatten().collect::<Vec<_>>()
+        });
+        let top = 9_999 * 8 + 7;
+        assert_eq!(highest.iter().filter(|cost| **cost == top).count(), 1);
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Measurement {
     /// of them does.
     pub(crate) fn finish(mut self, outcome: Outcome) {
         match self.take_family() {
-            None => self.count(outcome),
+            None => self.count(outcome, false),
             Some(family) => family.leave(Finished {
                 measurement: self,
                 outcome,
@@ -191,8 +191,28 @@ impl Measurement {
         {
             return false;
         }
-        self.count(outcome);
+        self.count(outcome, false);
         true
+    }
+
+    /// Counts what a response that is still being sent has used until now, if the cell that it was last worked on in
+    /// is over; the rest is counted as a request of its own.
+    pub(crate) fn count_what_is_over(&mut self, outcome: Outcome) {
+        let core = self.core;
+        let width_us = core.spans().cell_us;
+        let span = |moment_ns| core.micros_at(moment_ns) / width_us;
+        if self.begun_ns == 0 || span(self.left_ns) == span(core.counters().wall_ns()) {
+            return;
+        }
+        self.count(outcome, true);
+        self.usage = Usage::new();
+        self.begun_ns = self.left_ns;
+        if let Some(gathered) = &mut self.gathered {
+            gathered.downstream.clear();
+        }
+        if let Some(record) = &mut self.record {
+            record.begin_anew(core);
+        }
     }
 
     fn take_family(&mut self) -> Option<Arc<Family>> {
@@ -200,7 +220,7 @@ impl Measurement {
     }
 
     #[inline]
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, outcome: Outcome, unfinished: bool) {
         let core = self.core;
         // Nobody would ever fetch it after the shutdown; and in a forked process the names' lock may
         // be held by a thread that is not there any more.
@@ -216,6 +236,7 @@ impl Measurement {
             usage: &self.usage,
             status: outcome.status,
             error: outcome.error,
+            unfinished,
             age: core.age_at(self.begun_ns),
             flags: match &self.gathered {
                 Some(gathered) => &gathered.flags,
@@ -223,7 +244,7 @@ impl Measurement {
             },
             user: self.has_user.then_some(self.user),
         };
-        let record = match &mut self.record {
+        let record = match &self.record {
             None => None,
             Some(recorded) => {
                 let start_us = core.micros_at(self.begun_ns);
@@ -266,7 +287,7 @@ impl Finished {
     }
 
     pub(crate) fn count(mut self) {
-        self.measurement.count(self.outcome);
+        self.measurement.count(self.outcome, false);
     }
 }
 
@@ -292,9 +313,16 @@ impl Recorded {
         self.thread = Some(thread);
     }
 
+    /// What was told belongs to a part that is over.
+    fn begin_anew(&mut self, core: &Core) {
+        self.rss_start_bytes = core.counters().rss_bytes();
+        self.polls = 0;
+        self.thread_hops = 0;
+    }
+
     #[cold]
     fn record(
-        &mut self,
+        &self,
         core: &Core,
         start_us: u64,
         ended: &Ended<'_>,
@@ -309,10 +337,11 @@ impl Recorded {
             start_us,
             method: self
                 .method
-                .take()
+                .as_ref()
                 .map(|method| clean(method.as_str()).into_owned()),
             status: outcome.status,
             error: outcome.error,
+            unfinished: ended.unfinished,
             weight: core.record_weight(ended.weight),
             age: ended.age,
             instructions,

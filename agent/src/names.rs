@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use appweight_wire::{Flag, limits};
 
+use crate::costliest::Bar;
+
 /// How many endpoints and tasks a process counts by name.
 pub(crate) const ENDPOINTS: usize = 1_000;
 /// How many pairs of flag and value an endpoint is counted for.
@@ -23,6 +25,8 @@ pub(crate) const OTHER: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) name: Arc<str>,
+    /// What a request must cost to be the costliest.
+    pub(crate) bar: Bar,
     flags: RwLock<Vec<Flag>>,
 }
 
@@ -30,6 +34,7 @@ impl Endpoint {
     fn new(name: Arc<str>) -> Self {
         Self {
             name,
+            bar: Bar::default(),
             flags: RwLock::default(),
         }
     }

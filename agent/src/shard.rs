@@ -7,7 +7,7 @@ use appweight_wire::{
     ActiveUsers, Age, Cell, CellKey, Flag, InstructionSource, Kind, RequestRecord,
 };
 
-use crate::cells::{Cells, OpenCell, Place};
+use crate::cells::{Cells, Marks, OpenCell, Place};
 use crate::costliest::{Cost, Costliest, Costliests};
 use crate::names::{Endpoints, OTHER};
 use crate::outside;
@@ -33,9 +33,21 @@ pub(crate) struct Ended<'a> {
     pub(crate) usage: &'a Usage,
     pub(crate) status: Option<u16>,
     pub(crate) error: bool,
+    /// It goes on after the cell's end, and is counted as a request when it ends.
+    pub(crate) unfinished: bool,
     pub(crate) age: Age,
     pub(crate) flags: &'a [Flag],
     pub(crate) user: Option<u64>,
+}
+
+impl Ended<'_> {
+    #[inline]
+    fn marks(&self) -> Marks {
+        Marks {
+            error: self.error,
+            unfinished: self.unfinished,
+        }
+    }
 }
 
 /// What is kept of every request or task, counted or not.
@@ -139,24 +151,30 @@ impl Shard {
             age: ended.age,
             weight: ended.weight,
         };
-        let costliest = self
-            .cells
-            .add(place, ended.wall_ns, ended.usage, ended.error, spans.cost);
-        if let Some(cost) = costliest {
+        let costliest =
+            self.cells
+                .add(place, ended.wall_ns, ended.usage, ended.marks(), spans.cost);
+        let span = || self.cells.start_us / spans.cell_us;
+        if let Some(cost) = costliest
+            && let bar = &endpoints.get(ended.endpoint).bar
+            && bar.is_passed(ended.kind, span(), cost)
+        {
             self.cells
                 .keep(Costliest::new(ended, place, cost, record.is_some()));
         }
         self.outside_ns += outside::take();
-        self.tally(
-            Tallied {
-                kind: ended.kind,
-                endpoint: ended.endpoint,
-                end_us: ended.end_us,
-                error: ended.error,
-                user: ended.user,
-            },
-            spans,
-        );
+        if !ended.unfinished {
+            self.tally(
+                Tallied {
+                    kind: ended.kind,
+                    endpoint: ended.endpoint,
+                    end_us: ended.end_us,
+                    error: ended.error,
+                    user: ended.user,
+                },
+                spans,
+            );
+        }
         if !ended.flags.is_empty() {
             self.count_flags(ended, self.cells.start_us, place, endpoints);
         }
@@ -242,7 +260,7 @@ impl Shard {
             self.flag_cells
                 .entry(slot)
                 .or_default()
-                .add(ended.wall_ns, ended.usage, ended.error);
+                .add(ended.wall_ns, ended.usage, ended.marks());
         }
     }
 

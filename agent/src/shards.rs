@@ -189,6 +189,7 @@ mod tests {
             usage: &Usage::new(),
             status: None,
             error: false,
+            unfinished: false,
             age: Age::Warm,
             flags: &[],
             user: None,

@@ -213,12 +213,76 @@ impl http_body::Body for Working {
     }
 }
 
+/// A cell that is not over before the test is: unless it runs at midnight.
+const NO_END: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn a_stream_without_an_end_is_counted_in_each_cell_and_marked() {
+    use http_body_util::BodyExt;
+
+    const WIDTH: Duration = Duration::from_millis(100);
+    let collector = TestCollector::start();
+    let agent = collector.agent().cell_width(WIDTH).start();
+    let app = Router::new()
+        .route(
+            "/endless",
+            get(async || axum::body::Body::new(Working { frames_left: 1_000 })),
+        )
+        .layer(agent.layer());
+    let Ok(response) = app.oneshot(get_request("/endless")).await;
+    let mut body = response.into_body();
+    // A frame in each of four cells; what the fourth cost is known by the next one only.
+    let frames = 4;
+    for _ in 0..frames {
+        body.frame().await.unwrap().unwrap();
+        tokio::time::sleep(WIDTH).await;
+    }
+    assert_eq!(agent.status().requests, 0, "it has not ended");
+    let begun = std::time::Instant::now();
+    while collector.requests().len() < frames - 1 && begun.elapsed() < SOON {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let parts = collector.requests();
+    assert_eq!(parts.len(), frames - 1, "{parts:?}");
+    for part in &parts {
+        assert!(part.unfinished && !part.error, "{part:?}");
+        assert!(part.cpu_ns.is_some_and(|cpu| cpu > 0), "{part:?}");
+    }
+    // The first had the handler's poll too.
+    let polls: Vec<u64> = parts.iter().map(|part| part.polls).collect();
+    assert_eq!(polls, [2, 1, 1]);
+    let starts = |collector: &TestCollector| {
+        let cells = collector.cells();
+        assert!(cells.iter().all(|cell| cell.n == 1), "{cells:?}");
+        let unfinished: u64 = cells.iter().map(|cell| cell.unfinished).sum();
+        (cells.len(), unfinished)
+    };
+    assert_eq!(starts(&collector), (3, 3));
+    // Given up, it is over, and a request.
+    drop(body);
+    assert_eq!(agent.status().requests, 1);
+    assert!(agent.shutdown(SOON));
+    assert_eq!(starts(&collector), (4, 3));
+    let last = collector.requests().pop().unwrap();
+    assert!(last.error && !last.unfinished, "{last:?}");
+    // All parts together lasted as long as it did.
+    let wall: u64 = collector.requests().iter().map(|part| part.wall_ns).sum();
+    assert!(wall >= 4 * 100_000_000, "{wall}");
+    let counted: u64 = collector
+        .processes()
+        .iter()
+        .flat_map(|process| &process.endpoints)
+        .map(|endpoint| endpoint.requests)
+        .sum();
+    assert_eq!(counted, 1);
+}
+
 #[tokio::test]
 async fn a_streamed_body_is_charged_to_its_request_which_is_counted_when_it_ends() {
     use http_body_util::BodyExt;
 
     let collector = TestCollector::start();
-    let agent = collector.agent().start();
+    let agent = collector.agent().cell_width(NO_END).start();
     let stream = async || axum::body::Body::new(Working { frames_left: 19 });
     let app = Router::new()
         .route("/streamed", get(stream))

@@ -11,8 +11,7 @@ use support::TestCollector;
 
 const THREADS: usize = 64;
 const ENDPOINTS: usize = 1_000;
-/// The aim is 24 MiB; from run to run it is 23 to 25 without records.
-const BOUND: u64 = 28 << 20;
+const BOUND: u64 = 24 << 20;
 
 /// Resident memory of the process that is not of a file, bytes.
 fn anonymous() -> u64 {
@@ -47,7 +46,7 @@ fn a_thousand_endpoints_on_64_threads_take_little_room() {
         barrier.wait();
         let before = anonymous();
         AGENT
-            .set(collector.agent().record_one_in(0).start())
+            .set(collector.agent().record_one_in(100).start())
             .unwrap();
         barrier.wait();
         barrier.wait();

@@ -62,7 +62,7 @@ fn batches_are_compressed() {
     assert!(agent.shutdown(SOON));
     let put = collector.puts().remove(0);
     let plain = zstd::stream::decode_all(put.body.as_slice()).unwrap();
-    assert!(plain.len() > 3 * put.body.len());
+    assert!(plain.len() > put.body.len() * 3 / 2);
     assert_eq!(agent.status().sent_bytes, put.body.len() as u64);
     let told = zstd::zstd_safe::get_frame_content_size(&put.body).unwrap();
     assert_eq!(
@@ -239,16 +239,16 @@ fn a_full_queue_gives_up_the_oldest_and_counts_it() {
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))
-        .queue_bytes(20_000)
+        .queue_bytes(8_000)
         .start();
     let begun = Instant::now();
     while agent.status().dropped == 0 {
         assert!(begun.elapsed() < Duration::from_secs(10));
         work(&agent);
-        assert!(agent.status().queued_bytes <= 20_000);
+        assert!(agent.status().queued_bytes <= 8_000);
         std::thread::sleep(Duration::from_millis(5));
     }
-    agent.shutdown(SOON);
+    assert!(agent.shutdown(SOON));
     let status = agent.status();
     let sent: u64 = collector
         .batches()
