@@ -107,6 +107,9 @@ mod doctor;
 mod downstream;
 mod facts;
 mod fork;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handover;
 mod hooks;
 mod layer;

@@ -28,6 +28,8 @@ use uuid::Uuid;
 
 use crate::contents::Contents;
 use crate::queue::Sealed;
+#[cfg(fuzzing)]
+pub(crate) use crate::spool::file::fuzzed as fuzzed_file;
 use crate::spool::file::{Name, WriteFile};
 use crate::spool::folder::Folder;
 pub(crate) use crate::spool::folder::Locks;

@@ -9,6 +9,9 @@ mod cells;
 mod clock;
 mod collector;
 mod encoding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ingest;
 mod judgement;
 mod metrics;

@@ -119,6 +119,25 @@ pub(crate) fn decode(content: &[u8]) -> Option<Sealed> {
     })
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(content: &[u8]) {
+    let check = |content: &[u8]| {
+        if let Some(batch) = decode(content) {
+            assert_eq!(encode(&batch), content);
+        }
+    };
+    check(content);
+    let mut sound = content.to_vec();
+    sound.extend(checksum(content).to_le_bytes());
+    check(&sound);
+    if let Ok(name) = std::str::from_utf8(content)
+        && let Some(parsed) = Name::parse(name)
+    {
+        assert_eq!(parsed.to_file_name(), name);
+    }
+}
+
 /// Against accidents, not against forgery: no secret is needed.
 fn checksum(content: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
