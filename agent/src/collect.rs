@@ -1,5 +1,8 @@
 //! The thread that fetches what requests have counted, looks at the process and seals batches.
 
+#[cfg(test)]
+mod tests;
+
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) stop: Stop,
     /// CPU time of the thread that ships, ns.
     pub(crate) ship_cpu_ns: AtomicU64,
+    #[cfg(test)]
+    set_by_us: std::sync::atomic::AtomicI64,
 }
 
 impl Core {
@@ -116,6 +118,8 @@ impl Core {
             totals: Totals::default(),
             stop: Stop::new(),
             ship_cpu_ns: AtomicU64::new(0),
+            #[cfg(test)]
+            set_by_us: std::sync::atomic::AtomicI64::new(0),
         };
         core.look_at_the_clock();
         Box::leak(Box::new(core))
@@ -280,9 +284,18 @@ impl Core {
 
     /// The time, µs since the Unix epoch.
     pub(crate) fn now_us(&self) -> u64 {
-        SystemTime::now()
+        let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, micros)
+            .map_or(0, micros);
+        #[cfg(test)]
+        let now = now.saturating_add_signed(self.set_by_us.load(Ordering::Relaxed));
+        now
+    }
+
+    /// As if somebody had set the machine's clock so far from the true time.
+    #[cfg(test)]
+    pub(crate) fn set_clock(&self, by_us: i64) {
+        self.set_by_us.store(by_us, Ordering::Relaxed);
     }
 
     /// The time at that moment of the monotonic clock, µs since the Unix epoch, by the clock as it was

@@ -126,6 +126,7 @@ fn threads() -> impl Iterator<Item = (u32, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -163,28 +164,44 @@ mod tests {
     fn threads_that_do_not_measure_are_looked_up_and_none_is_told_twice() {
         let threads = Threads::new();
         thread::scope(|scope| {
-            let begun = Instant::now();
             let other = scope.spawn(|| {
                 burn(Duration::from_millis(30));
+                // The kernel brings its books up to date when a thread stops to run, else with its next tick.
+                thread::sleep(Duration::from_millis(1));
                 threads.look();
-                // Looked up until now, telling for itself from now on.
+                let known = threads.known.lock().unwrap();
+                let looked_up = known[&sys::thread_id()].used_ns;
+                drop(known);
+                // Telling for itself from now on.
                 threads.begins_to_measure();
                 burn(Duration::from_millis(20));
-                enter(sys::thread_cpu_ns());
+                let now = sys::thread_cpu_ns().unwrap();
+                enter(Some(now));
                 leave(sys::thread_cpu_ns());
-                take()
+                (looked_up, take(), now)
             });
-            let told = other.join().unwrap();
-            assert!((15_000_000..26_000_000).contains(&told), "{told}");
-            assert!(begun.elapsed() >= Duration::from_millis(50));
+            let (looked_up, told, used) = other.join().unwrap();
+            assert!(looked_up >= 30_000_000, "{looked_up}");
+            assert_eq!(looked_up + told, used, "all of it, and nothing twice");
         });
         // Other tests run at the same time: this is a floor only.
-        let burning = thread::spawn(|| {
-            burn(Duration::from_millis(20));
-            thread::sleep(Duration::from_secs(1));
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                burn(Duration::from_millis(20));
+                barrier.wait();
+                barrier.wait();
+            });
+            barrier.wait();
+            // Until it stands and waits, which the books tell.
+            let begun = Instant::now();
+            let mut looked_up = threads.look();
+            while looked_up < 20_000_000 && begun.elapsed() < Duration::from_secs(10) {
+                thread::sleep(Duration::from_millis(1));
+                looked_up += threads.look();
+            }
+            barrier.wait();
+            assert!(looked_up >= 20_000_000, "{looked_up}");
         });
-        thread::sleep(Duration::from_millis(500));
-        assert!(threads.look() >= 15_000_000);
-        burning.join().unwrap();
     }
 }

@@ -93,10 +93,16 @@ async fn the_cells_of_all_threads_add_up_to_every_request() {
             .iter()
             .all(|cell| cell.wall_ns.as_ref().unwrap().n == cell.n && cell.weight == cell.n)
     );
+    // The clock may stand before an earlier reading of it once the kernel has taken off what interrupts and the hypervisor
+    // took of a thread's time: such a difference is no reading, and the request has no CPU time. Rare also on a
+    // machine that is overrun.
+    let read: u64 = cells
+        .iter()
+        .map(|cell| cell.cpu_ns.as_ref().map_or(0, |cpu| cpu.n))
+        .sum();
     assert!(
-        cells
-            .iter()
-            .all(|cell| cell.cpu_ns.as_ref().unwrap().n == cell.n)
+        (all - all / 50..=all).contains(&read),
+        "{read} of {all} have a CPU time"
     );
     let starts: std::collections::BTreeSet<u64> =
         cells.iter().map(|cell| cell.key.start_us).collect();

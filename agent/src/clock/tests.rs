@@ -27,15 +27,23 @@ fn clocks() -> Vec<CpuClock> {
 /// Does the work some times and sets what the clock counted beside what the system counted.
 fn assert_agrees(clock: &CpuClock, mut work: impl FnMut()) {
     const TIMES: usize = 20;
-    /// The two readings at each end are not made at the same moment: interrupts may lie between.
+    /// Beyond what the readings themselves leave open.
     const APART_NS: u64 = 30_000;
+    // Each reading lies between two of the system: interrupts may come between any of them.
+    let moment = || {
+        let before = sys::thread_cpu_ns().unwrap();
+        let cheap = clock.now_ns().unwrap();
+        (before, cheap, sys::thread_cpu_ns().unwrap())
+    };
     let mut apart = Vec::new();
     for _ in 0..TIMES {
-        let start = (clock.now_ns().unwrap(), sys::thread_cpu_ns().unwrap());
+        let start = moment();
         work();
-        let end = (clock.now_ns().unwrap(), sys::thread_cpu_ns().unwrap());
-        let (cheap, asked) = (end.0.wrapping_sub(start.0), end.1 - start.1);
-        apart.push(cheap.abs_diff(asked).saturating_sub(asked / 100));
+        let end = moment();
+        let cheap = end.1.wrapping_sub(start.1);
+        let (least, most) = (end.0 - start.2, end.2 - start.0);
+        let outside = least.saturating_sub(cheap).max(cheap.saturating_sub(most));
+        apart.push(outside.saturating_sub(most / 100));
     }
     apart.sort_unstable();
     // One time in twenty the hypervisor may take the CPU away between two readings.
@@ -83,9 +91,9 @@ fn work_and_sleep_agree() {
             assert_agrees(&clock, || burn(Duration::from_micros(300)));
             assert_agrees(&clock, || thread::sleep(Duration::from_micros(300)));
             let start = clock.now_ns().unwrap();
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(100));
             let slept = clock.now_ns().unwrap() - start;
-            assert!(slept < 2_000_000, "{}: sleep cost {slept} ns", clock.way());
+            assert!(slept < 10_000_000, "{}: sleep cost {slept} ns", clock.way());
         });
     }
 }

@@ -33,14 +33,27 @@ mod tests {
 
     use super::*;
 
-    /// Writes to that many pages that nobody has used before.
+    /// Writes to that many pages that nobody has used before. Mapped by hand, since an allocator keeps what was given
+    /// back to it.
+    #[expect(unsafe_code, reason = "memory fresh from the kernel")]
     fn fault(pages: usize) {
-        // Large blocks come fresh from the kernel; zeroed ones are not written to by the allocator.
-        let mut fresh = vec![0_u8; pages * 4096];
-        for page in fresh.chunks_mut(4096) {
-            page[0] = 1;
+        let bytes = pages * 4096;
+        // SAFETY: a new mapping wherever there is room, of this length, that nobody else knows and that is given back.
+        unsafe {
+            let fresh = libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(fresh, libc::MAP_FAILED);
+            for at in (0..bytes).step_by(4096) {
+                fresh.cast::<u8>().add(at).write_volatile(1);
+            }
+            assert_eq!(libc::munmap(fresh, bytes), 0);
         }
-        std::hint::black_box(&fresh);
     }
 
     fn during(counter: PageFaults, work: impl FnOnce()) -> u64 {
