@@ -252,6 +252,10 @@ impl Measurement {
             }
         };
         core.count(&ended, record);
+        if unfinished {
+            // It is profiled as a whole.
+            return;
+        }
         let of = Of {
             end_us: ended.end_us,
             kind: ended.kind,

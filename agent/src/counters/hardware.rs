@@ -196,7 +196,8 @@ mod of_the_process {
             thread::spawn(|| work(TURNS)).join().unwrap();
             work(TURNS);
             let ours = read() - before;
-            assert!((6 * TURNS..7 * TURNS).contains(&ours), "{ours}");
+            // With the kernel's part: what interrupts cost in this machine is a fifth.
+            assert!((6 * TURNS..8 * TURNS).contains(&ours), "{ours}");
             let before = read();
             assert!(holds_in_a_child(|| {
                 work(10 * TURNS);

@@ -121,7 +121,7 @@ impl Counters {
         }
     }
 
-    pub(crate) fn instructions(&self) -> &Instructions {
+    pub(crate) fn instruction_counter(&self) -> &Instructions {
         &self.instructions
     }
 

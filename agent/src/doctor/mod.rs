@@ -87,7 +87,7 @@ fn diagnose() -> Diagnosis {
             })
             .collect(),
     }];
-    let instructions = counters.instructions();
+    let instructions = counters.instruction_counter();
     all.push(Ways {
         counter: "instructions".to_owned(),
         unit: "instructions".to_owned(),

@@ -30,8 +30,6 @@ pub(crate) struct Packed<'a>(pub(crate) &'a [RequestRecord]);
 pub(crate) enum Broken {
     #[error("the packed records break off")]
     BreaksOff,
-    #[error("bytes follow the end of the packed records")]
-    GoesOn,
     #[error("a number is longer than 64 bits")]
     TooLong,
     #[error("a text is not UTF-8")]
@@ -277,11 +275,8 @@ pub(crate) fn unpack(mut packed: &[u8]) -> Result<Vec<RequestRecord>, Broken> {
             });
         }
     }
-    if rest.is_empty() {
-        Ok(records)
-    } else {
-        Err(Broken::GoesOn)
-    }
+    // Columns of later versions follow.
+    Ok(records)
 }
 
 /// How many records or texts there are.
