@@ -141,6 +141,15 @@ impl AgentBuilder {
         self
     }
 
+    /// Where the stacks of requests cannot be sampled, those of the whole process are, so many per second of CPU: they belong to no
+    /// request, and are told under no endpoint. None by default, as it is done by a signal (`SIGPROF`), which calls that wait
+    /// for something may be interrupted by; 99 is enough, and the kernel gives one per tick at most. It needs frame pointers too,
+    /// and stays out of the way of a program that handles the signal itself. `APPWEIGHT_SAMPLE_PROCESS`
+    pub fn sample_process(mut self, per_second: u32) -> Self {
+        self.settings.sample_process = per_second.min(SAMPLES_PER_SECOND);
+        self
+    }
+
     /// Each so many bytes that the process allocates, the allocation is looked at: what was allocated in which function of which
     /// endpoint, and what of it was not given back. None by default; 512 KiB costs nearly nothing. It needs
     /// [`AppweightAlloc`](crate::AppweightAlloc) and a program that was built with frame pointers

@@ -98,7 +98,7 @@ impl Core {
             warm_ns: started_ns.saturating_add(warm_up),
             started_us: AtomicU64::new(0),
             queue: Queue::new(settings.queue_bytes),
-            sampling: Sampling::new(settings.sample_stacks, settings.sample_allocations),
+            sampling: Sampling::new(&settings),
             settings,
             hooks,
             counters,

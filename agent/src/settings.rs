@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) profile_timers: Vec<Timer>,
     /// Samples per second; 0: none.
     pub(crate) sample_stacks: u32,
+    /// The same for the whole process, where requests cannot be sampled.
+    pub(crate) sample_process: u32,
     /// Bytes from one sample to the next; 0: none.
     pub(crate) sample_allocations: u64,
     pub(crate) check_clock: bool,
@@ -78,6 +80,7 @@ impl Default for Settings {
             profile_one_in: 1_000,
             profile_timers: Timer::DEFAULT.to_vec(),
             sample_stacks: 0,
+            sample_process: 0,
             sample_allocations: 0,
             check_clock: false,
             process_interval: Duration::from_secs(10),
@@ -108,6 +111,7 @@ impl std::fmt::Debug for Settings {
             .field("profile_one_in", &self.profile_one_in)
             .field("profile_timers", &self.profile_timers)
             .field("sample_stacks", &self.sample_stacks)
+            .field("sample_process", &self.sample_process)
             .field("sample_allocations", &self.sample_allocations)
             .field("check_clock", &self.check_clock)
             .field("process_interval", &self.process_interval)
@@ -226,6 +230,9 @@ impl Settings {
         });
         read("APPWEIGHT_SAMPLE_STACKS", &mut |v| {
             put(&mut self.sample_stacks, parse_per_second(v))
+        });
+        read("APPWEIGHT_SAMPLE_PROCESS", &mut |v| {
+            put(&mut self.sample_process, parse_per_second(v))
         });
         read("APPWEIGHT_SAMPLE_ALLOCATIONS", &mut |v| {
             put(&mut self.sample_allocations, parse_bytes(v))

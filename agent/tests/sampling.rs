@@ -6,6 +6,9 @@
 
 #![expect(clippy::print_stdout, reason = "what was measured is told")]
 
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[path = "../src/counters/known_work.rs"]
+mod known_work;
 #[cfg(test)]
 mod support;
 
@@ -20,10 +23,14 @@ use support::{SOON, TestCollector};
 
 /// An agent that samples all requests, once it has found out how; `None` where it cannot and says why.
 fn sampling(collector: &TestCollector) -> Option<Agent> {
+    sampling_at(collector, 1_000)
+}
+
+fn sampling_at(collector: &TestCollector, per_second: u32) -> Option<Agent> {
     let agent = collector
         .agent()
         .profile_one_in(1)
-        .sample_stacks(1_000)
+        .sample_stacks(per_second)
         .start();
     let until = Instant::now() + SOON;
     loop {
@@ -110,11 +117,12 @@ fn costs(profiles: &[ProfileRecord], starts: &[&str]) -> BTreeMap<String, i64> {
 
 #[test]
 fn samples_tell_the_share_of_each_function() {
+    const REQUESTS: u64 = 300;
     let collector = TestCollector::start();
     let Some(agent) = sampling(&collector) else {
         return;
     };
-    for _ in 0..100 {
+    for _ in 0..REQUESTS {
         agent.measure("shares", || {
             three_tenths(3_000_000) ^ six_tenths(6_000_000) ^ one_tenth(1_000_000)
         });
@@ -134,7 +142,7 @@ fn samples_tell_the_share_of_each_function() {
     for (share, known) in shares.into_iter().zip([30.0, 60.0, 10.0]) {
         assert!((share - known).abs() < 3.0, "{shares:?}");
     }
-    assert_eq!(profiles.iter().map(|p| p.requests).sum::<u64>(), 100);
+    assert_eq!(profiles.iter().map(|p| p.requests).sum::<u64>(), REQUESTS);
     let in_profiles: u64 = profiles.iter().map(|p| p.samples).sum();
     assert_eq!(in_profiles + status.given_to_none, status.samples);
     // Known work in known time: what the samples say is what the thread used.
@@ -202,4 +210,107 @@ fn no_sample_is_given_to_a_wrong_request() {
     );
     assert_eq!((status.lost, status.unsampled_polls), (0, 0), "{status:?}");
     assert_eq!(profiles.iter().map(|p| p.requests).sum::<u64>(), 1_000);
+}
+
+#[test]
+fn samples_of_the_process_belong_to_no_request() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().sample_process(250).start();
+    let until = Instant::now() + SOON;
+    let why = loop {
+        let status = agent.status().sampling;
+        match status.process_absent_because.as_deref() {
+            None => break None,
+            Some("it has not been tried yet") => assert!(Instant::now() < until, "not tried"),
+            Some(why) => break Some(why.to_owned()),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    if let Some(why) = why {
+        assert!(why.contains("frame pointers"), "{why}");
+        return;
+    }
+    agent.measure("somebody", || {
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until {
+            black_box(six_tenths(1_000_000));
+        }
+    });
+    assert!(agent.shutdown(SOON));
+    let profiles = profiles(&collector);
+    assert!(!profiles.is_empty());
+    for profile in &profiles {
+        assert_eq!((profile.endpoint.as_str(), profile.requests), ("", 0));
+        assert_eq!(profile.timers[0].name, "cpu");
+    }
+    let cost = costs(&profiles, &["six_tenths"]).remove("six_tenths");
+    assert!(cost > Some(50_000_000), "{cost:?} ns seen of 500 ms");
+}
+
+/// By hardware instructions, in work whose number of instructions is known: in a virtual machine, see
+/// `tests/pmu-vm/test`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod hardware {
+    use super::*;
+    use crate::known_work::work;
+
+    #[inline(never)]
+    fn counted_three(turns: u64) {
+        work(black_box(3 * turns));
+        black_box(());
+    }
+
+    #[inline(never)]
+    fn counted_six(turns: u64) {
+        work(black_box(6 * turns));
+        black_box(());
+    }
+
+    #[inline(never)]
+    fn counted_one(turns: u64) {
+        work(black_box(turns));
+        black_box(());
+    }
+
+    #[test]
+    #[ignore = "needs a performance monitoring unit: tests/pmu-vm/test"]
+    fn samples_of_instructions_tell_each_share_within_half_a_point() {
+        let collector = TestCollector::start();
+        let agent = sampling_at(&collector, 10_000).expect("stacks are sampled");
+        let how = agent.status().sampling.read_by.unwrap();
+        assert!(how.contains("instructions in user mode"), "{how}");
+        for _ in 0..10 {
+            agent.measure("shares", || {
+                counted_three(5_000_000);
+                counted_six(5_000_000);
+                counted_one(5_000_000);
+            });
+        }
+        assert!(agent.shutdown(SOON));
+        let profiles = profiles(&collector);
+        let timers: Vec<&str> = profiles.iter().map(|p| p.timers[0].name.as_str()).collect();
+        assert!(
+            timers.iter().all(|timer| *timer == "instructions"),
+            "{timers:?}"
+        );
+        let costs = costs(&profiles, &["counted_"]);
+        let all: i64 = costs.values().sum();
+        let share = |name: &str| 100.0 * costs.get(name).copied().unwrap_or(0) as f64 / all as f64;
+        let shares = [
+            share("counted_three"),
+            share("counted_six"),
+            share("counted_one"),
+        ];
+        let status = agent.status().sampling;
+        println!("{shares:.3?}; {all} instructions of 1,000,000,000; {status:?}");
+        for (share, known) in shares.into_iter().zip([30.0, 60.0, 10.0]) {
+            assert!((share - known).abs() < 0.5, "{shares:?}");
+        }
+        let known = 2 * 10 * 5_000_000 * 10;
+        assert!(
+            (all - known).abs() * 100 < known,
+            "{all} instructions of {known}"
+        );
+        assert_eq!(status.lost, 0);
+    }
 }

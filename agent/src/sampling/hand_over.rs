@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use appweight_wire::Age;
 
 use super::allocations::Allocated;
+use super::process::Seen;
 use super::stacks::Stacks;
 use crate::scopes::ended::Of;
 
@@ -26,11 +27,23 @@ pub(crate) struct Span {
     pub(crate) at_us: u64,
 }
 
+/// What was seen of the whole process in a span of time.
+#[derive(Debug)]
+pub(crate) struct SeenSpan {
+    pub(crate) seen: Vec<Seen>,
+    /// What a sample stands for, ns of a CPU.
+    pub(crate) period_ns: u64,
+    pub(crate) age: Age,
+    /// A moment in it, µs since the Unix epoch.
+    pub(crate) at_us: u64,
+}
+
 /// What is to become a profile.
 #[derive(Debug)]
 pub(super) enum Taken {
     Request(Finished),
     Span(Span),
+    Process(SeenSpan),
 }
 
 /// From requests to the thread that looks names up. Only what is profiled passes here, so that its lock is taken

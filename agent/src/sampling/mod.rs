@@ -8,6 +8,7 @@ pub(crate) mod allocations;
 mod event;
 mod hand_over;
 mod modules;
+mod process;
 mod record;
 mod refusal;
 mod ring;
@@ -23,7 +24,7 @@ mod waiter;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use appweight_wire::Age;
@@ -34,11 +35,13 @@ pub(crate) use self::stacks::Stacks;
 pub use self::status::SamplingStatus;
 
 use self::allocations::Snapshots;
-use self::hand_over::{HandOver, Span, Taken};
+use self::hand_over::{HandOver, SeenSpan, Span, Taken};
+use self::process::Process;
 use self::sampler::Tally;
 use self::threads::Threads;
 use self::trial::Found;
 use crate::allocator::allocations_are_counted;
+use crate::settings::Settings;
 
 const SWITCHED_OFF: &str = "it is switched off";
 const NO_FRAME_POINTERS: &str = "this program was built without frame pointers: build it with \
@@ -55,6 +58,10 @@ pub(crate) struct Sampling {
     tally: Arc<Tally>,
     hand_over: HandOver,
     allocations: Result<Allocations, String>,
+    /// The same for the whole process, where requests cannot be sampled.
+    process_per_second: u32,
+    process_found: OnceLock<Result<String, String>>,
+    process: Mutex<Option<Process>>,
     /// Of the program, once it was looked for.
     build_id: OnceLock<String>,
 }
@@ -67,9 +74,13 @@ struct Allocations {
 }
 
 impl Sampling {
-    /// Takes so many stacks per second, and looks at an allocation each so many bytes; 0 means not at all.
-    pub(crate) fn new(per_second: u32, allocated_bytes: u64) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let per_second = settings.sample_stacks;
+        let allocated_bytes = settings.sample_allocations;
         Self {
+            process_per_second: settings.sample_process,
+            process_found: OnceLock::new(),
+            process: Mutex::default(),
             allocations: Allocations::begin(allocated_bytes),
             build_id: OnceLock::new(),
             per_second,
@@ -87,12 +98,14 @@ impl Sampling {
 
     /// Whether anything is to be sampled.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wants_stacks() || self.allocations.is_ok()
+        self.wants_stacks() || self.allocations.is_ok() || self.process_per_second > 0
     }
 
     /// Whether anything is, once it was tried.
     fn samples_any(&self) -> bool {
-        self.allocations.is_ok() || matches!(self.found.get(), Some(Ok(_)))
+        self.allocations.is_ok()
+            || matches!(self.found.get(), Some(Ok(_)))
+            || matches!(self.process_found.get(), Some(Ok(_)))
     }
 
     /// For a request that is to be sampled; `None` if that cannot be, or not yet.
@@ -132,23 +145,56 @@ impl Sampling {
         age: Age,
         requests: impl FnOnce() -> HashMap<u32, u64>,
     ) {
-        let Ok(allocations) = &self.allocations else {
+        if let Ok(allocations) = &self.allocations {
+            let snapshots = allocations.snapshots.lock();
+            let allocated = snapshots.unwrap_or_else(PoisonError::into_inner).take();
+            self.hand_over.put(Taken::Span(Span {
+                allocated,
+                requests: requests(),
+                age,
+                at_us,
+            }));
+        }
+        if let Some(process) = &mut *self.process() {
+            self.hand_over.put(Taken::Process(SeenSpan {
+                seen: process.take(),
+                period_ns: process.period_ns(),
+                age,
+                at_us,
+            }));
+        }
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Samples the whole process, if that is wanted and its requests cannot be.
+    fn begin_process(&self) {
+        if self.process_per_second == 0 {
             return;
+        }
+        let found = match self.found.get() {
+            Some(Ok(_)) => Err("not needed: the stacks of requests are sampled".to_owned()),
+            _ => Process::begin(self.process_per_second),
         };
-        let mut snapshots = allocations
-            .snapshots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.hand_over.put(Taken::Span(Span {
-            allocated: snapshots.take(),
-            requests: requests(),
-            age,
-            at_us,
-        }));
+        self.process_found.get_or_init(|| match found {
+            Ok(process) => {
+                let how = format!(
+                    "SIGPROF, each {} ns of CPU of the whole process, at most once in a tick of the kernel's",
+                    process.period_ns()
+                );
+                *self.process() = Some(process);
+                Ok(how)
+            }
+            Err(why) => Err(why),
+        });
     }
 
     /// Nothing is handed over any more: waits until what was is in the profiles, for a part of the time until then at most.
     pub(crate) fn close(&self, until: Instant) {
+        // Its timer ends with it.
+        drop(self.process().take());
         if self.is_wanted() {
             self.hand_over.close(until);
         }
@@ -176,6 +222,15 @@ impl Sampling {
             unsampled_polls: tally(&self.tally.unsampled_polls),
             allocations_read_by: self.allocations.as_ref().ok().map(ToString::to_string),
             allocations_absent_because: self.allocations.as_ref().err().cloned(),
+            process_read_by: self
+                .process_found
+                .get()
+                .and_then(|found| found.clone().ok()),
+            process_absent_because: match self.process_found.get() {
+                Some(found) => found.clone().err(),
+                None if self.process_per_second == 0 => Some(SWITCHED_OFF.to_owned()),
+                None => Some("it has not been tried yet".to_owned()),
+            },
             build_id: self.build_id.get().cloned(),
             untracked_allocations: allocations::untracked(),
         }

@@ -8,7 +8,7 @@ use appweight_wire as wire;
 
 use super::allocations::Allocated;
 use super::event::Unit;
-use super::hand_over::{Finished, Span, Taken};
+use super::hand_over::{Finished, SeenSpan, Span, Taken};
 use super::modules::build_id;
 use super::stacks::Stacks;
 use super::symbols::Symbols;
@@ -41,6 +41,14 @@ pub(crate) fn name_functions(core: &Core) {
             Err(why) => tracing::warn!("AppWeight: stacks are not sampled: {why}"),
         }
     }
+    sampling.begin_process();
+    match sampling.process_found.get() {
+        Some(Ok(how)) => tracing::info!(
+            "AppWeight: the process is sampled by {how}; these samples belong to no request"
+        ),
+        Some(Err(why)) => tracing::info!("AppWeight: the process is not sampled: {why}"),
+        None => {}
+    }
     if !sampling.samples_any() {
         return;
     }
@@ -53,6 +61,7 @@ pub(crate) fn name_functions(core: &Core) {
         match sampling.hand_over.take(TURN) {
             Some(Taken::Request(finished)) => add(core, &mut symbols, &finished),
             Some(Taken::Span(span)) => add_span(core, &mut symbols, &span),
+            Some(Taken::Process(span)) => add_process(core, &mut symbols, &span),
             None if sampling.hand_over.is_closed() => return,
             None => {}
         }
@@ -172,6 +181,50 @@ fn add_span(core: &Core, symbols: &mut Symbols, span: &Span) {
             let _ = profiles.add(&part, core.spans().cell_us);
         });
     }
+}
+
+/// Adds what was seen of the whole process.
+fn add_process(core: &Core, symbols: &mut Symbols, span: &SeenSpan) {
+    let mut tree = Tree::new(1);
+    let mut samples = 0;
+    for seen in &span.seen {
+        let inside = |(depth, frame): (usize, &u64)| frame.saturating_sub(u64::from(depth > 0));
+        let mut chain: Vec<u64> = seen.frames.iter().enumerate().map(inside).collect();
+        chain.reverse();
+        for address in &chain {
+            symbols.resolve(*address);
+        }
+        let cost = seen.samples.saturating_mul(span.period_ns);
+        tree.add_whole(
+            symbols,
+            &chain,
+            seen.samples,
+            &[i64::try_from(cost).unwrap_or(i64::MAX)],
+        );
+        samples += seen.samples;
+    }
+    if samples == 0 {
+        return;
+    }
+    core.with_profiles(|profiles| {
+        let (nodes, own) = tree.part(symbols, profiles);
+        let part = Part {
+            end_us: span.at_us,
+            kind: wire::Kind::Request,
+            endpoint: None,
+            age: span.age,
+            taken: wire::Taken::Sampled,
+            requests: 0,
+            samples,
+            lost_samples: 0,
+            folded: 0,
+            timers: &[timer("cpu", "ns")],
+            nodes: &nodes,
+            own,
+        };
+        // What finds no room is counted there.
+        let _ = profiles.add(&part, core.spans().cell_us);
+    });
 }
 
 fn timer_of(unit: Unit) -> TimerName {

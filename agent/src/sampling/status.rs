@@ -27,6 +27,10 @@ pub struct SamplingStatus {
     pub allocations_read_by: Option<String>,
     /// Why they are not.
     pub allocations_absent_because: Option<String>,
+    /// How stacks of the whole process are sampled, where those of requests cannot be; `None` if they are not.
+    pub process_read_by: Option<String>,
+    /// Why they are not.
+    pub process_absent_because: Option<String>,
     /// Tells the build of the program, whose symbols name the functions, from any other: hexadecimal digits, if the linker
     /// wrote it.
     pub build_id: Option<String>,

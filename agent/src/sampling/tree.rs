@@ -73,9 +73,25 @@ impl Tree {
         self.add_chain(symbols, functions, samples, values);
     }
 
+    /// The same with what is outside of requests.
+    pub(super) fn add_whole(
+        &mut self,
+        symbols: &Symbols,
+        addresses: &[u64],
+        samples: u64,
+        values: &[i64],
+    ) {
+        self.add_functions(&functions(symbols, addresses), samples, values);
+    }
+
     fn add_chain(&mut self, symbols: &Symbols, chain: &[Name], samples: u64, values: &[i64]) {
+        let chain = within_request(chain, |name| symbols.is_ours(name));
+        self.add_functions(chain, samples, values);
+    }
+
+    fn add_functions(&mut self, chain: &[Name], samples: u64, values: &[i64]) {
         let mut at = 0;
-        for function in within_request(chain, |name| symbols.is_ours(name)) {
+        for function in chain {
             at = match self.children.get(&(at, *function)) {
                 Some(child) => *child,
                 None => {

@@ -14,9 +14,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use self::snapshot::{Allocated, Snapshots};
+pub(crate) use self::table::{FRAMES, Table};
 
 use self::live::{Live, Sampled};
-use self::table::{FRAMES, Table};
 use crate::facts;
 
 /// Bytes from one sample to the next, on average; 0 while none are taken.

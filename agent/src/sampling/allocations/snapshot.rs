@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::TABLES;
-use super::table::{Sums, Whose};
+use super::table::{Sums, Table, Whose};
 
 /// What was allocated in one chain of calls since the last time.
 #[derive(Debug)]
@@ -26,19 +26,31 @@ impl Snapshots {
         let Some(tables) = TABLES.get() else {
             return Vec::new();
         };
-        let mut all = Vec::new();
-        for (place, frames, whose, now) in tables.stacks.look() {
+        let changed = self.since_last(&tables.stacks);
+        changed
+            .map(|(frames, whose, sums)| Allocated {
+                frames,
+                whose,
+                samples: sums.samples,
+                bytes: sums.allocated,
+                live: sums.live,
+            })
+            .collect()
+    }
+
+    /// By how much each stack's sums have changed since the last time.
+    pub(crate) fn since_last(
+        &mut self,
+        table: &Table,
+    ) -> impl Iterator<Item = (Vec<u64>, Whose, Sums)> {
+        table.look().filter_map(|(place, frames, whose, now)| {
             let before = self.0.insert(place, now).unwrap_or_default();
-            if before != now {
-                all.push(Allocated {
-                    frames,
-                    whose,
-                    samples: now.samples.saturating_sub(before.samples),
-                    bytes: now.allocated.saturating_sub(before.allocated),
-                    live: now.live - before.live,
-                });
-            }
-        }
-        all
+            let sums = Sums {
+                samples: now.samples.saturating_sub(before.samples),
+                allocated: now.allocated.saturating_sub(before.allocated),
+                live: now.live - before.live,
+            };
+            (before != now).then_some((frames, whose, sums))
+        })
     }
 }

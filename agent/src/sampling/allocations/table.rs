@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use appweight_wire::Kind;
 
 /// Frames of a stack that are kept, the innermost ones.
-pub(super) const FRAMES: usize = 64;
+pub(crate) const FRAMES: usize = 64;
 /// Chains of calls, of all endpoints: some 4.5 MB once all are taken. Of a service a few hundred allocate enough to be seen.
 const STACKS: usize = 8_192;
 /// How far from its place a stack is looked for.
@@ -17,7 +17,7 @@ const NO_ROOM: u32 = 0;
 pub(crate) type Whose = Option<(Kind, u32)>;
 
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     entries: Box<[Entry]>,
 }
 
@@ -40,14 +40,14 @@ const NOT_WRITTEN: u32 = 0;
 
 /// An entry as it is at some moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    pub(super) samples: u64,
-    pub(super) allocated: u64,
-    pub(super) live: i64,
+pub(crate) struct Sums {
+    pub(crate) samples: u64,
+    pub(crate) allocated: u64,
+    pub(crate) live: i64,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let entry = || Entry {
             hash: AtomicU64::new(0),
             frames: AtomicU32::new(NOT_WRITTEN),
@@ -63,7 +63,7 @@ impl Table {
     }
 
     /// Where that stack's sums are. Neither waits nor allocates.
-    pub(super) fn place(&self, frames: &[u64], whose: Whose) -> u32 {
+    pub(crate) fn place(&self, frames: &[u64], whose: Whose) -> u32 {
         let frames = &frames[..frames.len().min(FRAMES)];
         let whose = packed(whose);
         let hash = hash(frames, whose);
@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// Adds a sampled allocation.
-    pub(super) fn add(&self, place: u32, bytes: u64) {
+    pub(crate) fn add(&self, place: u32, bytes: u64) {
         let Some(entry) = self.entries.get(place as usize) else {
             return;
         };
