@@ -7,6 +7,7 @@ mod collector;
 mod http;
 mod program;
 mod service;
+mod today;
 mod wait;
 
 pub use by_hand::ByHand;
@@ -15,4 +16,5 @@ pub use collector::{Collector, Counted};
 pub use http::{Answer, get, post, put, put_encoded, send};
 pub use program::{Ended, program, run};
 pub use service::{Measured, Service};
+pub use today::an_hour_ago;
 pub use wait::eventually;

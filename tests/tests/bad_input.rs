@@ -1,9 +1,7 @@
 //! What is refused names the field at fault and changes nothing.
 
-use appweight_tests::{Answer, ByHand, Collector, post, put};
+use appweight_tests::{Answer, ByHand, Collector, an_hour_ago, post, put};
 use serde_json::{Value, json};
-
-const NOON: u64 = 1_790_000_000_000_000;
 
 /// All that the store can be asked.
 fn state(collector: &Collector) -> Vec<String> {
@@ -46,13 +44,13 @@ fn assert_refused(name: &str, answer: &Answer, status: u16, field: &str) {
 fn bad_batches_are_refused_by_field_and_change_nothing() {
     let collector = Collector::start();
     let mut client = ByHand::new(&collector.url, "photos", "good", "web-1");
-    let good = client.batch(&[ByHand::request(NOON, "/feed", 700_000)]);
+    let good = client.batch(&[ByHand::request(an_hour_ago(), "/feed", 700_000)]);
     assert_eq!(client.send(&good).unwrap().status, 201);
     // The second look has what the first one stored to count by.
     let _ = state(&collector);
     let before = state(&collector);
 
-    let next = client.batch(&[ByHand::request(NOON + 1, "/feed", 900_000)]);
+    let next = client.batch(&[ByHand::request(an_hour_ago() + 1, "/feed", 900_000)]);
     let url = client.url(&next);
     let with = |pointer: &str, value: Value| {
         let mut batch = next.clone();
@@ -210,7 +208,7 @@ fn bad_batches_are_refused_by_field_and_change_nothing() {
 fn bad_deploys_and_questions_are_refused_by_field() {
     let collector = Collector::start();
     let mut client = ByHand::new(&collector.url, "photos", "good", "web-1");
-    let good = client.batch(&[ByHand::request(NOON, "/feed", 700_000)]);
+    let good = client.batch(&[ByHand::request(an_hour_ago(), "/feed", 700_000)]);
     assert_eq!(client.send(&good).unwrap().status, 201);
     let _ = state(&collector);
     let before = state(&collector);
@@ -240,7 +238,7 @@ fn bad_deploys_and_questions_are_refused_by_field() {
             "an unknown one to end",
             404,
             "id",
-            json!({"service": "photos", "id": "unknown", "ended_us": NOON}),
+            json!({"service": "photos", "id": "unknown", "ended_us": an_hour_ago()}),
         ),
         (
             "a script",

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use appweight_tests::{ByHand, Collector, Ended, Measured, Service, get, run};
+use appweight_tests::{ByHand, Collector, Ended, Measured, Service, an_hour_ago, get, run};
 use serde_json::{Value, json};
-
-const NOON: u64 = 1_790_000_000_000_000;
 
 fn gate(collector: &str, more: &[&str]) -> Ended {
     let words = ["gate", "--collector", collector, "--base", "old"];
@@ -90,7 +88,7 @@ fn a_few_requests_tell_nothing() {
     for (deploy, cpu_ns) in [("old", 500_000), ("new", 900_000)] {
         let mut client = ByHand::new(&collector.url, "photos", deploy, deploy);
         let requests: Vec<Value> = (0..20)
-            .map(|at| ByHand::request(NOON + at, "/feed", cpu_ns + at))
+            .map(|at| ByHand::request(an_hour_ago() + at, "/feed", cpu_ns + at))
             .collect();
         let batch = client.batch(&requests);
         assert_eq!(client.send(&batch).unwrap().status, 201);
@@ -116,7 +114,7 @@ fn instructions_of_two_sources_are_not_compared() {
         let mut client = ByHand::new(&collector.url, "photos", deploy, deploy);
         let requests: Vec<Value> = (0..200)
             .map(|at| {
-                let mut request = ByHand::request(NOON + at, "/feed", 500_000);
+                let mut request = ByHand::request(an_hour_ago() + at, "/feed", 500_000);
                 request["instructions"] = json!(2_000_000 + at);
                 request["instruction_source"] = json!(source);
                 request

@@ -1,19 +1,9 @@
 //! Function profiles on their whole way: a client written by hand, the collector, the command line, the pages.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use appweight_tests::{ByHand, Collector, Ended, run};
+use appweight_tests::{ByHand, Collector, Ended, an_hour_ago, run};
 use serde_json::{Value, json};
 
 const SECOND: u64 = 1_000_000;
-
-/// An hour ago, at a whole second: what is older than a month is forgotten at the next start.
-fn an_hour_ago() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    (since.as_secs() - 3_600) * SECOND
-}
 
 /// What the profiled requests of a second add up to.
 fn profile(span: u64, query_ns: u64, timer: &str, unit: &str) -> Value {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::parts::{Function, FunctionId, NodeId, Replicate, Taken, Timer};
+use super::parts::{Function, Replicate, Taken, Timer};
 use super::record::UsedFunctions;
 use super::tree::Profile;
 
@@ -65,27 +65,9 @@ pub fn to_tree(profile: &Profile) -> ProfileTree {
 #[must_use]
 pub fn of_tree(tree: &ProfileTree, timer: Timer, taken: Taken) -> Profile {
     let mut profile = Profile::of_replicates(timer, tree.replicates.clone()).taken_by(taken);
-    let functions: Vec<FunctionId> = tree
-        .functions
-        .iter()
-        .map(|function| profile.function_id(function))
-        .collect();
-    let mut places: Vec<NodeId> = Vec::with_capacity(tree.parents.len());
-    let links = tree.parents.iter().zip(&tree.node_functions);
-    let values = tree.calls.iter().zip(&tree.own);
-    for ((parent, function), (calls, own)) in links.zip(values) {
-        let place = if places.is_empty() {
-            profile.root()
-        } else {
-            let parent = places.get(*parent as usize);
-            let function = functions.get(*function as usize);
-            let (Some(parent), Some(function)) = (parent, function) else {
-                break;
-            };
-            profile.child_by_id(*parent, *function)
-        };
+    let places = profile.places_of(&tree.functions, &tree.parents, &tree.node_functions);
+    for (place, (calls, own)) in places.into_iter().zip(tree.calls.iter().zip(&tree.own)) {
         profile.add_by_replicate(place, *calls, own);
-        places.push(place);
     }
     profile.count_folded(tree.folded);
     profile

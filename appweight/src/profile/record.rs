@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use appweight_wire::{Function, ProfileRecord, TimerValues};
 
-use super::parts::{FunctionId, NodeId, Timer};
+use super::parts::{FunctionId, Timer};
 use super::tree::Profile;
 
 /// What one timer of a record says, as the replicate of that number. A record comes checked from its codec; of one that
@@ -32,27 +32,9 @@ pub fn of_record(record: &ProfileRecord, timer: &TimerValues, replicate: usize) 
     let mut profile = Profile::of_replicate(Timer::new(&timer.name, &timer.unit), replicate)
         .taken_by(record.taken);
     profile.count(record.requests, record.samples);
-    let functions: Vec<FunctionId> = record
-        .functions
-        .iter()
-        .map(|function| profile.function_id(function))
-        .collect();
-    let mut places: Vec<NodeId> = Vec::with_capacity(record.parents.len());
-    let links = record.parents.iter().zip(&record.node_functions);
-    let values = record.calls.iter().zip(&timer.own);
-    for ((parent, function), (calls, own)) in links.zip(values) {
-        let place = if places.is_empty() {
-            profile.root()
-        } else {
-            let parent = places.get(*parent as usize);
-            let function = functions.get(*function as usize);
-            let (Some(parent), Some(function)) = (parent, function) else {
-                break;
-            };
-            profile.child_by_id(*parent, *function)
-        };
+    let places = profile.places_of(&record.functions, &record.parents, &record.node_functions);
+    for (place, (calls, own)) in places.into_iter().zip(record.calls.iter().zip(&timer.own)) {
         profile.add(place, *calls, *own);
-        places.push(place);
     }
     profile.count_folded(record.folded);
     profile

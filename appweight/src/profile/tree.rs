@@ -126,6 +126,36 @@ impl Profile {
         FunctionId(u32::try_from(at).unwrap_or(u32::MAX))
     }
 
+    /// The nodes of a tree that is written as lists, made where they are missing: of each node its parent and its
+    /// function by their places in their lists, parents first; the first is the root. It ends before the first
+    /// node that leads nowhere.
+    pub(super) fn places_of(
+        &mut self,
+        functions: &[Function],
+        parents: &[u32],
+        node_functions: &[u32],
+    ) -> Vec<NodeId> {
+        let functions: Vec<FunctionId> = functions
+            .iter()
+            .map(|function| self.function_id(function))
+            .collect();
+        let mut places: Vec<NodeId> = Vec::with_capacity(parents.len());
+        for (parent, function) in parents.iter().zip(node_functions) {
+            let place = if places.is_empty() {
+                self.root()
+            } else {
+                let parent = places.get(*parent as usize);
+                let function = functions.get(*function as usize);
+                let (Some(parent), Some(function)) = (parent, function) else {
+                    break;
+                };
+                self.child_by_id(*parent, *function)
+            };
+            places.push(place);
+        }
+        places
+    }
+
     /// As [`Profile::child`], for a function that has its number.
     ///
     /// # Panics
