@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use appweight_wire::Function;
 
 /// A place in the code that is a scope: what [`profiled`](crate::profiled) and [`scope!`](crate::scope) keep in a static.
@@ -22,7 +24,7 @@ impl Site {
 
     pub(crate) fn function(&self) -> Function {
         Function {
-            name: path((self.name)()).to_owned(),
+            name: path((self.name)()).into_owned(),
             file: self.file.to_owned(),
             line: self.line,
         }
@@ -30,14 +32,23 @@ impl Site {
 }
 
 /// A name as it is, or the path of the function that the marker stands in.
-fn path(name: &str) -> &str {
+fn path(name: &str) -> Cow<'_, str> {
     let Some(mut path) = name.strip_suffix(MARKER) else {
-        return name;
+        return name.into();
     };
     while let Some(outer) = path.strip_suffix(BODY) {
         path = outer;
     }
-    path
+    of_its_type(path)
+}
+
+/// A method of a type's own as `Type::method`, wherever its block stands: `module::<impl Type>::method` otherwise.
+fn of_its_type(path: &str) -> Cow<'_, str> {
+    let found = path.split_once("::<impl ");
+    match found.and_then(|(_, rest)| rest.rsplit_once(">::")) {
+        Some((of, method)) if !of.contains(" for ") => format!("{of}::{method}").into(),
+        _ => path.into(),
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +66,27 @@ mod tests {
             path("photos::feed::{{closure}}::__appweight_name"),
             "photos::feed"
         );
+        let named = [
+            (
+                "photos::pages::<impl photos::Store>::get",
+                "photos::Store::get",
+            ),
+            (
+                "photos::pages::<impl photos::Page<T>>::get",
+                "photos::Page<T>::get",
+            ),
+            (
+                "<photos::Store as photos::Keep>::get",
+                "<photos::Store as photos::Keep>::get",
+            ),
+            (
+                "photos::<impl photos::Keep for u8>::get",
+                "photos::<impl photos::Keep for u8>::get",
+            ),
+        ];
+        for (full, short) in named {
+            assert_eq!(path(&format!("{full}{MARKER}")), short);
+        }
         assert_eq!(
             path("photos::feed::{{closure}}::x"),
             "photos::feed::{{closure}}::x"
