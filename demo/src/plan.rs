@@ -55,7 +55,7 @@ impl PlannedDeploy {
 /// The functions that a plant's code touches, as the ends of their names: of a regression one of them must be named.
 fn guilty(variant: Variant) -> &'static [&'static str] {
     match variant {
-        Variant::FeedEachAuthor => &["::feed::authors", "Store>::user"],
+        Variant::FeedEachAuthor => &["::feed::authors", "::Store::user"],
         Variant::StoriesUncached => &["::Model::load"],
         Variant::TimelineJsonTwice => &["::timeline::log_size"],
         Variant::InboxLeak => &["::inbox::remember"],

@@ -100,7 +100,7 @@ mod tests {
         let named = |function: &str| Named::of(function);
         for right in [
             "photo_backend::endpoints::feed::authors",
-            "p::<impl p::Store>::user",
+            "photo_backend::store::Store::user",
         ] {
             assert_eq!(score_function(&slow, Ok(&named(right))), Score::Right);
         }
