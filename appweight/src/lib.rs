@@ -12,11 +12,13 @@
 pub mod api;
 pub mod changepoints;
 pub mod compare;
+pub mod detect;
 pub mod evidence;
 pub mod gate;
 pub mod judge;
 pub mod memory;
 pub mod profile;
+pub mod simulate;
 pub mod split;
 pub mod text;
 pub mod thresholds;

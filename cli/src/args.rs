@@ -58,6 +58,12 @@ pub(crate) enum Command {
     /// reading CPU time costs a system call, and 2 if it cannot be told. With --require-instructions
     /// it exits 1 also where instructions are not counted.
     Doctor(crate::doctor::DoctorArgs),
+    /// Judge cells of a file: a verdict per deploy and endpoint, as lines of JSON
+    Judge(crate::judge::Judge),
+    /// Write cells of simulated days, of which it is known what is true
+    Simulate(crate::simulate::Simulate),
+    /// Score the judge on simulated days
+    Evaluate(crate::evaluate::Evaluate),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -6,12 +6,16 @@ mod changepoints;
 mod collector;
 mod deploy;
 mod doctor;
+mod evaluate;
 mod gate;
+mod judge;
 mod logging;
 mod profile;
 mod serve;
+mod simulate;
 mod units;
 
+use std::io::BufWriter;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -29,6 +33,11 @@ pub fn main() -> ExitCode {
         Command::Dashboard(options) => serve::dashboard(&options),
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
+        Command::Judge(options) => {
+            judge::run(&options, &mut BufWriter::new(std::io::stdout().lock()))
+        }
+        Command::Simulate(options) => simulate::run(&options, &mut std::io::stdout().lock()),
+        Command::Evaluate(options) => evaluate::run(&options, &mut std::io::stdout().lock()),
         Command::Profile(options) => {
             return profile::run(&options, &mut std::io::stdout().lock());
         }

@@ -1,0 +1,348 @@
+mod look;
+mod minute;
+
+use foldhash::{HashMap, HashMapExt};
+use thiserror::Error;
+
+use super::endpoint::{Cell, Endpoint};
+use super::flags::{FlagCell, Flags};
+use super::hosts::Hosts;
+use super::lines::{CellLine, DeployLine, VerdictLine};
+use super::tell::Step;
+use super::warm_up::{Curve, WarmUp};
+
+/// Minutes after a roll-out for which it is watched.
+const WATCH_MINUTES: i64 = 60;
+/// Expected share of false ones among the endpoints that are called of a deploy.
+const FALSE_DISCOVERY_RATE: f64 = 0.1;
+/// Chance of a false call of a whole service, per deploy.
+const SERVICE_LEVEL: f64 = 0.01;
+/// Hosts that must have warmed up with a deploy before anything is said of it: one may be a bad one.
+const MIN_NEW_HOSTS: usize = 3;
+/// All endpoints of a cluster jump together from so many standard errors on, and by so much, in logs: an
+/// endpoint that few ask for would not show it alone.
+const COMMON_JUMP_AT: f64 = 6.0;
+const COMMON_JUMP: f64 = 0.01;
+/// Minutes after which hosts' cells are fit to show such a jump, beyond warm-up.
+const SETTLED_AFTER: i64 = 2;
+/// Centres of the changes that flags are expected to make, in logs; the e-value is the mean over them.
+const FLAG_CHANGES: [f64; 2] = [0.01, 0.05];
+
+/// Why a line cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DetectError {
+    /// A cell names a deploy that no line has announced.
+    #[error("deploy {0:?} has no line")]
+    UnknownDeploy(String),
+    /// Cells are not in order of time.
+    #[error("minute {minute} after minute {last}: cells must be in order of time")]
+    OutOfOrder {
+        /// The line's minute.
+        minute: i64,
+        /// The minute before it.
+        last: i64,
+    },
+    /// A cell's sums are not those of any requests.
+    #[error("a cell must have n > 0 and finite sums")]
+    NoCell,
+}
+
+#[derive(Debug, Clone)]
+struct Deploy {
+    line: DeployLine,
+    service: usize,
+    parent: Option<usize>,
+    is_seen: bool,
+    is_done: bool,
+    last_restart: i64,
+    new_hosts: Vec<bool>,
+    curve: Curve,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Deploy(usize),
+    Flag(usize),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Names {
+    numbers: HashMap<String, usize>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.numbers.len();
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+}
+
+/// Judges every deploy and flag of a stream of cells, minute by minute.
+///
+/// ```
+/// use appweight::detect::{Detector, DeployLine};
+///
+/// let mut detector = Detector::new();
+/// detector.add_deploy(DeployLine {
+///     deploy: "a".to_owned(),
+///     service: "photo".to_owned(),
+///     replaces: None,
+///     start: 0,
+///     end: 0,
+/// });
+/// assert_eq!(detector.finish(), []);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Detector {
+    deploys: Vec<Deploy>,
+    deploy_numbers: HashMap<String, usize>,
+    services: Names,
+    endpoint_numbers: HashMap<(usize, String), usize>,
+    host_names: Names,
+    merged_hosts: Vec<bool>,
+    cluster_names: Names,
+    metric: Option<String>,
+    endpoints: Vec<Endpoint>,
+    endpoint_services: Vec<usize>,
+    /// By service: its own line.
+    totals: Vec<Endpoint>,
+    columns: Vec<Column>,
+    hosts: Hosts,
+    warm_up: WarmUp,
+    flags: Flags,
+    minute: Option<i64>,
+    first_minute: Option<i64>,
+    last_minute: Option<i64>,
+    cells: Vec<Cell>,
+    flag_cells: Vec<FlagCell>,
+    by_endpoint: Vec<Vec<usize>>,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            deploys: Vec::new(),
+            deploy_numbers: HashMap::new(),
+            services: Names::default(),
+            endpoint_numbers: HashMap::new(),
+            host_names: Names::default(),
+            merged_hosts: Vec::new(),
+            cluster_names: Names::default(),
+            metric: None,
+            endpoints: Vec::new(),
+            endpoint_services: Vec::new(),
+            totals: Vec::new(),
+            columns: Vec::new(),
+            hosts: Hosts::default(),
+            warm_up: WarmUp::new(),
+            flags: Flags::default(),
+            minute: None,
+            first_minute: None,
+            last_minute: None,
+            cells: Vec::new(),
+            flag_cells: Vec::new(),
+            by_endpoint: Vec::new(),
+        }
+    }
+
+    /// Announces a deploy. It must come before its cells and after the deploy that it replaces.
+    pub fn add_deploy(&mut self, line: DeployLine) {
+        let service = self.services.number(&line.service);
+        while self.totals.len() <= service {
+            self.totals.push(Endpoint::new(None, self.columns.len()));
+        }
+        let parent = line
+            .replaces
+            .as_ref()
+            .and_then(|replaced| self.deploy_numbers.get(replaced).copied());
+        self.deploy_numbers
+            .insert(line.deploy.clone(), self.deploys.len());
+        self.deploys.push(Deploy {
+            last_restart: line.start,
+            line,
+            service,
+            parent,
+            is_seen: false,
+            is_done: false,
+            new_hosts: Vec::new(),
+            curve: Curve::default(),
+        });
+    }
+
+    /// Takes a cell, and says what the minutes before it made sure.
+    ///
+    /// # Errors
+    ///
+    /// The cell's deploy is unknown, its minute comes before another's, or it holds no requests. The detector
+    /// stays as it was.
+    pub fn add_cell(&mut self, line: &CellLine<'_>) -> Result<Vec<VerdictLine>, DetectError> {
+        let sums = [line.sum, line.sumlog, line.sumsqlog];
+        if !(line.n > 0.0 && line.n.is_finite() && sums.iter().all(|sum| sum.is_finite())) {
+            return Err(DetectError::NoCell);
+        }
+        let Some(&deploy) = self.deploy_numbers.get(line.deploy.as_ref()) else {
+            return Err(DetectError::UnknownDeploy(line.deploy.clone().into_owned()));
+        };
+        let mut told = Vec::new();
+        match self.minute {
+            Some(last) if line.minute < last => {
+                return Err(DetectError::OutOfOrder {
+                    minute: line.minute,
+                    last,
+                });
+            }
+            Some(last) if line.minute > last => told = self.close_minute(),
+            _ => {}
+        }
+        self.minute = Some(line.minute);
+        self.first_minute.get_or_insert(line.minute);
+        let metric = self
+            .metric
+            .get_or_insert_with(|| line.metric.clone().into_owned());
+        if *metric != line.metric {
+            // Where both are there, instructions are judged: they vary less.
+            return Ok(told);
+        }
+        let cell = Cell {
+            endpoint: self.endpoint(deploy, &line.endpoint),
+            cluster: self.cluster_names.number(&line.cluster),
+            host: self.host(line),
+            deploy,
+            n: line.n,
+            sum: line.sum,
+            sum_log: line.sumlog,
+            sum_square_log: line.sumsqlog,
+        };
+        match (&line.flag, &line.value) {
+            (Some(flag), Some(value)) => self.flag_cells.push(FlagCell {
+                flag: flag.clone().into_owned(),
+                value: value.clone().into_owned(),
+                cell,
+            }),
+            _ => self.cells.push(cell),
+        }
+        Ok(told)
+    }
+
+    /// Says what is known of every deploy and flag still under watch when the cells end.
+    pub fn finish(&mut self) -> Vec<VerdictLine> {
+        let mut told = self.close_minute();
+        let Some(minute) = self.last_minute else {
+            return told;
+        };
+        for column in 0..self.columns.len() {
+            if matches!(self.columns[column], Column::Deploy(_)) {
+                self.tell_all(column, minute, &mut told);
+            }
+        }
+        for arm in 0..self.flags.arms.len() {
+            self.tell_flag(arm, minute, &mut told);
+        }
+        told
+    }
+
+    /// The standard error, in logs, that each pair under watch has now: deploy, endpoint (none: the service), error.
+    pub fn standard_errors(&self) -> impl Iterator<Item = (&str, Option<&str>, f64)> {
+        let columns = self.columns.iter().enumerate();
+        columns
+            .filter_map(|(column, of)| match of {
+                Column::Deploy(deploy) => Some((column, &self.deploys[*deploy])),
+                Column::Flag(_) => None,
+            })
+            .flat_map(move |(column, deploy)| {
+                let endpoints = self.endpoints.iter().chain(&self.totals);
+                endpoints.filter_map(move |endpoint| {
+                    let estimate = endpoint.pairs[column].estimate?;
+                    let error = estimate.variance.sqrt();
+                    Some((deploy.line.deploy.as_str(), endpoint.name.as_deref(), error))
+                })
+            })
+    }
+
+    fn endpoint(&mut self, deploy: usize, name: &str) -> usize {
+        let service = self.deploys[deploy].service;
+        // Looked up by a borrowed name first: one allocation per endpoint, not per cell.
+        if let Some(number) = self.last_endpoint(service, name) {
+            return number;
+        }
+        let number = self.endpoints.len();
+        self.endpoint_numbers
+            .insert((service, name.to_owned()), number);
+        self.endpoints
+            .push(Endpoint::new(Some(name.to_owned()), self.columns.len()));
+        self.endpoint_services.push(service);
+        self.by_endpoint.push(Vec::new());
+        number
+    }
+
+    fn last_endpoint(&self, service: usize, name: &str) -> Option<usize> {
+        let is = |number: &usize| {
+            self.endpoint_services[*number] == service
+                && self.endpoints[*number].name.as_deref() == Some(name)
+        };
+        // Cells mostly come endpoint after endpoint.
+        if let Some(last) = self.cells.last().map(|cell| cell.endpoint).filter(is) {
+            return Some(last);
+        }
+        self.endpoint_numbers
+            .get(&(service, name.to_owned()))
+            .copied()
+    }
+
+    fn host(&mut self, line: &CellLine<'_>) -> usize {
+        let number = if line.host == "*" {
+            self.host_names.number(&format!("*{}", line.cluster))
+        } else {
+            self.host_names.number(&line.host)
+        };
+        if self.merged_hosts.len() <= number {
+            self.merged_hosts.resize(number + 1, false);
+            self.merged_hosts[number] = line.host == "*";
+        }
+        number
+    }
+
+    /// Whether the code of `deploy` holds the change of `other`.
+    fn descends(&self, deploy: usize, other: usize) -> bool {
+        let mut at = Some(deploy);
+        while let Some(of) = at {
+            if of == other {
+                return true;
+            }
+            if of < other {
+                return false;
+            }
+            at = self.deploys[of].parent;
+        }
+        false
+    }
+}
+
+impl Deploy {
+    fn step(&self, number: usize) -> Step<'_> {
+        Step {
+            name: &self.line.deploy,
+            number,
+            parent: self.parent,
+        }
+    }
+
+    fn note_host(&mut self, host: usize) {
+        if self.new_hosts.len() <= host {
+            self.new_hosts.resize(host + 1, false);
+        }
+        self.new_hosts[host] = true;
+    }
+}

@@ -1,0 +1,219 @@
+//! What a detector says after each minute.
+
+use foldhash::HashMap;
+
+use super::{
+    Column, Detector, FALSE_DISCOVERY_RATE, FLAG_CHANGES, MIN_NEW_HOSTS, SERVICE_LEVEL,
+    WATCH_MINUTES,
+};
+use crate::detect::endpoint::Cell;
+use crate::detect::evidence::{e_benjamini_hochberg, log_e_value};
+use crate::detect::flag::FlagPair;
+use crate::detect::lines::VerdictLine;
+use crate::detect::tell::{deploy_line, raise, verdict};
+
+impl Detector {
+    pub(super) fn look(&mut self, minute: i64, told: &mut Vec<VerdictLine>) {
+        let mut flags: Vec<(usize, usize)> = Vec::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            if let Column::Flag(arm) = column {
+                flags.push((at, *arm));
+            }
+        }
+        for (at, endpoint) in self.endpoints.iter_mut().enumerate() {
+            let known: Vec<(usize, f64, f64)> = flags
+                .iter()
+                .filter_map(|&(column, arm)| {
+                    let pair = self.flags.arms[arm].pairs.get(&at)?;
+                    if pair.is_empty() {
+                        return None;
+                    }
+                    let estimate = pair.estimate();
+                    Some((
+                        column,
+                        1.0 / estimate.variance,
+                        estimate.effect / estimate.variance,
+                    ))
+                })
+                .collect();
+            endpoint.look(&known);
+        }
+        for total in &mut self.totals {
+            total.look(&[]);
+        }
+        for column in 0..self.columns.len() {
+            let Column::Deploy(deploy) = self.columns[column] else {
+                continue;
+            };
+            let new_hosts = self.deploys[deploy]
+                .new_hosts
+                .iter()
+                .filter(|new| **new)
+                .count();
+            let all_hosts = self.host_names.numbers.len();
+            if new_hosts < MIN_NEW_HOSTS.min(all_hosts) {
+                continue;
+            }
+            let service = self.deploys[deploy].service;
+            let of_service = |at: &usize| self.endpoint_services[*at] == service;
+            let numbers: Vec<usize> = (0..self.endpoints.len()).filter(of_service).collect();
+            let mut values: Vec<f64> = numbers
+                .iter()
+                .map(|at| self.endpoints[*at].pairs[column].log_e)
+                .collect();
+            let limit = e_benjamini_hochberg(&mut values, FALSE_DISCOVERY_RATE);
+            for at in numbers {
+                let step = self.deploys[deploy].step(deploy);
+                let endpoint = &mut self.endpoints[at];
+                let is_sure = limit.is_some_and(|limit| endpoint.pairs[column].log_e >= limit);
+                raise(endpoint, column, is_sure, minute, step, told);
+            }
+            let total = &mut self.totals[service];
+            let is_sure = total.pairs[column].log_e >= (1.0 / SERVICE_LEVEL).ln();
+            let step = self.deploys[deploy].step(deploy);
+            raise(total, column, is_sure, minute, step, told);
+        }
+    }
+
+    pub(super) fn look_at_flags(&mut self, minute: i64, told: &mut Vec<VerdictLine>) {
+        for at in 0..self.flags.arms.len() {
+            let arm = &self.flags.arms[at];
+            if arm.is_told {
+                continue;
+            }
+            let mut values: Vec<(usize, f64)> = arm
+                .pairs
+                .iter()
+                .filter(|(_, pair)| !pair.is_empty())
+                .map(|(endpoint, pair)| {
+                    let estimate = pair.estimate();
+                    let information = 1.0 / estimate.variance;
+                    let mean = FLAG_CHANGES
+                        .iter()
+                        .map(|change| {
+                            let expected = 9.0 / (change * change);
+                            log_e_value(estimate.z(), information, expected).exp()
+                        })
+                        .sum::<f64>()
+                        / FLAG_CHANGES.len() as f64;
+                    (*endpoint, mean.ln().min(f64::MAX))
+                })
+                .collect();
+            values.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+            let mut sorted: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+            let limit = e_benjamini_hochberg(&mut sorted, FALSE_DISCOVERY_RATE);
+            for (endpoint, value) in values {
+                if limit.is_some_and(|limit| value >= limit)
+                    && !self.flags.arms[at].alarms.contains(&endpoint)
+                {
+                    self.flags.arms[at].alarms.push(endpoint);
+                    told.push(self.flag_line(at, endpoint, minute));
+                }
+            }
+            let is_over = self.flags.arms[at]
+                .over_since
+                .is_some_and(|since| minute >= since);
+            if is_over {
+                self.tell_flag(at, minute, told);
+                self.flags.arms[at].is_told = true;
+            }
+        }
+    }
+
+    pub(super) fn tell_flag(&mut self, arm: usize, minute: i64, told: &mut Vec<VerdictLine>) {
+        if self.flags.arms[arm].is_told {
+            return;
+        }
+        let mut endpoints: Vec<usize> = self.flags.arms[arm].pairs.keys().copied().collect();
+        endpoints.sort_unstable();
+        for endpoint in endpoints {
+            told.push(self.flag_line(arm, endpoint, minute));
+        }
+    }
+
+    fn flag_line(&self, at: usize, endpoint: usize, minute: i64) -> VerdictLine {
+        let arm = &self.flags.arms[at];
+        let estimate = arm.pairs.get(&endpoint).map(FlagPair::estimate);
+        let is_alarmed = arm.alarms.contains(&endpoint);
+        VerdictLine {
+            deploy: None,
+            flag: Some(arm.flag.clone()),
+            value: Some(arm.value.clone()),
+            endpoint: self.endpoints[endpoint].name.clone(),
+            ..verdict(estimate, is_alarmed, false, minute)
+        }
+    }
+
+    pub(super) fn retire(
+        &mut self,
+        minute: i64,
+        columns: &HashMap<usize, Vec<f64>>,
+        cells: &[Cell],
+        told: &mut Vec<VerdictLine>,
+    ) {
+        for column in (0..self.columns.len()).rev() {
+            let last = match self.columns[column] {
+                Column::Deploy(at) => {
+                    let deploy = &self.deploys[at];
+                    if minute < deploy.last_restart.max(deploy.line.end) + WATCH_MINUTES {
+                        continue;
+                    }
+                    self.tell_all(column, minute, told);
+                    let curve = self.deploys[at].curve;
+                    self.warm_up.add(&curve);
+                    self.deploys[at].is_done = true;
+                    let parent = self.deploys[at].parent.unwrap_or(0);
+                    for endpoint in &mut self.endpoints {
+                        endpoint.tail.forget_before(parent);
+                    }
+                    let with = cells
+                        .iter()
+                        .filter(|cell| columns[&cell.deploy][column] > 0.5)
+                        .count();
+                    if 2 * with >= cells.len() { 1.0 } else { 0.0 }
+                }
+                Column::Flag(arm) => {
+                    let over = self.flags.arms[arm].over_since;
+                    if over.is_none_or(|since| minute < since + WATCH_MINUTES) {
+                        continue;
+                    }
+                    self.flags.arms[arm].share
+                }
+            };
+            self.columns.remove(column);
+            for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                endpoint.retire_column(column, last);
+            }
+        }
+    }
+
+    /// Writes the last line of a deploy's pairs.
+    pub(super) fn tell_all(&mut self, column: usize, minute: i64, told: &mut Vec<VerdictLine>) {
+        let Column::Deploy(deploy) = self.columns[column] else {
+            return;
+        };
+        let service = self.deploys[deploy].service;
+        let is_over = minute
+            >= self.deploys[deploy]
+                .last_restart
+                .max(self.deploys[deploy].line.end)
+                + WATCH_MINUTES;
+        let step = self.deploys[deploy].step(deploy);
+        let of_service = self
+            .endpoints
+            .iter_mut()
+            .zip(&self.endpoint_services)
+            .filter(|(_, of)| **of == service)
+            .map(|(endpoint, _)| endpoint);
+        for endpoint in of_service.chain(&mut self.totals[service..=service]) {
+            let pair = &mut endpoint.pairs[column];
+            if is_over && pair.alarm.is_some() && pair.is_doubtful() {
+                pair.is_withdrawn = true;
+            }
+            if pair.told != Some(minute) {
+                pair.told = Some(minute);
+                told.push(deploy_line(endpoint, column, minute, step));
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What a detector does with a minute's cells once they are complete.
+
+use foldhash::{HashMap, HashMapExt};
+
+use super::{COMMON_JUMP, COMMON_JUMP_AT, Column, Detector, SETTLED_AFTER};
+use crate::detect::endpoint::Cell;
+use crate::detect::filter::MAX_COLUMNS;
+use crate::detect::flags::FlagCell;
+use crate::detect::learn::{JUMP_ROOM, Prepared, TotalCells, excess, learn};
+use crate::detect::lines::VerdictLine;
+use crate::detect::noise::Excesses;
+
+impl Detector {
+    pub(super) fn close_minute(&mut self) -> Vec<VerdictLine> {
+        let mut told = Vec::new();
+        let Some(minute) = self.minute else {
+            return told;
+        };
+        if self.last_minute == Some(minute) {
+            return told;
+        }
+        let passed = self.last_minute.map_or(1, |last| minute - last) as f64;
+        let is_first = self.first_minute == Some(minute);
+        self.last_minute = Some(minute);
+        let cells = std::mem::take(&mut self.cells);
+        let flag_cells = std::mem::take(&mut self.flag_cells);
+        self.group(&cells);
+        self.open_columns(&cells, &flag_cells, minute);
+        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            let noise = endpoint.learner.noise;
+            endpoint.filter.advance(passed, &noise);
+        }
+        self.note_restarts(&cells, minute, is_first);
+        let ages = self.ages(&cells, minute);
+        let columns = self.column_values(&cells);
+        let bad = self.find_bad_hosts(&cells, &ages, &columns);
+        let is_quiet = self.is_quiet(&cells, &ages);
+        let warm = self.warm_up.minutes();
+        let mut totals = TotalCells::default();
+        for at in 0..self.endpoints.len() {
+            let used: Vec<usize> = self.by_endpoint[at]
+                .iter()
+                .copied()
+                .filter(|cell| ages[*cell] >= warm && !bad[cells[*cell].host])
+                .collect();
+            let settled = |cell: usize| ages[cell] >= warm.saturating_add(SETTLED_AFTER);
+            let service = self.endpoint_services[at];
+            let prepared: Vec<Prepared> = used
+                .iter()
+                .map(|&index| {
+                    let cell = &cells[index];
+                    let noise = &self.endpoints[at].learner.noise;
+                    Prepared {
+                        cell: *cell,
+                        value: cell.log_cost(),
+                        sampling: noise.request / cell.n,
+                        is_settled: settled(index),
+                        columns: self.with_flags(&columns[&cell.deploy], at, cell.cluster),
+                    }
+                })
+                .collect();
+            let endpoint = &mut self.endpoints[at];
+            for part in &prepared {
+                let cell = &part.cell;
+                endpoint
+                    .learner
+                    .add_requests(cell.n, cell.sum_log, cell.sum_square_log);
+                endpoint
+                    .tail
+                    .add(cell.deploy, cell.host, cell.n, cell.sum, cell.sum_log);
+                self.deploys[cell.deploy].note_host(cell.host);
+            }
+            let plain: Vec<Cell> = prepared.iter().map(|part| part.cell).collect();
+            endpoint.refer(&plain);
+            learn(endpoint, &prepared, minute, is_quiet);
+            totals.add(service, endpoint, &prepared);
+        }
+        for (service, prepared) in totals.prepared() {
+            learn(&mut self.totals[service], &prepared, minute, is_quiet);
+        }
+        self.settle_noise(minute);
+        self.look(minute, &mut told);
+        self.look_at_flags(minute, &mut told);
+        self.retire(minute, &columns, &cells, &mut told);
+        self.cells = cells;
+        self.cells.clear();
+        told
+    }
+
+    fn group(&mut self, cells: &[Cell]) {
+        for list in &mut self.by_endpoint {
+            list.clear();
+        }
+        for (at, cell) in cells.iter().enumerate() {
+            self.by_endpoint[cell.endpoint].push(at);
+        }
+    }
+
+    fn open_columns(&mut self, cells: &[Cell], flag_cells: &[FlagCell], minute: i64) {
+        let mut last = usize::MAX;
+        for cell in cells {
+            if cell.deploy != last && !self.deploys[cell.deploy].is_seen {
+                self.deploys[cell.deploy].is_seen = true;
+                if self.deploys[cell.deploy].parent.is_some() {
+                    self.open_column(Column::Deploy(cell.deploy));
+                }
+            }
+            last = cell.deploy;
+        }
+        let endpoints = &self.endpoints;
+        let before = self.flags.arms.len();
+        let new = self
+            .flags
+            .add_minute(minute, flag_cells, |at| endpoints[at].learner.noise.request);
+        for arm in before..before + new {
+            self.open_column(Column::Flag(arm));
+        }
+    }
+
+    fn open_column(&mut self, column: Column) {
+        if self.columns.len() >= MAX_COLUMNS {
+            return;
+        }
+        self.columns.push(column);
+        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            endpoint.add_column();
+        }
+    }
+
+    fn note_restarts(&mut self, cells: &[Cell], minute: i64, is_first: bool) {
+        for cell in cells {
+            if self.merged_hosts[cell.host] {
+                continue;
+            }
+            if self.hosts.note(cell.host, cell.deploy, minute, is_first) {
+                let deploy = &mut self.deploys[cell.deploy];
+                deploy.last_restart = deploy.last_restart.max(minute);
+                for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                    let variance = endpoint.learner.noise.restart;
+                    endpoint.filter.loosen_host(cell.host, variance);
+                }
+            }
+        }
+    }
+
+    /// Minutes since each cell's host restarted. Where hosts are merged, nothing is warm until all are.
+    fn ages(&self, cells: &[Cell], minute: i64) -> Vec<i64> {
+        cells
+            .iter()
+            .map(|cell| {
+                if !self.merged_hosts[cell.host] {
+                    return self.hosts.age(cell.host, cell.deploy, minute);
+                }
+                let service = self.deploys[cell.deploy].service;
+                self.deploys
+                    .iter()
+                    .filter(|deploy| deploy.service == service && deploy.parent.is_some())
+                    .filter(|deploy| deploy.line.start <= minute)
+                    .map(|deploy| minute - deploy.line.end)
+                    .min()
+                    .unwrap_or(i64::MAX)
+            })
+            .collect()
+    }
+
+    /// By deploy: what each column is for its cells, flags apart.
+    fn column_values(&self, cells: &[Cell]) -> HashMap<usize, Vec<f64>> {
+        let mut values: HashMap<usize, Vec<f64>> = HashMap::new();
+        for cell in cells {
+            values.entry(cell.deploy).or_insert_with(|| {
+                let value = |column: &Column| match column {
+                    Column::Deploy(deploy) if self.descends(cell.deploy, *deploy) => 1.0,
+                    _ => 0.0,
+                };
+                self.columns.iter().map(value).collect()
+            });
+        }
+        values
+    }
+
+    fn with_flags(&self, values: &[f64], endpoint: usize, cluster: usize) -> Vec<f64> {
+        let mut values = values.to_vec();
+        for (value, column) in values.iter_mut().zip(&self.columns) {
+            if let Column::Flag(arm) = column {
+                *value = self.flags.arms[*arm].share_of(endpoint, cluster);
+            }
+        }
+        values
+    }
+
+    fn find_bad_hosts(
+        &mut self,
+        cells: &[Cell],
+        ages: &[i64],
+        columns: &HashMap<usize, Vec<f64>>,
+    ) -> Vec<bool> {
+        let warm = self.warm_up.minutes();
+        let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
+        for at in 0..self.endpoints.len() {
+            for &index in &self.by_endpoint[at] {
+                let cell = &cells[index];
+                let values = self.with_flags(&columns[&cell.deploy], at, cell.cluster);
+                let endpoint = &mut self.endpoints[at];
+                let noise = endpoint.learner.noise;
+                let Some((excess, variance)) = excess(endpoint, cell, cell.log_cost(), &values)
+                else {
+                    continue;
+                };
+                let precision =
+                    1.0 / (noise.request / cell.n + noise.cell + variance + noise.shock);
+                if ages[index] < i64::MAX {
+                    self.deploys[cell.deploy]
+                        .curve
+                        .add(ages[index], excess, precision);
+                }
+                if ages[index] >= warm {
+                    self.hosts.add(cell.host, cell.deploy, excess, precision);
+                }
+                if ages[index] >= warm.saturating_add(SETTLED_AFTER) {
+                    clusters[cell.cluster].0 += excess * precision;
+                    clusters[cell.cluster].1 += precision;
+                }
+            }
+        }
+        self.free_where_all_jump(&clusters);
+        let (mut bad, for_good) = self.hosts.close_minute();
+        bad.resize(self.host_names.numbers.len(), false);
+        for host in for_good {
+            for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                endpoint.filter.loosen_host(host, 0.02);
+            }
+        }
+        bad
+    }
+
+    /// Lets the level of every endpoint go in clusters where all jump together: by cluster, the sum of how far cells
+    /// are from what is expected × precision, and of precision. A cluster that has nothing to show goes with the others.
+    fn free_where_all_jump(&mut self, clusters: &[(f64, f64)]) {
+        let jumps: Vec<(usize, f64)> = clusters
+            .iter()
+            .enumerate()
+            .map(|(cluster, (sum, precision))| (cluster, sum / precision, precision))
+            .filter(|(_, jump, precision)| {
+                jump.abs() > (COMMON_JUMP_AT / precision.sqrt()).max(COMMON_JUMP)
+            })
+            .map(|(cluster, jump, _)| (cluster, jump))
+            .collect();
+        let Some(&(_, any)) = jumps.first() else {
+            return;
+        };
+        let silent = (0..clusters.len()).filter(|cluster| clusters[*cluster].1 <= 0.0);
+        let freed: Vec<(usize, f64)> = silent.map(|cluster| (cluster, any)).collect();
+        let count = clusters.len() as f64;
+        for endpoint in &mut self.endpoints {
+            for &(cluster, jump) in jumps.iter().chain(&freed) {
+                endpoint
+                    .filter
+                    .loosen_cluster(cluster, JUMP_ROOM * jump * jump);
+                endpoint.note_jump(jump / count);
+            }
+            endpoint.learner.interrupt();
+        }
+    }
+
+    /// Whether all hosts run one deploy and are warm.
+    fn is_quiet(&self, cells: &[Cell], ages: &[i64]) -> bool {
+        let settled = self.warm_up.minutes().saturating_add(SETTLED_AFTER);
+        let first = cells.first().map(|cell| cell.deploy);
+        cells
+            .iter()
+            .zip(ages)
+            .all(|(cell, age)| Some(cell.deploy) == first && *age >= settled)
+            && self.flags.arms.iter().all(|arm| arm.over_since.is_some())
+    }
+
+    fn settle_noise(&mut self, minute: i64) {
+        // Not every minute: nothing changes that fast.
+        if minute % 5 != 0 {
+            return;
+        }
+        let mut all = Excesses::default();
+        for endpoint in &self.endpoints {
+            all.absorb(&endpoint.learner.excesses);
+        }
+        let usual = all.usual();
+        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            endpoint.learner.settle(&usual);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+use super::evidence::log_e_value;
+use super::filter::LevelFilter;
+use super::noise::NoiseLearner;
+use super::regression::{Estimate, Regression};
+use super::tail::Tail;
+
+/// A cell with its names as numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) endpoint: usize,
+    pub(crate) cluster: usize,
+    pub(crate) host: usize,
+    pub(crate) deploy: usize,
+    pub(crate) n: f64,
+    pub(crate) sum: f64,
+    pub(crate) sum_log: f64,
+    pub(crate) sum_square_log: f64,
+}
+
+impl Cell {
+    pub(crate) fn log_cost(&self) -> f64 {
+        self.sum_log / self.n
+    }
+}
+
+/// Minutes over which an endpoint's usual cost is read, by which the service's line weighs it.
+const REFERENCE_MINUTES: u32 = 30;
+/// Before an endpoint has been through a roll-out: the watch's end brings so many times the information of its first look.
+const GROWTH_OF_INFORMATION: f64 = 8.0;
+/// Log e-value from which a change is worth being watched for going away.
+const DOUBTED_BELOW_Z: f64 = 2.0;
+
+/// One endpoint, or a whole service at a fixed mix.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    /// None: the service.
+    pub(crate) name: Option<String>,
+    pub(crate) filter: LevelFilter,
+    pub(crate) learner: NoiseLearner,
+    pub(crate) tail: Tail,
+    /// By column: the effect where the data demand one, else 0.
+    pub(crate) effects: Vec<f64>,
+    /// By column: what was said.
+    pub(crate) pairs: Vec<Pair>,
+    /// Columns that the data demand.
+    pub(crate) chosen: Vec<usize>,
+    reference: Reference,
+    /// The information that the last watched deploy had in the end.
+    last_information: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Reference {
+    minutes: u32,
+    n: f64,
+    sum: f64,
+    sum_log: f64,
+}
+
+/// One (deploy, endpoint) under watch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pair {
+    pub(crate) expected_information: Option<f64>,
+    pub(crate) estimate: Option<Estimate>,
+    pub(crate) log_e: f64,
+    /// Minute of the first alarm and the effect then.
+    pub(crate) alarm: Option<(i64, f64)>,
+    pub(crate) is_withdrawn: bool,
+    /// Jumps of the level since the alarm that no deploy explains, in logs.
+    pub(crate) jumps: f64,
+    /// The last minute of which a line was written.
+    pub(crate) told: Option<i64>,
+}
+
+impl Pair {
+    /// Whether an alarm has lost its ground.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.estimate.is_none_or(|estimate| {
+            let turned = self
+                .alarm
+                .is_some_and(|(_, effect)| effect * estimate.effect < 0.0);
+            turned || estimate.z().abs() < DOUBTED_BELOW_Z
+        })
+    }
+
+    /// Whether the level came back without a deploy: what looked like a change was a spike.
+    pub(crate) fn went_away(&self) -> bool {
+        self.alarm.is_some_and(|(_, effect)| {
+            let share = -self.jumps / effect;
+            (0.5..2.0).contains(&share)
+        })
+    }
+}
+
+impl Endpoint {
+    pub(crate) fn new(name: Option<String>, columns: usize) -> Self {
+        Self {
+            name,
+            filter: LevelFilter::new(columns),
+            learner: NoiseLearner::new(),
+            tail: Tail::default(),
+            effects: vec![0.0; columns],
+            pairs: vec![Pair::default(); columns],
+            chosen: Vec::new(),
+            reference: Reference::default(),
+            last_information: None,
+        }
+    }
+
+    pub(crate) fn add_column(&mut self) {
+        self.filter.add_column();
+        self.effects.push(0.0);
+        self.pairs.push(Pair::default());
+    }
+
+    pub(crate) fn retire_column(&mut self, column: usize, last: f64) {
+        if let Some(estimate) = self.pairs[column].estimate {
+            self.last_information = Some(1.0 / estimate.variance);
+        }
+        self.filter
+            .retire_column(column, self.effects[column], last);
+        self.effects.remove(column);
+        self.pairs.remove(column);
+        self.chosen.retain(|chosen| *chosen != column);
+        for chosen in &mut self.chosen {
+            if *chosen > column {
+                *chosen -= 1;
+            }
+        }
+    }
+
+    /// Notes that the level jumped without a deploy, for those that were called before.
+    pub(crate) fn note_jump(&mut self, jump: f64) {
+        for pair in &mut self.pairs {
+            if pair.alarm.is_some() {
+                pair.jumps += jump;
+            }
+        }
+    }
+
+    /// Adds a minute to what the endpoint usually costs.
+    pub(crate) fn refer(&mut self, cells: &[Cell]) {
+        if self.reference.minutes < REFERENCE_MINUTES {
+            self.reference.minutes += 1;
+            for cell in cells {
+                self.reference.n += cell.n;
+                self.reference.sum += cell.sum;
+                self.reference.sum_log += cell.sum_log;
+            }
+        }
+    }
+
+    /// Usual log cost and mean cost, once known.
+    pub(crate) fn usual(&self) -> Option<(f64, f64)> {
+        let of = &self.reference;
+        (of.minutes >= REFERENCE_MINUTES && of.n > 0.0).then(|| (of.sum_log / of.n, of.sum / of.n))
+    }
+
+    /// Looks at all columns anew. `known` has what other cells tell of a column: information and score.
+    pub(crate) fn look(&mut self, known: &[(usize, f64, f64)]) {
+        let count = self.effects.len();
+        let mut information = self.filter.information().to_vec();
+        let mut score = self.filter.score().to_vec();
+        for &(column, of_column, its_score) in known {
+            information[column * count + column] += of_column;
+            score[column] += its_score;
+        }
+        let regression = Regression {
+            information: &information,
+            score: &score,
+        };
+        let always: Vec<usize> = known.iter().map(|(column, ..)| *column).collect();
+        self.chosen = regression.demanded(&always, 1.0);
+        for column in 0..count {
+            let estimate = regression.given(column, &self.chosen);
+            self.effects[column] = match estimate {
+                Some(estimate) if self.chosen.contains(&column) => estimate.effect,
+                _ => 0.0,
+            };
+            let pair = &mut self.pairs[column];
+            pair.estimate = estimate;
+            pair.log_e = estimate.map_or(f64::NEG_INFINITY, |estimate| {
+                let information = 1.0 / estimate.variance;
+                let expected = *pair.expected_information.get_or_insert(
+                    self.last_information
+                        .unwrap_or(information * GROWTH_OF_INFORMATION),
+                );
+                log_e_value(estimate.z(), information, expected)
+            });
+        }
+    }
+}

@@ -1,0 +1,193 @@
+use foldhash::HashMap;
+
+use super::endpoint::{Cell, Endpoint};
+use super::noise::QuietCell;
+
+/// A cluster's minute is a jump that no deploy explains from so many standard errors on.
+const JUMP_AT: f64 = 5.0;
+/// Variance that a level gains at a jump, over the jump's square: so much that nothing else takes a part of it up.
+pub(crate) const JUMP_ROOM: f64 = 100.0;
+
+/// A cell that is fit to be learned from.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub(crate) cell: Cell,
+    /// Log cost.
+    pub(crate) value: f64,
+    /// Variance of it by its requests alone.
+    pub(crate) sampling: f64,
+    /// Whether its host runs its deploy for long enough to show a jump.
+    pub(crate) is_settled: bool,
+    pub(crate) columns: Vec<f64>,
+}
+
+/// How far a value is from what the filter expects of it, with the effects that the data demand, and the variance
+/// of that expectation.
+pub(crate) fn excess(
+    endpoint: &mut Endpoint,
+    cell: &Cell,
+    value: f64,
+    columns: &[f64],
+) -> Option<(f64, f64)> {
+    let innovation = endpoint.filter.expect(cell.cluster, cell.host, value)?;
+    let mut excess = innovation.value;
+    for &column in &endpoint.chosen {
+        let x = columns.get(column).copied().unwrap_or(0.0);
+        excess -= endpoint.effects[column]
+            * endpoint
+                .filter
+                .expect_column(column, cell.cluster, cell.host, x);
+    }
+    Some((excess, innovation.variance))
+}
+
+/// Takes an endpoint's minute up.
+pub(crate) fn learn(endpoint: &mut Endpoint, prepared: &[Prepared], minute: i64, is_quiet: bool) {
+    if prepared.is_empty() {
+        return;
+    }
+    let level = prepared.iter().map(|part| part.value).sum::<f64>() / prepared.len() as f64;
+    endpoint.filter.start(level);
+    let jumped = find_jumps(endpoint, prepared);
+    if jumped {
+        endpoint.learner.interrupt();
+    }
+    let mut quiet = Vec::new();
+    for part in prepared {
+        let cell = &part.cell;
+        if is_quiet && !jumped {
+            let (offset, offset_variance) = endpoint.filter.host_offset(cell.host);
+            // An offset that is hardly known is no measure yet.
+            if offset_variance < 1e-3 {
+                quiet.push(QuietCell {
+                    cluster: cell.cluster,
+                    host: cell.host,
+                    deploy: cell.deploy,
+                    value: part.value,
+                    sampling: part.sampling,
+                    offset,
+                });
+            }
+        }
+        let noise = part.sampling + endpoint.learner.noise.cell;
+        endpoint
+            .filter
+            .observe(cell.cluster, cell.host, part.value, noise, &part.columns);
+    }
+    endpoint.learner.add_minute(minute, &quiet);
+}
+
+/// Lets clusters' levels go where a minute cannot be explained: an incident begins or ends.
+fn find_jumps(endpoint: &mut Endpoint, prepared: &[Prepared]) -> bool {
+    let noise = endpoint.learner.noise;
+    let clusters = prepared
+        .iter()
+        .map(|part| part.cell.cluster + 1)
+        .max()
+        .unwrap_or(0);
+    let mut jumps = Vec::new();
+    for cluster in 0..clusters {
+        let (mut sum, mut precision, mut expectation, mut count) = (0.0, 0.0, 0.0_f64, 0.0);
+        for part in prepared {
+            if part.cell.cluster != cluster || !part.is_settled {
+                continue;
+            }
+            if let Some((excess, variance)) =
+                excess(endpoint, &part.cell, part.value, &part.columns)
+            {
+                let weight = 1.0 / (part.sampling + noise.cell);
+                sum += weight * excess;
+                precision += weight;
+                expectation += variance;
+                count += 1.0;
+            }
+        }
+        if count > 0.0 {
+            let jump = sum / precision;
+            let variance = 1.0 / precision + expectation / count + noise.shock;
+            if jump.abs() > JUMP_AT * variance.sqrt() {
+                jumps.push((cluster, jump));
+            }
+        }
+    }
+    for &(cluster, jump) in &jumps {
+        endpoint
+            .filter
+            .loosen_cluster(cluster, JUMP_ROOM * jump * jump);
+        endpoint.note_jump(jump / clusters as f64);
+    }
+    !jumps.is_empty()
+}
+
+#[derive(Debug, Clone, Default)]
+struct TotalCell {
+    weight: f64,
+    sum: f64,
+    square_weight: f64,
+    is_settled: bool,
+    columns: Vec<f64>,
+}
+
+/// A service's cells: by cluster, host and deploy, the cost-weighted mean of how far each endpoint is from its
+/// usual log cost. What users ask for more often moves the weights alone, not the mean, as long as nothing costs more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TotalCells {
+    cells: HashMap<(usize, usize, usize, usize), TotalCell>,
+}
+
+impl TotalCells {
+    pub(crate) fn add(&mut self, service: usize, endpoint: &Endpoint, prepared: &[Prepared]) {
+        let Some((usual_log, usual_cost)) = endpoint.usual() else {
+            return;
+        };
+        let noise = &endpoint.learner.noise;
+        for part in prepared {
+            let cell = &part.cell;
+            let key = (service, cell.cluster, cell.host, cell.deploy);
+            let weight = cell.n * usual_cost;
+            let total = self.cells.entry(key).or_default();
+            if total.columns.is_empty() {
+                total.is_settled = part.is_settled;
+                total.columns = vec![0.0; part.columns.len()];
+            }
+            total.weight += weight;
+            total.sum += weight * (part.value - usual_log);
+            total.square_weight += weight * weight * (part.sampling + noise.cell + noise.shock);
+            for (sum, value) in total.columns.iter_mut().zip(&part.columns) {
+                *sum += weight * value;
+            }
+        }
+    }
+
+    /// Each service's cells, as if they were of one endpoint.
+    pub(crate) fn prepared(self) -> Vec<(usize, Vec<Prepared>)> {
+        let mut keys: Vec<(usize, usize, usize, usize)> = self.cells.keys().copied().collect();
+        keys.sort_unstable();
+        let mut services: Vec<(usize, Vec<Prepared>)> = Vec::new();
+        for key in keys {
+            let (service, cluster, host, deploy) = key;
+            let total = &self.cells[&key];
+            let part = Prepared {
+                cell: Cell {
+                    endpoint: usize::MAX,
+                    cluster,
+                    host,
+                    deploy,
+                    n: 1.0,
+                    sum: 1.0,
+                    sum_log: 0.0,
+                    sum_square_log: 0.0,
+                },
+                value: total.sum / total.weight,
+                sampling: total.square_weight / (total.weight * total.weight),
+                is_settled: total.is_settled,
+                columns: total.columns.iter().map(|sum| sum / total.weight).collect(),
+            };
+            match services.last_mut() {
+                Some((last, parts)) if *last == service => parts.push(part),
+                _ => services.push((service, vec![part])),
+            }
+        }
+        services
+    }
+}

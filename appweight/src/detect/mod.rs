@@ -1,0 +1,22 @@
+//! Which deploys and flags of a stream of cells changed the cost of a request, looked at every minute.
+//!
+//! [`Detector`] takes deploys and cells in order of time and answers with verdicts as soon as they are sure.
+//! It never looks ahead: a verdict of minute t is the same whatever follows. `docs/method.md` has the statistics.
+
+mod detector;
+mod endpoint;
+mod evidence;
+mod filter;
+mod flag;
+mod flags;
+mod hosts;
+mod learn;
+mod lines;
+mod noise;
+mod regression;
+mod tail;
+mod tell;
+mod warm_up;
+
+pub use detector::{DetectError, Detector};
+pub use lines::{CellLine, DeployLine, Ruling, VerdictLine};

@@ -1,0 +1,382 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::RollOut;
+use super::shape::Shape;
+use super::simulation::Simulation;
+use super::truth::Cause;
+use crate::detect::{Detector, Ruling, VerdictLine};
+
+/// Minutes before and after a roll-out that the oracle uses.
+const ORACLE_MINUTES: i64 = 30;
+/// Changes of so many of the oracle's standard errors are to be found.
+const DETECTABLE_FROM: f64 = 4.0;
+/// A change of all endpoints from which on the service's own line should tell it.
+const SERVICE_CHANGE: f64 = 0.02;
+/// Minutes after the start of a roll-out for which power is told.
+const POWER_MINUTES: [i64; 3] = [5, 15, 60];
+
+/// What a detector made of simulated days. Counts, so that scores of several seeds add up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Score {
+    /// Days simulated.
+    pub days: f64,
+    /// Planted changes of one endpoint.
+    pub planted: usize,
+    /// Of these, found.
+    pub planted_found: usize,
+    /// Planted changes of four or more standard errors of an oracle.
+    pub detectable: usize,
+    /// Of these, found.
+    pub found: usize,
+    /// Of the detectable ones, those whose deploy was called for that endpoint and no other.
+    pub found_alone: usize,
+    /// Pairs of deploy and endpoint that nothing changed.
+    pub clean_pairs: usize,
+    /// Of these, standing as changed in the end.
+    pub false_alarms: usize,
+    /// Of these, called changed at some time.
+    pub ever_false: usize,
+    /// Deploys that changed nothing.
+    pub clean_deploys: usize,
+    /// Of these, with any endpoint standing as changed.
+    pub clean_deploys_alarmed: usize,
+    /// Deploys that changed nothing whose service's line stands as changed.
+    pub service_false_alarms: usize,
+    /// Changes of all endpoints by 2 % or more.
+    pub service_changes: usize,
+    /// Of these, called on the service's line.
+    pub service_found: usize,
+    /// Pairs that have an interval.
+    pub intervals: usize,
+    /// Of these, whose interval holds the truth.
+    pub covered: usize,
+    /// Alarmed pairs with an interval.
+    pub alarmed_intervals: usize,
+    /// Of these, whose interval holds the truth.
+    pub alarmed_covered: usize,
+    /// Mean widths, in logs, of intervals, and of the oracle's: sums over pairs that have both.
+    pub widths: (f64, f64),
+    /// Minutes from a roll-out's start to the first alarm, of what was found.
+    pub minutes: Vec<i64>,
+    /// Flags' changes of four or more of the detector's own standard errors.
+    pub flag_changes: usize,
+    /// Of these, found.
+    pub flags_found: usize,
+    /// Pairs of flag and endpoint that nothing changed.
+    pub clean_flag_pairs: usize,
+    /// Of these, called changed.
+    pub flag_false_alarms: usize,
+    /// What was wrong, one sentence each.
+    pub mistakes: Vec<String>,
+    /// By endpoint: requests a minute, and standard errors 5, 15 and 60 minutes after starts.
+    pub power: BTreeMap<String, (f64, [Vec<f64>; 3])>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    old: f64,
+    old_cells: f64,
+    new: f64,
+    new_cells: f64,
+}
+
+/// Simulates a day or more and scores the detector's verdicts against the truth.
+#[must_use]
+pub fn score(shape: &Shape, seed: u64, days: u32) -> Score {
+    let mut simulation = Simulation::new(shape, seed, days);
+    let mut detector = Detector::new();
+    for line in simulation.deploy_lines() {
+        detector.add_deploy(line);
+    }
+    let deploys = simulation.plan.deploys.clone();
+    let endpoints = simulation.plan.endpoints.clone();
+    let number: BTreeMap<&str, usize> = deploys
+        .iter()
+        .enumerate()
+        .map(|(at, deploy)| (deploy.name.as_str(), at))
+        .collect();
+    let endpoint_number: BTreeMap<&str, usize> = endpoints
+        .iter()
+        .enumerate()
+        .map(|(at, name)| (name.as_str(), at))
+        .collect();
+    let host_number: BTreeMap<String, usize> = simulation
+        .plan
+        .hosts
+        .iter()
+        .enumerate()
+        .map(|(at, name)| (name.clone(), at))
+        .collect();
+    let mut counted = vec![vec![Counted::default(); endpoints.len()]; deploys.len()];
+    let mut requests = vec![0.0; endpoints.len()];
+    let mut power: BTreeMap<String, (f64, [Vec<f64>; 3])> = BTreeMap::new();
+    let mut told: Vec<VerdictLine> = Vec::new();
+    let warm = shape.warm_up_minutes * (shape.warm_up / 0.0005).ln();
+    let mut minute = simulation.plan.start;
+    while simulation.next_minute(&mut |cell| {
+        // What the simulation writes is sound.
+        told.extend(detector.add_cell(cell).unwrap_or_default());
+        let (Some(&deploy), Some(&endpoint), Some(&host)) = (
+            number.get(cell.deploy.as_ref()),
+            endpoint_number.get(cell.endpoint.as_ref()),
+            host_number.get(cell.host.as_ref()),
+        ) else {
+            return;
+        };
+        requests[endpoint] += cell.weight;
+        let of = &deploys[deploy];
+        let age = (cell.minute - of.restarts[host]) as f64;
+        if age >= warm && cell.minute <= of.end + ORACLE_MINUTES {
+            counted[deploy][endpoint].new += cell.n;
+            counted[deploy][endpoint].new_cells += 1.0;
+        }
+        if deploys
+            .get(deploy + 1)
+            .is_some_and(|next| cell.minute >= next.start - ORACLE_MINUTES)
+        {
+            counted[deploy + 1][endpoint].old += cell.n;
+            counted[deploy + 1][endpoint].old_cells += 1.0;
+        }
+    }) {
+        minute += 1;
+        for (at, after) in POWER_MINUTES.iter().enumerate() {
+            // The detector has closed the minute before this one.
+            let due = |name: &str| deploys[number[name]].start + after == minute - 2;
+            for (deploy, endpoint, error) in detector.standard_errors() {
+                if let Some(endpoint) = endpoint.filter(|_| due(deploy)) {
+                    power.entry(endpoint.to_owned()).or_default().1[at].push(error);
+                }
+            }
+        }
+    }
+    told.extend(detector.finish());
+    for (endpoint, (per_minute, _)) in &mut power {
+        *per_minute = requests[endpoint_number[endpoint.as_str()]] / f64::from(days) / 1440.0;
+    }
+
+    let mut score = Score {
+        days: f64::from(days),
+        power,
+        ..Score::default()
+    };
+    score_deploys(&simulation, &told, &counted, &mut score);
+    score_flags(&simulation, &told, &mut score);
+    score
+}
+
+fn is_alarm(line: &VerdictLine) -> bool {
+    matches!(line.verdict, Ruling::Regressed | Ruling::Improved)
+}
+
+fn score_deploys(
+    simulation: &Simulation,
+    told: &[VerdictLine],
+    counted: &[Vec<Counted>],
+    score: &mut Score,
+) {
+    let plan = &simulation.plan;
+    let shape = &plan.shape;
+    let mut last: BTreeMap<(&str, Option<&str>), &VerdictLine> = BTreeMap::new();
+    let mut first: BTreeMap<(&str, Option<&str>), i64> = BTreeMap::new();
+    for line in told {
+        if let Some(deploy) = line.deploy.as_deref() {
+            let key = (deploy, line.endpoint.as_deref());
+            last.insert(key, line);
+            if is_alarm(line) {
+                first.entry(key).or_insert(line.at_minute);
+            }
+        }
+    }
+    for (at, deploy) in plan.deploys.iter().enumerate().skip(1) {
+        let name = deploy.name.as_str();
+        let changed: BTreeSet<usize> = (0..plan.endpoints.len())
+            .filter(|endpoint| deploy.effects[*endpoint] != 0.0)
+            .collect();
+        let all_changed = changed.len() == plan.endpoints.len();
+        let called: BTreeSet<usize> = (0..plan.endpoints.len())
+            .filter(|endpoint| {
+                last.get(&(name, Some(&plan.endpoints[*endpoint])))
+                    .is_some_and(|line| is_alarm(line))
+            })
+            .collect();
+        let service = last.get(&(name, None)).filter(|line| is_alarm(line));
+        if changed.is_empty() {
+            score.clean_deploys += 1;
+            score.clean_deploys_alarmed += usize::from(!called.is_empty());
+            score.service_false_alarms += usize::from(service.is_some());
+            if let Some(line) = service {
+                score
+                    .mistakes
+                    .push(format!("{name} service {}", figures(line)));
+            }
+        }
+        if all_changed && deploy.effects[0].exp_m1().abs() >= SERVICE_CHANGE {
+            score.service_changes += 1;
+            score.service_found += usize::from(service.is_some());
+        }
+        for (endpoint, counted) in counted[at].iter().copied().enumerate() {
+            let key = (name, Some(plan.endpoints[endpoint].as_str()));
+            let effect = deploy.effects[endpoint];
+            let line = last.get(&key).copied();
+            let oracle = oracle_error(
+                plan.spreads[endpoint].log_variance(),
+                counted,
+                shape,
+                deploy.roll_out,
+            );
+            let alarmed = line.filter(|line| is_alarm(line));
+            if let Some((low, high)) = line.and_then(|line| line.low.zip(line.high)) {
+                let holds = low <= effect.exp_m1() && effect.exp_m1() <= high;
+                score.intervals += 1;
+                score.covered += usize::from(holds);
+                if alarmed.is_some() {
+                    score.alarmed_intervals += 1;
+                    score.alarmed_covered += usize::from(holds);
+                }
+                if oracle.is_finite() {
+                    score.widths.0 += high.ln_1p() - low.ln_1p();
+                    score.widths.1 += 2.0 * 1.96 * oracle;
+                }
+            }
+            if effect == 0.0 {
+                score.clean_pairs += 1;
+                score.ever_false += usize::from(first.contains_key(&key));
+                if let Some(line) = alarmed {
+                    score.false_alarms += 1;
+                    score.mistakes.push(format!(
+                        "{name} {:?} {} {}: false, oracle's error {:.3} %, first after {} minutes",
+                        deploy.roll_out,
+                        plan.endpoints[endpoint],
+                        figures(line),
+                        100.0 * oracle,
+                        first.get(&key).map_or(0, |minute| minute - deploy.start)
+                    ));
+                }
+            } else if !all_changed {
+                let is_found =
+                    alarmed.is_some_and(|line| line.effect.unwrap_or(0.0) * effect > 0.0);
+                score.planted += 1;
+                score.planted_found += usize::from(is_found);
+                if effect.abs() >= DETECTABLE_FROM * oracle {
+                    score.detectable += 1;
+                    score.found += usize::from(is_found);
+                    score.found_alone += usize::from(is_found && called.len() == 1);
+                    if is_found {
+                        score
+                            .minutes
+                            .extend(first.get(&key).map(|minute| minute - deploy.start));
+                    } else {
+                        score.mistakes.push(format!(
+                            "{name} {:?} {} {:+.2} %: missed, oracle's error {:.3} %, {}",
+                            deploy.roll_out,
+                            plan.endpoints[endpoint],
+                            100.0 * effect.exp_m1(),
+                            100.0 * oracle,
+                            line.map_or("no line".to_owned(), figures)
+                        ));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn figures(line: &VerdictLine) -> String {
+    let percent =
+        |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{:+.2}", 100.0 * value));
+    format!(
+        "{:?} {} [{}, {}] ({})",
+        line.verdict,
+        percent(line.effect),
+        percent(line.low),
+        percent(line.high),
+        line.checks.join("; ")
+    )
+}
+
+/// The standard error of one who knows the noise, the hosts' speeds, the day's shape and every other change.
+fn oracle_error(log_variance: f64, counted: Counted, shape: &Shape, roll_out: RollOut) -> f64 {
+    let requests = log_variance * (1.0 / counted.old + 1.0 / counted.new);
+    let cells =
+        shape.host_minute_shock.powi(2) * (1.0 / counted.old_cells + 1.0 / counted.new_cells);
+    let restarts = 2.0 * shape.restart_spread.powi(2) / shape.hosts() as f64;
+    let shocks = match roll_out {
+        RollOut::HostByHost => 0.0,
+        RollOut::ClusterByCluster | RollOut::Instant => {
+            2.0 * shape.minute_shock.powi(2) / ORACLE_MINUTES as f64
+        }
+    };
+    (requests + cells + restarts + shocks).sqrt()
+}
+
+fn score_flags(simulation: &Simulation, told: &[VerdictLine], score: &mut Score) {
+    let plan = &simulation.plan;
+    let mut last: BTreeMap<(&str, &str), &VerdictLine> = BTreeMap::new();
+    for line in told {
+        if let (Some(flag), Some(endpoint)) = (line.flag.as_deref(), line.endpoint.as_deref()) {
+            last.insert((flag, endpoint), line);
+        }
+    }
+    for ((flag, endpoint), line) in last {
+        let truth = plan.truth.iter().find(|truth| {
+            truth.cause == Cause::Flag
+                && truth.flag.as_deref() == Some(flag)
+                && truth.endpoint.as_deref() == Some(endpoint)
+        });
+        let Some((low, high)) = line.low.zip(line.high) else {
+            continue;
+        };
+        match truth {
+            Some(truth) => {
+                let error = (high.ln_1p() - low.ln_1p()) / 3.92;
+                if truth.effect.ln_1p().abs() >= DETECTABLE_FROM * error {
+                    score.flag_changes += 1;
+                    score.flags_found += usize::from(is_alarm(line));
+                }
+            }
+            None => {
+                score.clean_flag_pairs += 1;
+                score.flag_false_alarms += usize::from(is_alarm(line));
+            }
+        }
+    }
+}
+
+impl Score {
+    /// Adds other days' counts.
+    pub fn absorb(&mut self, other: Self) {
+        self.days += other.days;
+        self.planted += other.planted;
+        self.planted_found += other.planted_found;
+        self.detectable += other.detectable;
+        self.found += other.found;
+        self.found_alone += other.found_alone;
+        self.clean_pairs += other.clean_pairs;
+        self.false_alarms += other.false_alarms;
+        self.ever_false += other.ever_false;
+        self.clean_deploys += other.clean_deploys;
+        self.clean_deploys_alarmed += other.clean_deploys_alarmed;
+        self.service_false_alarms += other.service_false_alarms;
+        self.service_changes += other.service_changes;
+        self.service_found += other.service_found;
+        self.intervals += other.intervals;
+        self.covered += other.covered;
+        self.alarmed_intervals += other.alarmed_intervals;
+        self.alarmed_covered += other.alarmed_covered;
+        self.widths.0 += other.widths.0;
+        self.widths.1 += other.widths.1;
+        self.minutes.extend(other.minutes);
+        self.flag_changes += other.flag_changes;
+        self.flags_found += other.flags_found;
+        self.clean_flag_pairs += other.clean_flag_pairs;
+        self.flag_false_alarms += other.flag_false_alarms;
+        self.mistakes.extend(other.mistakes);
+        for (endpoint, (per_minute, errors)) in other.power {
+            let own = self.power.entry(endpoint).or_default();
+            own.0 = per_minute;
+            for (own, errors) in own.1.iter_mut().zip(errors) {
+                own.extend(errors);
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The detector on simulated days: how often it is wrong, and that it never looks ahead.
+
+use appweight::detect::{CellLine, DeployLine, Detector, Ruling, VerdictLine};
+use appweight::simulate::{Shape, Simulation, score};
+
+fn small() -> Shape {
+    Shape {
+        endpoints: 8,
+        hosts_per_cluster: 4,
+        deploys_per_day: 16,
+        changed_share: 0.6,
+        changes: (0.05, 0.2),
+        ..Shape::usual(400.0)
+    }
+}
+
+fn day(seed: u64) -> (Vec<DeployLine>, Vec<CellLine<'static>>) {
+    let mut simulation = Simulation::new(&small(), seed, 1);
+    let deploys = simulation.deploy_lines();
+    let mut cells = Vec::new();
+    while simulation.next_minute(&mut |cell| {
+        let text = serde_json::to_string(cell).expect("a cell is plain data");
+        cells.push(serde_json::from_str(Box::leak(text.into_boxed_str())).expect("as written"));
+    }) {}
+    (deploys, cells)
+}
+
+fn judge(deploys: &[DeployLine], cells: &[CellLine<'_>]) -> Vec<VerdictLine> {
+    let mut detector = Detector::new();
+    for deploy in deploys {
+        detector.add_deploy(deploy.clone());
+    }
+    let mut told = Vec::new();
+    for cell in cells {
+        told.extend(detector.add_cell(cell).expect("a simulated cell is sound"));
+    }
+    told.extend(detector.finish());
+    told
+}
+
+fn name(line: &VerdictLine) -> [Option<&str>; 3] {
+    [&line.deploy, &line.flag, &line.endpoint].map(Option::as_deref)
+}
+
+#[test]
+fn a_verdict_is_the_same_when_the_file_ends_at_its_minute() {
+    let (deploys, cells) = day(3);
+    let whole = judge(&deploys, &cells);
+    let told: Vec<&VerdictLine> = whole
+        .iter()
+        .filter(|line| line.verdict != Ruling::Undecided)
+        .collect();
+    let mut checked = 0;
+    for line in told.iter().copied().step_by(told.len().div_ceil(20)) {
+        let known: Vec<DeployLine> = deploys
+            .iter()
+            .filter(|deploy| deploy.start <= line.at_minute)
+            .cloned()
+            .collect();
+        let end = cells.partition_point(|cell| cell.minute <= line.at_minute);
+        let cut = judge(&known, &cells[..end]);
+        let last = cut.iter().rfind(|other| name(other) == name(line)).unwrap();
+        assert_eq!(last, line);
+        checked += 1;
+    }
+    assert!(checked >= 10, "{checked} verdicts were checked");
+}
+
+#[test]
+fn neither_the_order_within_a_minute_nor_the_hosts_names_matter() {
+    let (deploys, cells) = day(4);
+    let mut shuffled: Vec<CellLine<'_>> = cells
+        .iter()
+        .map(|cell| {
+            let mut renamed = cell.clone();
+            if cell.host != "*" {
+                renamed.host =
+                    format!("another-{}", cell.host.chars().rev().collect::<String>()).into();
+            }
+            renamed
+        })
+        .collect();
+    for minute in shuffled.chunk_by_mut(|a, b| a.minute == b.minute) {
+        minute.reverse();
+    }
+    let mut one = judge(&deploys, &cells);
+    let mut other = judge(&deploys, &shuffled);
+    let key = |line: &VerdictLine| {
+        let name = name(line).map(|part| part.map(str::to_owned));
+        (line.at_minute, name)
+    };
+    one.sort_by_key(key);
+    other.sort_by_key(key);
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!((name(one), one.verdict), (name(other), other.verdict));
+        let (one, other) = (one.effect.unwrap_or(0.0), other.effect.unwrap_or(0.0));
+        assert!((one - other).abs() < 1e-6, "{one} {other}");
+    }
+}
+
+/// The rate is in docs/performance.md.
+#[test]
+fn where_nothing_changes_there_is_at_most_one_alarm_a_day() {
+    let shape = Shape {
+        deploys_per_day: 40,
+        ..small().unchanged()
+    };
+    let mut alarms = 0;
+    for seed in 100..103 {
+        let score = score(&shape, seed, 1);
+        assert_eq!(score.clean_pairs, 320);
+        alarms += score.ever_false + score.service_false_alarms;
+    }
+    assert!(alarms <= 3, "{alarms} alarms in 3 days without a change");
+}
+
+#[test]
+fn what_is_large_is_found() {
+    let shape = Shape {
+        traps: false,
+        ..small()
+    };
+    let score = score(&shape, 7, 1);
+    assert!(score.detectable >= 5, "{score:?}");
+    assert!(
+        score.found * 10 >= score.detectable * 8,
+        "{} of {}",
+        score.found,
+        score.detectable
+    );
+}
+
+#[test]
+fn a_cell_of_an_unknown_deploy_and_one_out_of_order_are_refused() {
+    let (deploys, cells) = day(3);
+    let mut detector = Detector::new();
+    assert!(detector.add_cell(&cells[0]).is_err());
+    detector.add_deploy(deploys[0].clone());
+    let late = CellLine {
+        minute: cells[0].minute + 1,
+        ..cells[0].clone()
+    };
+    assert_eq!(detector.add_cell(&late), Ok(Vec::new()));
+    assert!(detector.add_cell(&cells[0]).is_err());
+}

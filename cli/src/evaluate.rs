@@ -1,0 +1,157 @@
+//! `appweight evaluate`: the detector's verdicts on simulated days against what is true of them.
+
+use std::io::Write;
+
+use appweight::simulate::{Score, score};
+
+use crate::simulate::ShapeArgs;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    pub(crate) shape: ShapeArgs,
+    /// The first seed
+    #[arg(long, env = "APPWEIGHT_EVALUATE_SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Seeds, one after the other
+    #[arg(long, env = "APPWEIGHT_EVALUATE_SEEDS", default_value_t = 3)]
+    pub(crate) seeds: u64,
+    /// Tell each mistake
+    #[arg(long, env = "APPWEIGHT_EVALUATE_MISTAKES")]
+    pub(crate) mistakes: bool,
+    /// Tell by endpoint the smallest change that is seen in 5, 15 and 60 minutes
+    #[arg(long, env = "APPWEIGHT_EVALUATE_POWER")]
+    pub(crate) power: bool,
+}
+
+/// Standard errors that a change must have to be called in four cases of five: 4.0 to be called in half of
+/// them, and 0.84 more (the normal quantile of 80 %).
+const SEEN_AT: f64 = 4.84;
+
+/// Simulates, judges and prints the score.
+pub(crate) fn run(options: &Evaluate, out: &mut dyn Write) -> anyhow::Result<()> {
+    let shape = options.shape.shape();
+    let mut all = Score::default();
+    for seed in options.seed..options.seed + options.seeds {
+        all.absorb(score(&shape, seed, options.shape.days));
+    }
+    print(out, &all)?;
+    if options.power {
+        print_power(out, &all)?;
+    }
+    if options.mistakes {
+        writeln!(out)?;
+        for mistake in &all.mistakes {
+            writeln!(out, "{mistake}")?;
+        }
+    }
+    Ok(())
+}
+
+fn share(part: usize, whole: usize) -> String {
+    if whole == 0 {
+        return "-".to_owned();
+    }
+    format!(
+        "{:.1} % ({part} of {whole})",
+        100.0 * part as f64 / whole as f64
+    )
+}
+
+fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
+    let mut minutes = score.minutes.clone();
+    minutes.sort_unstable();
+    let median = minutes
+        .get(minutes.len() / 2)
+        .map_or("-".to_owned(), ToString::to_string);
+    let per_100 = |part: usize, whole: usize| match whole {
+        0 => "-".to_owned(),
+        _ => format!(
+            "{:.3} ({part} of {whole})",
+            100.0 * part as f64 / whole as f64
+        ),
+    };
+    let rows = [
+        ("days", format!("{}", score.days)),
+        (
+            "found, of changes of 4 oracle standard errors",
+            share(score.found, score.detectable),
+        ),
+        (
+            "found, of all planted",
+            share(score.planted_found, score.planted),
+        ),
+        (
+            "false alarms per 100 clean pairs",
+            per_100(score.false_alarms, score.clean_pairs),
+        ),
+        (
+            "the same, withdrawn ones too",
+            per_100(score.ever_false, score.clean_pairs),
+        ),
+        (
+            "clean deploys alarmed",
+            share(score.clean_deploys_alarmed, score.clean_deploys),
+        ),
+        (
+            "deploy called and nothing else",
+            share(score.found_alone, score.detectable),
+        ),
+        (
+            "95 % interval covers",
+            share(score.covered, score.intervals),
+        ),
+        (
+            "the same of alarmed pairs",
+            share(score.alarmed_covered, score.alarmed_intervals),
+        ),
+        (
+            "width of intervals, oracle's = 1",
+            format!("{:.2}", score.widths.0 / score.widths.1),
+        ),
+        ("median minutes", median),
+        (
+            "changes of all endpoints called on the service's line",
+            share(score.service_found, score.service_changes),
+        ),
+        (
+            "false alarms there, of clean deploys",
+            share(score.service_false_alarms, score.clean_deploys),
+        ),
+        ("flags found", share(score.flags_found, score.flag_changes)),
+        (
+            "false alarms per 100 clean flag pairs",
+            per_100(score.flag_false_alarms, score.clean_flag_pairs),
+        ),
+    ];
+    for (name, value) in rows {
+        writeln!(out, "{name:<55} {value}")?;
+    }
+    Ok(())
+}
+
+fn print_power(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
+    writeln!(out, "\nsmallest change seen in four cases of five")?;
+    writeln!(
+        out,
+        "{:<20} {:>12} {:>8} {:>8} {:>8}",
+        "endpoint", "requests/min", "5 min", "15 min", "60 min"
+    )?;
+    for (endpoint, (per_minute, errors)) in &score.power {
+        let seen = errors.each_ref().map(|errors| {
+            let mut errors = errors.clone();
+            errors.sort_by(f64::total_cmp);
+            errors
+                .get(errors.len() / 2)
+                .map_or("-".to_owned(), |error| {
+                    format!("{:.2} %", 100.0 * (SEEN_AT * error).exp_m1())
+                })
+        });
+        writeln!(
+            out,
+            "{endpoint:<20} {per_minute:>12.0} {:>8} {:>8} {:>8}",
+            seen[0], seen[1], seen[2]
+        )?;
+    }
+    Ok(())
+}
