@@ -123,6 +123,10 @@ impl LevelFilter {
             *value -= effect * share;
         }
         self.data[LEVEL] += effect * last;
+        // What the others were seen beside so far had the effect in it.
+        for (other, score) in self.score.iter_mut().enumerate() {
+            *score -= effect * self.information[other * count + column];
+        }
         self.score.remove(column);
         let mut information = Vec::with_capacity((count - 1) * (count - 1));
         for row in (0..count).filter(|row| *row != column) {
@@ -303,3 +307,52 @@ impl LevelFilter {
 
 /// Regressors carried at once; a service that has more deploys and flags under watch judges the first ones.
 pub(crate) const MAX_COLUMNS: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::regression::Regression;
+
+    const NOISE: Noise = Noise {
+        request: 1.0,
+        cell: 1e-6,
+        shock: 1e-6,
+        level: 1e-8,
+        cluster: 1e-9,
+        host: 1e-9,
+        restart: 1e-6,
+    };
+
+    #[test]
+    fn a_column_that_goes_leaves_the_others_what_they_were_seen_beside() {
+        let mut filter = LevelFilter::new(2);
+        filter.start(0.0);
+        for minute in 0..60 {
+            filter.advance(1.0, &NOISE);
+            for host in 0..4 {
+                let columns =
+                    [20, 40].map(|start| f64::from(u8::from(minute >= start + host as i32)));
+                let wave = 0.001 * f64::from((minute * 7 + host as i32 * 3) % 5 - 2);
+                let value = 0.1 * columns[0] - 0.02 * columns[1] + wave;
+                filter.observe(0, host, value, 1e-6, &columns);
+            }
+        }
+        let estimate = |filter: &LevelFilter, column: usize, others: &[usize]| {
+            let regression = Regression {
+                information: filter.information(),
+                score: filter.score(),
+            };
+            regression.given(column, others).unwrap()
+        };
+        let first = estimate(&filter, 0, &[1]);
+        let second = estimate(&filter, 1, &[0]);
+        assert!((first.effect - 0.1).abs() < 0.005, "{first:?}");
+        assert!((second.effect + 0.02).abs() < 0.005, "{second:?}");
+        filter.retire_column(0, first.effect, 1.0);
+        let alone = estimate(&filter, 0, &[]);
+        assert!(
+            (alone.effect - second.effect).abs() < 1e-9,
+            "{alone:?} {second:?}"
+        );
+    }
+}

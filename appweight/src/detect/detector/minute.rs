@@ -202,10 +202,22 @@ impl Detector {
                 let values = self.with_flags(&columns[&cell.deploy], at, cell.cluster);
                 let endpoint = &mut self.endpoints[at];
                 let noise = endpoint.learner.noise;
-                let Some((excess, variance)) = excess(endpoint, cell, cell.log_cost(), &values)
+                let Some((mut excess, variance)) = excess(endpoint, cell, cell.log_cost(), &values)
                 else {
                     continue;
                 };
+                // What all endpoints share is known sooner than each endpoint's own part of it.
+                let total = &self.totals[self.endpoint_services[at]];
+                for &column in &total.chosen {
+                    if endpoint.effects[column] == 0.0 {
+                        let x = values.get(column).copied().unwrap_or(0.0);
+                        let left =
+                            endpoint
+                                .filter
+                                .expect_column(column, cell.cluster, cell.host, x);
+                        excess -= total.effects[column] * left;
+                    }
+                }
                 let precision =
                     1.0 / (noise.request / cell.n + noise.cell + variance + noise.shock);
                 if ages[index] < i64::MAX {
