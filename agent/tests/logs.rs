@@ -30,6 +30,7 @@ fn each_thing_is_said_once() {
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))
+        .profile_one_in(1_000)
         .start();
     wait_until("back", || log.lines_with("is back") == 1);
     wait_until("refused twice", || {

@@ -3,9 +3,9 @@
 //! For series of one value a day or a week, as the weight of the peak minute. They are short, their
 //! noise is correlated from one value to the next, some grow steadily, some have the shape of the
 //! week, and some values are simply wrong. So, one after the other: the shape of a period is taken
-//! off where there is one ([`season`]); single wrong values are drawn in ([`noise`]); and of all
-//! ways to cut the series, exactly, the best is found ([`partition`]) together with the correlation of the noise and
-//! the look of the segments, level or straight lines ([`model`]).
+//! off where there is one (`season`); single wrong values are drawn in (`noise`); and of all
+//! ways to cut the series, exactly, the best is found (`partition`) together with the correlation of the noise and
+//! the look of the segments, level or straight lines (`model`).
 
 mod fit;
 mod model;
