@@ -101,6 +101,9 @@ pub(crate) struct Serve {
     /// How long function profiles are kept after the last one of their deploy was added
     #[arg(long, env = "APPWEIGHT_KEEP_PROFILES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_profiles: Duration,
+    /// Memory for batches that wait for their commit; beyond it clients are asked to come again
+    #[arg(long, env = "APPWEIGHT_COLLECTOR_QUEUE_BYTES", default_value = "64MiB", value_parser = units::bytes, value_name = "SIZE")]
+    pub(crate) queue_bytes: usize,
     /// How sure the judge is of all that it says of one deploy
     #[arg(long, env = "APPWEIGHT_CONFIDENCE", default_value = "99.9%", value_parser = units::confidence, value_name = "PERCENT")]
     pub(crate) confidence: f64,

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
 use appweight::thresholds::Thresholds;
@@ -12,6 +13,10 @@ use tokio::sync::{oneshot, watch};
 use tower::{ServiceExt, service_fn};
 
 use crate::args::{Dashboard, Serve};
+
+/// A client that has not sent its batch or read its answer by then has to come again: a process that is
+/// asked to end is killed before long.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(20);
 
 /// Collector and dashboard in one process.
 pub(crate) fn serve(options: &Serve) -> anyhow::Result<()> {
@@ -97,6 +102,7 @@ fn collector_options(options: &Serve) -> CollectorOptions {
         settle: options.settle,
         keep_records: options.keep_records,
         keep_profiles: options.keep_profiles,
+        queue_bytes: options.queue_bytes,
         watch: !options.no_watch,
         ..CollectorOptions::default()
     }
@@ -144,10 +150,15 @@ async fn listen(
         .local_addr()
         .context("the listener has no address")?;
     tracing::info!("{what} listening on http://{address}");
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stopped(stop))
-        .await
-        .context("the server failed")?;
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
+    let cut_off = async {
+        stopped(stop).await;
+        tokio::time::sleep(LONGEST_FAREWELL).await;
+    };
+    tokio::select! {
+        served = served.into_future() => served.context("the server failed")?,
+        () = cut_off => tracing::warn!("connections that were still open are cut"),
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -12,6 +12,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(parsed)
 }
 
+/// `512KiB`, `64MiB`, `2GiB`, or bytes.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]
+        .into_iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
+        .unwrap_or((text, 1));
+    let number: usize = number
+        .trim()
+        .parse()
+        .map_err(|_| "write it as 512KiB, 64MiB or 1GiB")?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "is more than there can be".to_owned())
+}
+
 /// `1%`, `0.5 %`, `-2%`; as a fraction.
 pub(crate) fn percentage(text: &str) -> Result<f64, String> {
     let number = text
@@ -48,6 +64,16 @@ mod tests {
         }
         assert!(confidence("100%").is_err());
         assert_eq!(confidence("95%"), Ok(0.95));
+    }
+
+    #[test]
+    fn bytes_may_have_units() {
+        assert_eq!(bytes("512"), Ok(512));
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(bytes("1 GiB"), Ok(1 << 30));
+        for bad in ["", "MiB", "-1", "1.5MiB", "1MB", "99999999999GiB"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

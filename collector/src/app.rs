@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::CollectorOptions;
+use crate::committer::Committer;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -8,5 +9,25 @@ use crate::store::Store;
 pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) options: CollectorOptions,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) committer: Committer,
+}
+
+impl App {
+    /// Must be called within a runtime: commits are made by a task of their own.
+    pub(crate) fn new(store: Arc<dyn Store>, options: CollectorOptions) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let committer = Committer::start(
+            Arc::clone(&store),
+            Arc::clone(&metrics),
+            options.queue_bytes,
+            options.body_limit,
+        );
+        Self {
+            store,
+            options,
+            metrics,
+            committer,
+        }
+    }
 }

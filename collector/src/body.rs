@@ -39,12 +39,36 @@ pub(crate) fn too_long(limit: usize) -> Refusal {
     )
 }
 
+/// The length that the headers announce, or else the most that is taken.
+pub(crate) fn length_of(headers: &HeaderMap, limit: usize) -> usize {
+    announced(headers).map_or(limit, |length| {
+        usize::try_from(length).unwrap_or(limit).min(limit)
+    })
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Reads a body that is not wanted and throws it away, so that the client reads the answer instead of
+/// finding a broken pipe.
+pub(crate) async fn throw_away(headers: &HeaderMap, mut body: Body, limit: usize) {
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let mut length = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        length += frame.data_ref().map_or(0, Bytes::len);
+        if length > limit.saturating_mul(PATIENCE) {
+            return;
+        }
+    }
+}
+
 /// The whole body as it was sent, if it is not longer than `limit` bytes.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let mut fits = announced.is_none_or(|length| length <= limit as u64);
+    let mut fits = announced(headers).is_none_or(|length| length <= limit as u64);
     if !fits && headers.contains_key(header::EXPECT) {
         return Err(too_long(limit));
     }

@@ -6,7 +6,6 @@ use appweight::api::DeployReport;
 use axum::Router;
 
 use crate::app::App;
-use crate::metrics::Metrics;
 use crate::options::micros;
 use crate::store::{Horizons, SqliteStore, StoreError};
 use crate::{CollectorOptions, routes, watch};
@@ -61,16 +60,17 @@ impl Collector {
             Ok(Err(error)) => return Err(failed(&options, error)),
             Err(error) => return Err(failed(&options, StoreError::Cut(error.to_string()))),
         };
-        Ok(Self(Arc::new(App {
-            store: Arc::new(store),
-            options,
-            metrics: Metrics::new(),
-        })))
+        Ok(Self(Arc::new(App::new(Arc::new(store), options))))
     }
 
     #[cfg(test)]
     pub(crate) fn of(app: App) -> Self {
         Self(Arc::new(app))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> &App {
+        &self.0
     }
 
     /// The whole HTTP API.
@@ -113,11 +113,13 @@ impl Collector {
             .map_err(|error| failed(&self.0.options, error))
     }
 
-    /// Leaves the store tidy. Everything acknowledged is safe without it too.
+    /// Commits what still waits, takes no more batches, and leaves the store tidy. Everything
+    /// acknowledged is safe without it too.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub async fn close(&self) -> Result<(), CollectorError> {
+        self.0.committer.drain().await;
         self.0
             .store
             .close()

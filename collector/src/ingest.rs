@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::body;
 use crate::cells;
+use crate::committer::{Full, NotKept};
 use crate::encoding::Encoding;
 use crate::metrics::{Outcome, RecordCounts};
 use crate::problem::Refusal;
@@ -55,6 +56,7 @@ pub struct BatchReceipt {
         (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many batches wait; nothing was changed. Retry-After tells when to come again", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -80,6 +82,9 @@ pub(crate) async fn put_batch(
                 "Other bytes came under this id before: a source must not use a sequence number twice.",
             );
             (Outcome::Conflict, refusal.into_response())
+        }
+        Err(refusal) if refusal.status() == StatusCode::TOO_MANY_REQUESTS => {
+            (Outcome::Busy, refusal.into_response())
         }
         Err(refusal) if refusal.status().is_server_error() => {
             (Outcome::Failed, refusal.into_response())
@@ -110,9 +115,14 @@ async fn take_batch(
     let format = body::format_of(headers)?;
     let encoding = Encoding::of(headers)?;
     let limit = app.options.body_limit;
+    let Ok(mut seat) = app.committer.seat(body::length_of(headers, limit)) else {
+        body::throw_away(headers, body, limit).await;
+        return Err(busy(uuid));
+    };
     let sent = body::read(headers, body, limit).await?;
     app.metrics.received(sent.len());
     let bytes = encoding.decode(sent, limit)?;
+    seat.fit(bytes.len()).map_err(|Full| busy(uuid))?;
     let mut batch = decode_batch(&bytes, format)?;
     if batch.id() != uuid {
         return Err(Refusal::of(
@@ -129,21 +139,30 @@ async fn take_batch(
     let counts = RecordCounts::of(&batch);
     cells::fill_in(&mut batch);
     let began = Instant::now();
-    let outcome = app
-        .store
-        .put_batch(NewBatch {
-            uuid,
-            // Of what was compressed: a client may compress anew for a retry.
-            digest: Sha256::digest(&bytes).into(),
-            received_us: app.options.clock.now_us(),
-            batch,
-        })
-        .await?;
+    let new = NewBatch {
+        uuid,
+        // Of what was compressed: a client may compress anew for a retry.
+        digest: Sha256::digest(&bytes).into(),
+        received_us: app.options.clock.now_us(),
+        batch,
+    };
+    drop(bytes);
+    let outcome = match app.committer.put(new, seat).await {
+        Ok(outcome) => outcome,
+        Err(NotKept::Full) => return Err(busy(uuid)),
+        Err(NotKept::Failed(error)) => return Err(error.into()),
+    };
     if outcome == PutOutcome::Stored {
         app.metrics.committed(began.elapsed());
         app.metrics.records(counts);
     }
     Ok(outcome)
+}
+
+/// Batches that come at once are not to come again at once.
+fn busy(uuid: Uuid) -> Refusal {
+    const SPREAD_S: u128 = 5;
+    Refusal::busy(1 + (uuid.as_u128() % SPREAD_S) as u64)
 }
 
 /// Starts, ends or describes a roll-out.

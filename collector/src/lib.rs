@@ -8,6 +8,7 @@ mod body;
 mod cells;
 mod clock;
 mod collector;
+mod committer;
 mod encoding;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -20,6 +20,7 @@ pub(crate) enum Outcome {
     Duplicate,
     Conflict,
     Refused,
+    Busy,
     Failed,
 }
 
@@ -30,6 +31,8 @@ pub(crate) struct Metrics {
     records: Family<Labels, Counter>,
     bytes: Counter,
     commits: Histogram,
+    groups: Histogram,
+    queue: Gauge,
     verdicts: Family<Labels, Counter>,
     store_size: Gauge,
 }
@@ -43,6 +46,8 @@ impl Metrics {
             bytes: Counter::default(),
             // From half a millisecond to 16 s.
             commits: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
+            groups: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            queue: Gauge::default(),
             verdicts: Family::default(),
             store_size: Gauge::default(),
         };
@@ -70,6 +75,16 @@ impl Metrics {
             metrics.commits.clone(),
         );
         registry.register(
+            "commit_batches",
+            "Batches in a commit",
+            metrics.groups.clone(),
+        );
+        registry.register(
+            "queue_batches",
+            "Batches that wait for the next commit",
+            metrics.queue.clone(),
+        );
+        registry.register(
             "verdicts",
             "Roll-outs judged for good, by verdict",
             metrics.verdicts.clone(),
@@ -89,6 +104,7 @@ impl Metrics {
             Outcome::Duplicate => "duplicate",
             Outcome::Conflict => "conflict",
             Outcome::Refused => "refused",
+            Outcome::Busy => "busy",
             Outcome::Failed => "failed",
         };
         self.batches.get_or_create(&[("outcome", outcome)]).inc();
@@ -114,6 +130,16 @@ impl Metrics {
 
     pub(crate) fn committed(&self, after: Duration) {
         self.commits.observe(after.as_secs_f64());
+    }
+
+    /// So many batches more wait for a commit, or fewer.
+    pub(crate) fn queued(&self, more: i64) {
+        self.queue.inc_by(more);
+    }
+
+    /// So many batches go into one commit.
+    pub(crate) fn grouped(&self, batches: usize) {
+        self.groups.observe(batches as f64);
     }
 
     pub(crate) fn judged(&self, verdict: DeployVerdict) {

@@ -30,6 +30,9 @@ pub struct CollectorOptions {
     pub watch: bool,
     /// The largest body that is taken, bytes.
     pub body_limit: usize,
+    /// How much memory batches may take that wait for their commit, bytes. Beyond it clients are
+    /// asked to come again. There is always room for one of the largest bodies.
+    pub queue_bytes: usize,
     /// How long request records and process records are kept. Cells stay.
     pub keep_records: Duration,
     /// How long the profiles of a deploy are kept after the last one was added to them.
@@ -50,6 +53,7 @@ impl Default for CollectorOptions {
             settle: Duration::from_secs(120),
             watch: true,
             body_limit: 8 * 1024 * 1024,
+            queue_bytes: 64 * 1024 * 1024,
             keep_records: Duration::from_secs(24 * HOUR),
             keep_profiles: Duration::from_secs(30 * 24 * HOUR),
             keep_batch_ids: Duration::from_secs(8 * 24 * HOUR),

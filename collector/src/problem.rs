@@ -12,7 +12,11 @@ pub(crate) struct Refusal {
     status: StatusCode,
     field: Option<String>,
     detail: String,
+    retry_after_s: Option<u64>,
 }
+
+/// A store that fails is asked again after so many seconds.
+const STORE_RETRY_S: u64 = 5;
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
@@ -20,6 +24,18 @@ impl Refusal {
             status,
             field: None,
             detail: detail.into(),
+            retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(STORE_RETRY_S),
+        }
+    }
+
+    /// Too much waits already: come again in so many seconds.
+    pub(crate) fn busy(retry_after_s: u64) -> Self {
+        Self {
+            retry_after_s: Some(retry_after_s),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "More batches wait than there is room for; nothing of this one was stored. Send the same bytes again later.",
+            )
         }
     }
 
@@ -52,10 +68,10 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, axum::Json(problem)).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after_s {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if of_encoding {
             // What would have been understood (RFC 7694).

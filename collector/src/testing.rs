@@ -17,7 +17,6 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::metrics::Metrics;
 use crate::store::SqliteStore;
 use crate::{Clock, Collector, CollectorOptions};
 
@@ -142,9 +141,18 @@ impl Bench {
 
     /// On a file that may be there already.
     pub(crate) fn on(folder: tempfile::TempDir) -> Self {
+        Self::of(folder, |_| {})
+    }
+
+    /// With other options.
+    pub(crate) fn with(set: impl FnOnce(&mut CollectorOptions)) -> Self {
+        Self::of(tempfile::tempdir().unwrap(), set)
+    }
+
+    fn of(folder: tempfile::TempDir, set: impl FnOnce(&mut CollectorOptions)) -> Self {
         let now_us = Arc::new(AtomicU64::new(NOON));
         let store = SqliteStore::open(&folder.path().join("test.db")).unwrap();
-        let options = CollectorOptions {
+        let mut options = CollectorOptions {
             settle: Duration::from_secs(10),
             body_limit: 64 * 1024,
             clock: Clock::new({
@@ -153,11 +161,8 @@ impl Bench {
             }),
             ..CollectorOptions::default()
         };
-        let collector = Collector::of(App {
-            store: Arc::new(store.clone()),
-            options,
-            metrics: Metrics::new(),
-        });
+        set(&mut options);
+        let collector = Collector::of(App::new(Arc::new(store.clone()), options));
         Self {
             collector,
             store,

@@ -8,6 +8,8 @@ mod suite;
 
 pub(crate) use sqlite::SqliteStore;
 
+use std::sync::Arc;
+
 use appweight::api::{
     DeployReport, ProcessView, ProfileOf, ProfileSummary, RequestView, ServiceSummary,
 };
@@ -22,9 +24,15 @@ use uuid::Uuid;
 /// What a write returned is durable, and a write that failed left nothing behind.
 #[async_trait]
 pub(crate) trait Store: Send + Sync + 'static {
-    /// Keeps a batch, once: its cells are added to those of the same key, its profiles to those of the same
-    /// deploy, and a deploy id that was never seen becomes a roll-out.
-    async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError>;
+    /// Keeps batches, each once, in as few commits as can be: their cells are added to those of the same
+    /// key, their profiles to those of the same deploy, and a deploy id that was never seen becomes a
+    /// roll-out. Answers in the order of the batches; each was kept whole or not at all.
+    async fn put_batches(&self, batches: Vec<NewBatch>) -> Vec<Result<PutOutcome, StoreError>>;
+    /// Keeps one batch.
+    #[cfg(test)]
+    async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError> {
+        self.put_batches(vec![batch]).await.remove(0)
+    }
     /// Starts, ends or describes a roll-out.
     async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError>;
     /// Keeps the final report of the roll-out that it names. `false` if that roll-out has one already,
@@ -270,6 +278,9 @@ pub enum StoreError {
         /// Why not.
         reason: String,
     },
+    /// The commit failed that this batch was in, with others.
+    #[error("{0}")]
+    Group(Arc<StoreError>),
     /// The work was cut off, since the program ends or a bug made it panic.
     #[error("the database's thread was cut off: {0}")]
     Cut(String),

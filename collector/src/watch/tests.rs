@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use appweight::api::{DeployStatus, DeployVerdict};
 use serde_json::json;
 
@@ -229,22 +227,15 @@ async fn a_restart_goes_on_where_it_was() {
 #[tokio::test]
 async fn looks_twice_in_the_narrowest_cell_within_bounds() {
     let bench = Bench::new();
-    let app = |store| {
-        Arc::new(App {
-            store,
-            options: crate::CollectorOptions::default(),
-            metrics: crate::metrics::Metrics::new(),
-        })
-    };
-    let app = app(Arc::new(bench.store.clone()));
-    assert_eq!(tick(&app).await.unwrap(), LONGEST_TICK);
+    let app = bench.collector.app();
+    assert_eq!(tick(app).await.unwrap(), LONGEST_TICK);
     let mut wide = batch(1, 0, "a");
     wide.cells = vec![cell(NOON, &[5])];
     wide.cells[0].key.width_us = 4 * SECOND;
     bench.put_batch(&wide).await;
-    assert_eq!(tick(&app).await.unwrap(), Duration::from_secs(2));
+    assert_eq!(tick(app).await.unwrap(), Duration::from_secs(2));
     serve(&bench, 1, "a", 1, 2).await;
-    assert_eq!(tick(&app).await.unwrap(), SHORTEST_TICK);
+    assert_eq!(tick(app).await.unwrap(), SHORTEST_TICK);
 }
 
 #[tokio::test]

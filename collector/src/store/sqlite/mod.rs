@@ -4,6 +4,7 @@
 //! acknowledged survives a crash of the machine too. One connection writes; readers have their own
 //! and never wait for it.
 
+mod cells;
 mod code;
 mod deploys;
 mod forget;
@@ -137,9 +138,12 @@ async fn off_the_runtime<T: Send + 'static>(
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError> {
-        self.write(move |connection| write::put_batch(connection, &batch))
-            .await
+    async fn put_batches(&self, batches: Vec<NewBatch>) -> Vec<Result<PutOutcome, StoreError>> {
+        let count = batches.len();
+        let written = self
+            .write(move |connection| Ok(write::put_group(connection, &batches)))
+            .await;
+        written.unwrap_or_else(|error| write::all_failed(count, error))
     }
 
     async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError> {

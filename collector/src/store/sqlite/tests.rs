@@ -69,6 +69,57 @@ async fn a_full_disk_leaves_nothing_half_written() {
 }
 
 #[tokio::test]
+async fn one_batch_that_cannot_be_kept_does_not_keep_others_out() {
+    let (store, _folder) = open();
+    let of = |sequence, start_us| {
+        let mut batch = batch(1, sequence, "a");
+        batch.cells = vec![cell(start_us, &[5])];
+        suite::new(batch)
+    };
+    store.put_batch(of(0, NOON)).await.unwrap();
+    let spoil = store.write(|writer| Ok(writer.execute("UPDATE cells SET metrics = x'ff'", [])?));
+    assert_eq!(spoil.await.unwrap(), 1);
+    let outcomes = store
+        .put_batches(vec![
+            of(1, NOON + SECOND),
+            of(2, NOON),
+            of(3, NOON + SECOND),
+        ])
+        .await;
+    assert!(matches!(
+        outcomes[..],
+        [
+            Ok(PutOutcome::Stored),
+            Err(StoreError::Corrupt { .. }),
+            Ok(PutOutcome::Stored)
+        ]
+    ));
+    // Not even its id was kept.
+    let again = store.put_batch(of(2, NOON)).await;
+    assert!(matches!(again, Err(StoreError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn a_group_that_fails_is_told_so_one_by_one() {
+    let (store, folder) = open();
+    store.put_batch(suite::new(batch(1, 0, "a"))).await.unwrap();
+    let impatient = store.write(|writer| Ok(writer.busy_timeout(Duration::ZERO)?));
+    impatient.await.unwrap();
+    let other = Connection::open(folder.path().join("test.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let group = || vec![suite::new(batch(1, 1, "a")), suite::new(batch(1, 2, "a"))];
+    let outcomes = store.put_batches(group()).await;
+    assert!(matches!(
+        outcomes[..],
+        [Err(StoreError::Group(_)), Err(StoreError::Group(_))]
+    ));
+    other.execute_batch("COMMIT").unwrap();
+    for outcome in store.put_batches(group()).await {
+        assert_eq!(outcome.unwrap(), PutOutcome::Stored);
+    }
+}
+
+#[tokio::test]
 async fn a_panic_does_not_stop_the_writer() {
     let (store, _folder) = open();
     let panicked: Result<(), StoreError> = store.write(|_| panic!("on purpose")).await;

@@ -1,18 +1,74 @@
-//! A batch, in one transaction.
+//! Batches, many in one transaction.
 
-use appweight_wire::{Batch, Cell, ProcessRecord, RequestRecord, host_group};
-use rusqlite::{
-    Connection, OptionalExtension, Transaction, TransactionBehavior, named_params, params,
-};
+use std::sync::Arc;
 
+use appweight_wire::{Batch, ProcessRecord, RequestRecord};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::cells::CellSums;
 use super::{code, deploys, profiles};
 use crate::store::{NewBatch, PutOutcome, StoreError};
 
-pub(super) fn put_batch(
+/// Keeps batches in one transaction. If that cannot be, and one of them may be why, each in its own.
+pub(super) fn put_group(
     connection: &mut Connection,
-    new: &NewBatch,
-) -> Result<PutOutcome, StoreError> {
+    group: &[NewBatch],
+) -> Vec<Result<PutOutcome, StoreError>> {
+    match put_together(connection, group) {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(error) if group.len() > 1 && is_about_one(&error) => group
+            .iter()
+            .flat_map(|new| put_group(connection, std::slice::from_ref(new)))
+            .collect(),
+        Err(error) => all_failed(group.len(), error),
+    }
+}
+
+/// The same answer for each of a group.
+pub(super) fn all_failed(count: usize, error: StoreError) -> Vec<Result<PutOutcome, StoreError>> {
+    if count == 1 {
+        return vec![Err(error)];
+    }
+    let error = Arc::new(error);
+    (0..count)
+        .map(|_| Err(StoreError::Group(Arc::clone(&error))))
+        .collect()
+}
+
+/// A row that cannot be read stops only those who add to it, and the last room of a disk may be enough
+/// for some.
+fn is_about_one(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt { .. } => true,
+        StoreError::Database(error) => {
+            error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        }
+        _ => false,
+    }
+}
+
+fn put_together(
+    connection: &mut Connection,
+    group: &[NewBatch],
+) -> Result<Vec<PutOutcome>, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut sums = CellSums::default();
+    let mut outcomes = Vec::with_capacity(group.len());
+    for new in group {
+        let outcome = remember(&transaction, new)?;
+        if outcome == PutOutcome::Stored {
+            sums.add(&new.batch);
+            add_records(&transaction, new)?;
+        }
+        outcomes.push(outcome);
+    }
+    sums.add_to(&transaction)?;
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+/// Writes down the id of a batch, unless it is known.
+fn remember(transaction: &Transaction<'_>, new: &NewBatch) -> Result<PutOutcome, StoreError> {
     let uuid = new.uuid.as_bytes().as_slice();
     let known: Option<Vec<u8>> = transaction
         .prepare_cached("SELECT digest FROM batches WHERE uuid = ?1")?
@@ -33,37 +89,34 @@ pub(super) fn put_batch(
             new.digest.as_slice(),
             code::time(new.received_us)
         ])?;
+    Ok(PutOutcome::Stored)
+}
+
+/// All of a batch but its cells.
+fn add_records(transaction: &Transaction<'_>, new: &NewBatch) -> Result<(), StoreError> {
     let batch = &new.batch;
-    for cell in &batch.cells {
-        add_cell(&transaction, batch, cell)?;
-    }
     for request in &batch.requests {
-        add_request(&transaction, batch, request)?;
+        add_request(transaction, batch, request)?;
     }
     for process in &batch.processes {
-        add_process(&transaction, batch, process)?;
+        add_process(transaction, batch, process)?;
     }
-    profiles::add_all(&transaction, batch)?;
-    if let Some((first_us, last_us)) = span(batch) {
-        let sql = "INSERT INTO services (service, first_us, last_us) VALUES (?1, ?2, ?3)
-            ON CONFLICT (service) DO UPDATE
-            SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)";
-        transaction.prepare_cached(sql)?.execute(params![
-            batch.origin.service,
-            code::time(first_us),
-            code::time(last_us)
-        ])?;
-        // A clock that is ahead must not put a roll-out behind all those to come.
-        let began_us = first_us.min(new.received_us);
-        deploys::see(
-            &transaction,
-            &batch.origin.service,
-            &batch.origin.deploy,
-            began_us,
-        )?;
-    }
-    transaction.commit()?;
-    Ok(PutOutcome::Stored)
+    profiles::add_all(transaction, batch)?;
+    let Some((first_us, last_us)) = span(batch) else {
+        return Ok(());
+    };
+    let sql = "INSERT INTO services (service, first_us, last_us) VALUES (?1, ?2, ?3)
+        ON CONFLICT (service) DO UPDATE
+        SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)";
+    transaction.prepare_cached(sql)?.execute(params![
+        batch.origin.service,
+        code::time(first_us),
+        code::time(last_us)
+    ])?;
+    // A clock that is ahead must not put a roll-out behind all those to come.
+    let began_us = first_us.min(new.received_us);
+    let origin = &batch.origin;
+    deploys::see(transaction, &origin.service, &origin.deploy, began_us)
 }
 
 /// When the first record of a batch begins and the last one ends.
@@ -93,79 +146,6 @@ fn span(batch: &Batch) -> Option<(u64, u64)> {
         .chain(requests)
         .chain(profiles)
         .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-}
-
-fn add_cell(transaction: &Transaction<'_>, batch: &Batch, cell: &Cell) -> Result<(), StoreError> {
-    const FIND: &str = "SELECT n, weight, errors, scaled, metrics FROM cells
-        WHERE service = :service AND start_us = :start_us AND width_us = :width_us AND deploy = :deploy
-        AND kind = :kind AND endpoint = :endpoint AND cluster = :cluster AND host_group = :host_group
-        AND instruction_source = :source AND age = :age AND flag_name = :flag_name AND flag_value = :flag_value";
-    const WRITE: &str = "INSERT INTO cells (service, start_us, width_us, deploy, kind, endpoint, cluster, host_group,
-            instruction_source, age, flag_name, flag_value, n, weight, errors, scaled, metrics)
-        VALUES (:service, :start_us, :width_us, :deploy, :kind, :endpoint, :cluster, :host_group,
-            :source, :age, :flag_name, :flag_value, :n, :weight, :errors, :scaled, :metrics)
-        ON CONFLICT DO UPDATE SET n = excluded.n, weight = excluded.weight, errors = excluded.errors,
-            scaled = excluded.scaled, metrics = excluded.metrics";
-    let (origin, key) = (&batch.origin, &cell.key);
-    let (flag_name, flag_value) = key
-        .flag
-        .as_ref()
-        .map_or(("", ""), |flag| (flag.name.as_str(), flag.value.as_str()));
-    let found = transaction
-        .prepare_cached(FIND)?
-        .query_row(
-            named_params! {
-                ":service": origin.service,
-                ":start_us": code::time(key.start_us),
-                ":width_us": code::time(key.width_us),
-                ":deploy": origin.deploy,
-                ":kind": code::kind(key.kind),
-                ":endpoint": key.endpoint,
-                ":cluster": origin.cluster,
-                ":host_group": host_group(&origin.host),
-                ":source": code::source(key.instruction_source),
-                ":age": code::age(key.age),
-                ":flag_name": flag_name,
-                ":flag_value": flag_value,
-            },
-            |row| {
-                let mut stored = Cell::new(key.clone());
-                stored.n = row.get::<_, i64>(0)?.cast_unsigned();
-                stored.weight = row.get::<_, i64>(1)?.cast_unsigned();
-                stored.errors = row.get::<_, i64>(2)?.cast_unsigned();
-                stored.scaled = row.get::<_, i64>(3)?.cast_unsigned();
-                Ok((stored, row.get::<_, Vec<u8>>(4)?))
-            },
-        )
-        .optional()?;
-    let mut sum = match found {
-        Some((mut stored, metrics)) => {
-            code::Metrics::unpack_into(&mut stored, &metrics)?;
-            stored
-        }
-        None => Cell::new(key.clone()),
-    };
-    sum.add(cell);
-    transaction.prepare_cached(WRITE)?.execute(named_params! {
-        ":service": origin.service,
-        ":start_us": code::time(key.start_us),
-        ":width_us": code::time(key.width_us),
-        ":deploy": origin.deploy,
-        ":kind": code::kind(key.kind),
-        ":endpoint": key.endpoint,
-        ":cluster": origin.cluster,
-        ":host_group": host_group(&origin.host),
-        ":source": code::source(key.instruction_source),
-        ":age": code::age(key.age),
-        ":flag_name": flag_name,
-        ":flag_value": flag_value,
-        ":n": code::count(sum.n),
-        ":weight": code::count(sum.weight),
-        ":errors": code::count(sum.errors),
-        ":scaled": code::count(sum.scaled),
-        ":metrics": code::Metrics::pack(&sum),
-    })?;
-    Ok(())
 }
 
 fn add_request(

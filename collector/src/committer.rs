@@ -1,0 +1,191 @@
+//! Many clients' batches in one commit.
+//!
+//! A commit waits for the disk, which takes as long for a hundred batches as for one. So whatever came
+//! while the last commit was made goes into the next one together, and is answered after it. What may
+//! wait is bounded by memory: whoever finds no room is asked to come again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::metrics::Metrics;
+use crate::store::{NewBatch, PutOutcome, Store, StoreError};
+
+/// A commit is closed at so many records, so that nobody waits long for it: half a second at most on
+/// a slow core.
+const MOST_RECORDS: usize = 50_000;
+
+/// Batches that wait, however small they are.
+const MOST_BATCHES: usize = 4_096;
+
+/// Room is handed out in KiB.
+const UNIT: usize = 1_024;
+
+/// A byte of a body becomes some four as records in memory: names are said once in a body and are
+/// strings of their own in each record, and small numbers take eight bytes.
+const GROWTH: usize = 4;
+
+/// Takes batches one by one and commits them in groups.
+pub(crate) struct Committer {
+    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+struct Waiting {
+    batch: NewBatch,
+    seat: Seat,
+    answer: oneshot::Sender<Result<PutOutcome, StoreError>>,
+}
+
+/// There is no room for another batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// Why a batch was not kept.
+#[derive(Debug)]
+pub(crate) enum NotKept {
+    /// Too many wait already.
+    Full,
+    /// The store could not.
+    Failed(StoreError),
+}
+
+/// Room for a batch, from before its body is read until it is committed.
+pub(crate) struct Seat {
+    room: Arc<Semaphore>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    /// Makes it as large as a batch is in memory whose body had `bytes` before it was compressed.
+    pub(crate) fn fit(&mut self, bytes: usize) -> Result<(), Full> {
+        let (needed, held) = (
+            units(bytes.saturating_mul(GROWTH)),
+            self.permit.num_permits(),
+        );
+        if needed > held {
+            let more = u32::try_from(needed - held).map_err(|_| Full)?;
+            let more = Arc::clone(&self.room).try_acquire_many_owned(more);
+            self.permit.merge(more.map_err(|_| Full)?);
+        } else {
+            drop(self.permit.split(held - needed));
+        }
+        Ok(())
+    }
+}
+
+impl Committer {
+    /// Starts to take batches for that store. What waits takes up to `room` bytes, and never less than
+    /// one batch of the largest body needs.
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        room: usize,
+        body_limit: usize,
+    ) -> Self {
+        let (queue, waiting) = mpsc::channel(MOST_BATCHES);
+        let least = body_limit.saturating_mul(GROWTH + 1);
+        Self {
+            queue: Mutex::new(Some(queue)),
+            task: Mutex::new(Some(tokio::spawn(commit_all(
+                waiting,
+                store,
+                Arc::clone(&metrics),
+            )))),
+            room: Arc::new(Semaphore::new(units(room.max(least)))),
+            metrics,
+        }
+    }
+
+    /// Room for a body of that many bytes as it is sent.
+    pub(crate) fn seat(&self, bytes: usize) -> Result<Seat, Full> {
+        let room = Arc::clone(&self.room);
+        let needed = u32::try_from(units(bytes)).map_err(|_| Full)?;
+        let permit = Arc::clone(&room).try_acquire_many_owned(needed);
+        Ok(Seat {
+            room,
+            permit: permit.map_err(|_| Full)?,
+        })
+    }
+
+    /// Keeps a batch, once. Returns after the commit; whoever does not wait for it may still find the
+    /// batch kept.
+    pub(crate) async fn put(&self, batch: NewBatch, seat: Seat) -> Result<PutOutcome, NotKept> {
+        let cut = |why: &str| NotKept::Failed(StoreError::Cut(why.into()));
+        let queue = lock(&self.queue).clone();
+        let queue = queue.ok_or_else(|| cut("the collector ends"))?;
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting {
+            batch,
+            seat,
+            answer,
+        };
+        self.metrics.queued(1);
+        if queue.try_send(waiting).is_err() {
+            self.metrics.queued(-1);
+            return Err(NotKept::Full);
+        }
+        drop(queue);
+        let outcome = answered.await.map_err(|_| cut("the commit was given up"))?;
+        outcome.map_err(NotKept::Failed)
+    }
+
+    /// Takes no more batches, and returns when those that wait are committed.
+    pub(crate) async fn drain(&self) {
+        drop(lock(&self.queue).take());
+        let task = lock(&self.task).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the last batches were not committed");
+        }
+    }
+}
+
+async fn commit_all(
+    mut waiting: mpsc::Receiver<Waiting>,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+) {
+    while let Some(first) = waiting.recv().await {
+        let (mut batches, mut answers) = (Vec::new(), Vec::new());
+        let mut records = 0;
+        let mut next = Some(first);
+        while let Some(Waiting {
+            batch,
+            seat,
+            answer,
+        }) = next
+        {
+            records += batch.batch.len();
+            batches.push(batch);
+            answers.push((answer, seat));
+            next = (records < MOST_RECORDS)
+                .then(|| waiting.try_recv().ok())
+                .flatten();
+        }
+        metrics.queued(-(batches.len() as i64));
+        metrics.grouped(batches.len());
+        let outcomes = store.put_batches(batches).await;
+        for ((answer, seat), outcome) in answers.into_iter().zip(outcomes) {
+            drop(seat);
+            // Whoever has gone away sends the batch again, and is told then.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+fn units(bytes: usize) -> usize {
+    bytes.div_ceil(UNIT).max(1)
+}
+
+/// Nothing is left half-done under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
