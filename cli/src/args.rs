@@ -101,6 +101,32 @@ pub(crate) struct Serve {
     /// How long function profiles are kept after the last one of their deploy was added
     #[arg(long, env = "APPWEIGHT_KEEP_PROFILES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_profiles: Duration,
+    /// A list of tokens, one on each line: `read TOKEN`, `write TOKEN` or `write SERVICE TOKEN`
+    #[arg(long, env = "APPWEIGHT_TOKENS_FILE", value_name = "FILE")]
+    pub(crate) tokens_file: Option<PathBuf>,
+    /// A token that lets its holder send batches and announce deploys; for one service as SERVICE=TOKEN;
+    /// can be repeated
+    #[arg(
+        long,
+        env = "APPWEIGHT_WRITE_TOKEN",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "[SERVICE=]TOKEN"
+    )]
+    pub(crate) write_token: Vec<String>,
+    /// A token that lets its holder ask the query API and see the pages, where a browser asks for it as
+    /// the password of any user; can be repeated
+    #[arg(
+        long,
+        env = "APPWEIGHT_READ_TOKEN",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "TOKEN"
+    )]
+    pub(crate) read_token: Vec<String>,
+    /// Listen beyond this machine without tokens: everybody who reaches the port may read and write
+    #[arg(long, env = "APPWEIGHT_INSECURE_NO_TOKENS")]
+    pub(crate) insecure_no_tokens: bool,
     /// Memory for batches that wait for their commit; beyond it clients are asked to come again
     #[arg(long, env = "APPWEIGHT_COLLECTOR_QUEUE_BYTES", default_value = "64MiB", value_parser = units::bytes, value_name = "SIZE")]
     pub(crate) queue_bytes: usize,
@@ -126,6 +152,33 @@ pub(crate) struct Serve {
     pub(crate) no_watch: bool,
 }
 
+/// A collector elsewhere.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct At {
+    /// The collector
+    #[arg(
+        long,
+        env = "APPWEIGHT_COLLECTOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
+    pub(crate) collector: String,
+    /// What the collector asks for, if it does: a token for reading, or of `deploy` one for writing
+    #[arg(
+        long,
+        env = "APPWEIGHT_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
+}
+
+impl At {
+    pub(crate) fn client(&self) -> crate::Collector {
+        crate::Collector::new(&self.collector).with_token(self.token.as_deref())
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dashboard {
     /// Where to listen; port 0 takes a free one and says which
@@ -136,14 +189,8 @@ pub(crate) struct Dashboard {
         value_name = "ADDRESS"
     )]
     pub(crate) listen: SocketAddr,
-    /// The collector
-    #[arg(
-        long,
-        env = "APPWEIGHT_COLLECTOR",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL"
-    )]
-    pub(crate) collector: String,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -191,14 +238,8 @@ pub(crate) struct Gate {
     /// The service; may be left out if there is only one
     #[arg(long, env = "APPWEIGHT_SERVICE", value_name = "NAME")]
     pub(crate) service: Option<String>,
-    /// The collector
-    #[arg(
-        long,
-        env = "APPWEIGHT_COLLECTOR",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL"
-    )]
-    pub(crate) collector: String,
+    #[command(flatten)]
+    pub(crate) at: At,
     /// How to print the answer
     #[arg(long, env = "APPWEIGHT_FORMAT", default_value = "table")]
     pub(crate) format: OutputFormat,
@@ -243,14 +284,8 @@ pub(crate) struct Deploy {
     /// Where to read more
     #[arg(long, env = "APPWEIGHT_DEPLOY_LINK", value_name = "URL")]
     pub(crate) link: Option<String>,
-    /// The collector
-    #[arg(
-        long,
-        env = "APPWEIGHT_COLLECTOR",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL"
-    )]
-    pub(crate) collector: String,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 fn endpoint_change(text: &str) -> Result<(String, f64), String> {

@@ -13,6 +13,7 @@ const MAX_ANSWER: u64 = 64 << 20;
 pub struct Collector {
     agent: Agent,
     url: String,
+    authorization: Option<String>,
 }
 
 impl Collector {
@@ -26,6 +27,16 @@ impl Collector {
         Self {
             agent: config.into(),
             url: url.trim_end_matches('/').to_owned(),
+            authorization: None,
+        }
+    }
+
+    /// The same with a token, if there is one.
+    #[must_use]
+    pub fn with_token(self, token: Option<&str>) -> Self {
+        Self {
+            authorization: token.map(|token| format!("Bearer {token}")),
+            ..self
         }
     }
 
@@ -42,6 +53,9 @@ impl Collector {
         for (name, value) in query {
             request = request.query(*name, *value);
         }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
         let response = request.call().with_context(|| self.unreachable())?;
         self.read(response)
     }
@@ -51,12 +65,14 @@ impl Collector {
     /// # Errors
     /// As for [`Collector::get`].
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> anyhow::Result<T> {
-        let response = self
+        let mut request = self
             .agent
             .post(format!("{}{path}", self.url))
-            .content_type("application/json")
-            .send(body)
-            .with_context(|| self.unreachable())?;
+            .content_type("application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = request.send(body).with_context(|| self.unreachable())?;
         self.read(response)
     }
 

@@ -3,7 +3,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use appweight_wire::{Deploy, Format, encode};
 
-use crate::Collector;
 use crate::args;
 
 /// Tells the collector of a roll-out and prints what it made of it.
@@ -22,8 +21,10 @@ pub(crate) fn run(options: &args::Deploy, out: &mut dyn Write) -> anyhow::Result
         title: options.title.clone(),
         link: options.link.clone(),
     };
-    let stored: Deploy =
-        Collector::new(&options.collector).post("/v1/deploys", &encode(&deploy, Format::Json))?;
+    let stored: Deploy = options
+        .at
+        .client()
+        .post("/v1/deploys", &encode(&deploy, Format::Json))?;
     let replaced = stored.replaced.map_or_else(
         || "the first one".to_owned(),
         |id| format!("replacing {id}"),

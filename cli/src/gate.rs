@@ -7,7 +7,6 @@ use appweight::gate::{GateLine, Outcome, Subject, gate};
 use appweight::text;
 use serde::Serialize;
 
-use crate::Collector;
 use crate::args::{Gate, OutputFormat};
 use crate::logging::complain;
 
@@ -45,7 +44,7 @@ fn answer(options: &Gate, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     if let Some(metric) = options.metric {
         query.push(("metric", metric.as_str()));
     }
-    let comparison: Comparison = Collector::new(&options.collector).get("/v1/compare", &query)?;
+    let comparison: Comparison = options.at.client().get("/v1/compare", &query)?;
     let lines = lines(options, &comparison)?;
     let outcome = overall(&lines);
     match options.format {
@@ -336,7 +335,7 @@ mod tests {
             every_endpoint: false,
             metric: None,
             service: None,
-            collector: String::new(),
+            at: crate::args::At::default(),
             format,
         }
     }

@@ -1,9 +1,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use appweight::thresholds::Thresholds;
-use appweight_collector::{Collector, CollectorOptions};
+use appweight_collector::{Access, Collector, CollectorOptions};
 use appweight_dashboard::QueryClient;
 use axum::Router;
 use axum::extract::Request;
@@ -20,8 +20,12 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(20);
 
 /// Collector and dashboard in one process.
 pub(crate) fn serve(options: &Serve) -> anyhow::Result<()> {
-    run_collector(options, |api| {
-        let pages = appweight_dashboard::router(QueryClient::in_process(api.clone()));
+    let access = access(options)?;
+    run_collector(options, access.clone(), |collector| {
+        let (api, inner) = (collector.router(), collector.inner_router());
+        // Whoever sees the pages was let in: they ask for everybody alike.
+        let pages = appweight_dashboard::router(QueryClient::in_process(inner));
+        let pages = access.guard_pages(pages);
         // Not nested routes: what an outer route catches would be among the inner one's parameters.
         Router::new().fallback_service(service_fn(move |request: Request| {
             let room = if is_api(request.uri().path()) {
@@ -40,27 +44,33 @@ fn is_api(path: &str) -> bool {
 
 /// The collector alone.
 pub(crate) fn collector(options: &Serve) -> anyhow::Result<()> {
-    run_collector(options, |api| api)
+    run_collector(options, access(options)?, Collector::router)
 }
 
 /// The dashboard alone.
 pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let client = QueryClient::remote(&options.collector).context("--collector")?;
+        let at = &options.at;
+        let mut client = QueryClient::remote(&at.collector).context("--collector")?;
+        let mut pages = Access::default();
+        if let Some(token) = &at.token {
+            client = client.with_token(token).context("--token")?;
+            // What the dashboard is let in by, its readers need too.
+            pages.allow_read(token.parse().context("--token")?);
+        }
         let stop = stop_signal()?;
-        listen(
-            options.listen,
-            "dashboard",
-            appweight_dashboard::router(client),
-            stop,
-        )
-        .await
+        let pages = pages.guard_pages(appweight_dashboard::router(client));
+        listen(options.listen, "dashboard", pages, stop).await
     })
 }
 
-fn run_collector(options: &Serve, rooms: impl FnOnce(Router) -> Router) -> anyhow::Result<()> {
+fn run_collector(
+    options: &Serve,
+    access: Access,
+    rooms: impl FnOnce(&Collector) -> Router,
+) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let collector = Collector::open(collector_options(options))
+        let collector = Collector::open(collector_options(options, access))
             .await
             .with_context(|| format!("cannot use the store {}", options.database.display()))?;
         let stop = stop_signal()?;
@@ -77,7 +87,7 @@ fn run_collector(options: &Serve, rooms: impl FnOnce(Router) -> Router) -> anyho
             async move { collector.watch(shutdown).await }
         });
         tracing::info!(database = %options.database.display(), "store opened");
-        let served = listen(options.listen, "collector", rooms(collector.router()), stop).await;
+        let served = listen(options.listen, "collector", rooms(&collector), stop).await;
         drop(serving);
         watching.await.context("the watch loop failed")?;
         collector
@@ -88,8 +98,36 @@ fn run_collector(options: &Serve, rooms: impl FnOnce(Router) -> Router) -> anyho
     })
 }
 
-fn collector_options(options: &Serve) -> CollectorOptions {
+/// The tokens that are asked for. To listen where others reach it needs both kinds.
+fn access(options: &Serve) -> anyhow::Result<Access> {
+    let mut access = Access::default();
+    if let Some(path) = &options.tokens_file {
+        let named = || format!("--tokens-file {}", path.display());
+        let list = std::fs::read_to_string(path).with_context(named)?;
+        access.add_list(&list).with_context(named)?;
+    }
+    for token in &options.read_token {
+        access.allow_read(token.parse().context("--read-token")?);
+    }
+    for token in &options.write_token {
+        let (service, token) = match token.split_once('=') {
+            Some((service, token)) => (Some(service), token),
+            None => (None, token.as_str()),
+        };
+        access.allow_write(service, token.parse().context("--write-token")?);
+    }
+    if !options.listen.ip().is_loopback() && !access.is_closed() && !options.insecure_no_tokens {
+        bail!(
+            "whoever reaches {} could read and write: give --read-token and --write-token (or both in --tokens-file), listen on 127.0.0.1, or say --insecure-no-tokens",
+            options.listen
+        );
+    }
+    Ok(access)
+}
+
+fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
     CollectorOptions {
+        access,
         database: options.database.clone(),
         thresholds: Thresholds {
             confidence: options.confidence,

@@ -52,6 +52,8 @@ pub struct BatchReceipt {
         (status = 201, description = "Stored", body = BatchReceipt),
         (status = 200, description = "Known already, nothing was added", body = BatchReceipt),
         (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Without a token that may write", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The token is for another service", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Other bytes came under that id", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
@@ -112,9 +114,16 @@ async fn take_batch(
             format!("not a UUID: {error}"),
         )
     })?;
+    let limit = app.options.body_limit;
+    let writer = match app.options.access.writer(headers) {
+        Ok(writer) => writer,
+        Err(refusal) => {
+            body::throw_away(headers, body, limit).await;
+            return Err(refusal);
+        }
+    };
     let format = body::format_of(headers)?;
     let encoding = Encoding::of(headers)?;
-    let limit = app.options.body_limit;
     let Ok(mut seat) = app.committer.seat(body::length_of(headers, limit)) else {
         body::throw_away(headers, body, limit).await;
         return Err(busy(uuid));
@@ -136,6 +145,7 @@ async fn take_batch(
             ),
         ));
     }
+    writer.may_write(&batch.origin.service, "origin.service")?;
     let counts = RecordCounts::of(&batch);
     cells::fill_in(&mut batch);
     let began = Instant::now();
@@ -179,6 +189,8 @@ fn busy(uuid: Uuid) -> Refusal {
         (status = 201, description = "A roll-out began", body = Deploy),
         (status = 200, description = "A known roll-out was changed", body = Deploy),
         (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Without a token that may write", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The token is for another service", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No roll-out of that id to end", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
@@ -191,11 +203,13 @@ pub(crate) async fn post_deploy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let writer = app.options.access.writer(&headers)?;
     let format = body::format_of(&headers)?;
     let encoding = Encoding::of(&headers)?;
     let limit = app.options.body_limit;
     let bytes = encoding.decode(body::read(&headers, body, limit).await?, limit)?;
     let deploy = decode_deploy(&bytes, format)?;
+    writer.may_write(&deploy.service, "service")?;
     refuse_future(&deploy, app.options.clock.now_us())?;
     let id = deploy.id.clone();
     match app

@@ -3,6 +3,7 @@
 //! [`Collector::router`] is the whole HTTP API as an axum router, for a listener or for calls
 //! within the process; [`Collector::watch`] is the loop that judges.
 
+mod access;
 mod app;
 mod body;
 mod cells;
@@ -27,6 +28,7 @@ mod watch;
 #[cfg(test)]
 mod testing;
 
+pub use access::{Access, Token, TokenError};
 pub use clock::Clock;
 pub use collector::{Collector, CollectorError};
 pub use ingest::BatchReceipt;

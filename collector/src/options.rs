@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use appweight::thresholds::Thresholds;
 
-use crate::Clock;
+use crate::{Access, Clock};
 
 /// Everything about a collector that can be set.
 ///
@@ -39,6 +39,8 @@ pub struct CollectorOptions {
     pub keep_profiles: Duration,
     /// How long the ids of batches are kept: longer than any agent keeps a batch to send it again.
     pub keep_batch_ids: Duration,
+    /// Who may write and who may read.
+    pub access: Access,
     /// What to ask for the time.
     pub clock: Clock,
 }
@@ -57,6 +59,7 @@ impl Default for CollectorOptions {
             keep_records: Duration::from_secs(24 * HOUR),
             keep_profiles: Duration::from_secs(30 * 24 * HOUR),
             keep_batch_ids: Duration::from_secs(8 * 24 * HOUR),
+            access: Access::default(),
             clock: Clock::system(),
         }
     }

@@ -14,9 +14,18 @@ use crate::{ingest, openapi};
 
 /// The whole HTTP API.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/batches/{uuid}", put(ingest::put_batch))
-        .route("/v1/deploys", post(ingest::post_deploy).get(deploys::list))
+    let access = app.options.access.clone();
+    assemble(app, |reading| access.guard_api(reading))
+}
+
+/// The same for whoever was let in already: nobody is asked for a token to read.
+pub(crate) fn inner_router(app: Arc<App>) -> Router {
+    assemble(app, |reading| reading)
+}
+
+fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<App>>) -> Router {
+    let reading = Router::new()
+        .route("/v1/deploys", get(deploys::list))
         .route("/v1/deploys/{id}", get(deploys::one))
         .route("/v1/services", get(fleet::services))
         .route("/v1/weight", get(weight::weight))
@@ -26,9 +35,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/profile/diff", get(profiles::diff))
         .route("/v1/processes", get(fleet::processes))
         .route("/v1/requests", get(fleet::requests))
+        .route("/metrics", get(metrics));
+    Router::new()
+        .route("/v1/batches/{uuid}", put(ingest::put_batch))
+        .route("/v1/deploys", post(ingest::post_deploy))
         .route("/v1/openapi.json", get(async || Json(openapi::document())))
         .route("/healthz", get(healthz))
-        .route("/metrics", get(metrics))
+        .merge(guard(reading))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)

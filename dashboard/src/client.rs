@@ -9,7 +9,7 @@ use appweight::api::{
 use appweight_wire::Kind;
 use axum::Router;
 use axum::body::Body;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy::Client;
@@ -29,6 +29,7 @@ const MAX_ANSWER: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct QueryClient {
     transport: Transport,
+    authorization: Option<HeaderValue>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +47,9 @@ pub enum QueryError {
     /// The address cannot be used.
     #[error("the collector's address {0:?} is not an http:// address")]
     Address(String),
+    /// The token cannot be one.
+    #[error("the token has characters that no token has")]
+    Token,
     /// No answer came.
     #[error("the collector could not be reached: {0}")]
     Unreachable(String),
@@ -96,7 +100,22 @@ impl QueryClient {
     pub fn in_process(collector: Router) -> Self {
         Self {
             transport: Transport::InProcess(collector),
+            authorization: None,
         }
+    }
+
+    /// The same, with the token that the collector asks for.
+    ///
+    /// # Errors
+    /// If it has characters that no header can hold.
+    pub fn with_token(self, token: &str) -> Result<Self, QueryError> {
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| QueryError::Token)?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            authorization: Some(authorization),
+            ..self
+        })
     }
 
     /// Asks a collector over HTTP.
@@ -118,6 +137,7 @@ impl QueryClient {
                 base: url.trim_end_matches('/').to_owned(),
                 client: Client::builder(TokioExecutor::new()).build_http(),
             },
+            authorization: None,
         })
     }
 
@@ -299,8 +319,11 @@ impl QueryClient {
 
     async fn send(&self, question: &str) -> Result<Response<Body>, QueryError> {
         let request = |uri: String| {
-            Request::get(uri)
-                .header(ACCEPT, "application/json")
+            let mut request = Request::get(uri).header(ACCEPT, "application/json");
+            if let Some(authorization) = &self.authorization {
+                request = request.header(AUTHORIZATION, authorization);
+            }
+            request
                 .body(Body::empty())
                 .map_err(|e| QueryError::NotUnderstood {
                     question: question.to_owned(),
@@ -326,7 +349,10 @@ impl QueryError {
     /// The status that the reader's browser is told.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Refused(problem) if (400..500).contains(&problem.status) => {
+            // Its token is not its reader's.
+            Self::Refused(problem)
+                if (400..500).contains(&problem.status) && problem.status != 401 =>
+            {
                 StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
             _ => StatusCode::BAD_GATEWAY,

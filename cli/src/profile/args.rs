@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::args::At;
 use crate::units;
 
 #[derive(Debug, clap::Args)]
@@ -85,14 +86,8 @@ pub(crate) struct Kept {
     /// The service; may be left out if there is only one
     #[arg(long, env = "APPWEIGHT_SERVICE", value_name = "NAME")]
     pub(crate) service: Option<String>,
-    /// The collector
-    #[arg(
-        long,
-        env = "APPWEIGHT_COLLECTOR",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL"
-    )]
-    pub(crate) collector: String,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
