@@ -6,6 +6,7 @@ use appweight::api::DeployReport;
 use axum::Router;
 
 use crate::app::App;
+use crate::off_the_runtime::off_the_runtime;
 use crate::options::micros;
 use crate::store::{Horizons, SqliteStore, StoreError};
 use crate::{CollectorOptions, routes, watch};
@@ -54,12 +55,8 @@ impl Collector {
     /// If the file cannot be used, or a newer program made it.
     pub async fn open(options: CollectorOptions) -> Result<Self, CollectorError> {
         let database = options.database.clone();
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&database)).await;
-        let store = match opened {
-            Ok(Ok(store)) => store,
-            Ok(Err(error)) => return Err(failed(&options, error)),
-            Err(error) => return Err(failed(&options, StoreError::Cut(error.to_string()))),
-        };
+        let opened = off_the_runtime(move || SqliteStore::open(&database)).await;
+        let store = opened.flatten().map_err(|error| failed(&options, error))?;
         Ok(Self(Arc::new(App::new(Arc::new(store), options))))
     }
 

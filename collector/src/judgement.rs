@@ -8,6 +8,7 @@ use appweight::judge::judge;
 use appweight_wire::Deploy;
 
 use crate::app::App;
+use crate::off_the_runtime::off_the_runtime;
 use crate::store::{CellQuery, ProcessQuery, StoreError, TimeRange};
 
 /// What happened longer before a roll-out, or after its end, says little about it.
@@ -21,10 +22,7 @@ pub(crate) async fn judge_now(
 ) -> Result<DeployReport, StoreError> {
     let evidence = gather(app, &deploy).await?;
     let app = Arc::clone(app);
-    // Thousands of cells take their time, which other requests should not wait for.
-    tokio::task::spawn_blocking(move || judge(&deploy, status, &evidence, &app.options.thresholds))
-        .await
-        .map_err(|error| StoreError::Cut(error.to_string()))
+    off_the_runtime(move || judge(&deploy, status, &evidence, &app.options.thresholds)).await
 }
 
 async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod ingest;
 mod judgement;
 mod metrics;
+mod off_the_runtime;
 mod openapi;
 mod options;
 mod problem;

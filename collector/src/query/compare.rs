@@ -8,8 +8,9 @@ use http::{StatusCode, Uri};
 
 use super::params::Params;
 use crate::app::App;
+use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
-use crate::store::{CellQuery, DeployQuery, StoreError, TimeRange};
+use crate::store::{CellQuery, DeployQuery, TimeRange};
 
 /// Two deploys side by side, over all their cells.
 #[utoipa::path(
@@ -36,15 +37,10 @@ pub(crate) async fn compare(
     let params = Params::of(&uri, &["service", "base", "head", "metric"])?;
     let service = params.service(&app).await?;
     let (base, head) = (params.required("base")?, params.required("head")?);
-    let metric = match params.text("metric").as_deref() {
-        None => None,
-        Some("instructions") => Some(Metric::Instructions),
-        Some("cpu") => Some(Metric::Cpu),
-        Some(_) => {
-            let detail = "It is instructions or cpu.";
-            return Err(Refusal::of(StatusCode::BAD_REQUEST, "metric", detail));
-        }
-    };
+    let metric = params.one_of(
+        "metric",
+        &[("instructions", Metric::Instructions), ("cpu", Metric::Cpu)],
+    )?;
     for (name, id) in [("base", &base), ("head", &head)] {
         known(&app, &service, name, id).await?;
     }
@@ -57,7 +53,7 @@ pub(crate) async fn compare(
     let (asked_base, asked_head) = (base.clone(), head.clone());
     let compared = {
         let app = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || {
+        off_the_runtime(move || {
             let question = Question {
                 service: &service,
                 base: &base,
@@ -66,8 +62,7 @@ pub(crate) async fn compare(
             };
             set_side_by_side(question, &cells, &app.options.thresholds)
         })
-        .await
-        .map_err(|error| StoreError::Cut(error.to_string()))?
+        .await?
     };
     compared
         .map(Json)

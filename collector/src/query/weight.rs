@@ -12,6 +12,7 @@ use super::deploys::summaries;
 use super::fold::Fold;
 use super::params::Params;
 use crate::app::App;
+use crate::off_the_runtime::off_the_runtime;
 use crate::options::micros;
 use crate::problem::Refusal;
 use crate::store::{DeployQuery, ProcessQuery, StoreError, TimeRange};
@@ -110,12 +111,11 @@ async fn windows(
             .store
             .process_points(ProcessQuery::all(service, step))
             .await?;
-        fold = tokio::task::spawn_blocking(move || {
+        fold = off_the_runtime(move || {
             points.into_iter().for_each(|point| fold.add(point));
             fold
         })
-        .await
-        .map_err(|error| StoreError::Cut(error.to_string()))?;
+        .await?;
         from_us += step_us;
     }
     Ok(fold.into_points())

@@ -18,6 +18,7 @@ use self::choice::{Wanted, best, offered};
 use super::compare::known;
 use super::params::Params;
 use crate::app::App;
+use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
 use crate::store::{ProfileQuery, StoreError};
 
@@ -252,13 +253,4 @@ fn confidence(params: &Params) -> Result<f64, Refusal> {
             Err(Refusal::of(StatusCode::BAD_REQUEST, "confidence", detail))
         }
     }
-}
-
-/// Large trees take their time, which other requests should not wait for.
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| StoreError::Cut(error.to_string()))
 }

@@ -31,6 +31,7 @@ use super::{
     CellQuery, DeployEntry, DeployQuery, Forgotten, Horizons, NewBatch, PostedDeploy, ProcessQuery,
     ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange,
 };
+use crate::off_the_runtime::off_the_runtime;
 
 /// How many idle readers are kept.
 const IDLE_READERS: usize = 4;
@@ -66,7 +67,9 @@ impl SqliteStore {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let inner = Arc::clone(&self.0);
-        off_the_runtime(move || work(&mut lock(&inner.writer))).await
+        off_the_runtime(move || work(&mut lock(&inner.writer)))
+            .await
+            .flatten()
     }
 
     async fn read<T: Send + 'static>(
@@ -88,6 +91,7 @@ impl SqliteStore {
             result
         })
         .await
+        .flatten()
     }
 }
 
@@ -125,15 +129,6 @@ fn set_up(connection: &Connection) -> Result<(), StoreError> {
 /// connection behind a poisoned lock is as good as any.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(StoreError::Cut(error.to_string())),
-    }
 }
 
 #[async_trait]
