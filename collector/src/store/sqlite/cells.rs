@@ -67,42 +67,7 @@ fn add_cell(
         .flag
         .as_ref()
         .map_or(("", ""), |flag| (flag.name.as_str(), flag.value.as_str()));
-    let found = transaction
-        .prepare_cached(FIND)?
-        .query_row(
-            named_params! {
-                ":service": place.service,
-                ":start_us": code::time(key.start_us),
-                ":width_us": code::time(key.width_us),
-                ":deploy": place.deploy,
-                ":kind": code::kind(key.kind),
-                ":endpoint": key.endpoint,
-                ":cluster": place.cluster,
-                ":host_group": place.host_group,
-                ":source": code::source(key.instruction_source),
-                ":age": code::age(key.age),
-                ":flag_name": flag_name,
-                ":flag_value": flag_value,
-            },
-            |row| {
-                let mut stored = Cell::new(key.clone());
-                stored.n = row.get::<_, i64>(0)?.cast_unsigned();
-                stored.weight = row.get::<_, i64>(1)?.cast_unsigned();
-                stored.errors = row.get::<_, i64>(2)?.cast_unsigned();
-                stored.scaled = row.get::<_, i64>(3)?.cast_unsigned();
-                Ok((stored, row.get::<_, Vec<u8>>(4)?))
-            },
-        )
-        .optional()?;
-    let mut sum = match found {
-        Some((mut stored, metrics)) => {
-            code::Metrics::unpack_into(&mut stored, &metrics)?;
-            stored
-        }
-        None => Cell::new(key.clone()),
-    };
-    sum.add(cell);
-    transaction.prepare_cached(WRITE)?.execute(named_params! {
+    let of = named_params! {
         ":service": place.service,
         ":start_us": code::time(key.start_us),
         ":width_us": code::time(key.width_us),
@@ -115,11 +80,35 @@ fn add_cell(
         ":age": code::age(key.age),
         ":flag_name": flag_name,
         ":flag_value": flag_value,
+    };
+    let found = transaction
+        .prepare_cached(FIND)?
+        .query_row(of, |row| {
+            let mut stored = Cell::new(key.clone());
+            stored.n = row.get::<_, i64>(0)?.cast_unsigned();
+            stored.weight = row.get::<_, i64>(1)?.cast_unsigned();
+            stored.errors = row.get::<_, i64>(2)?.cast_unsigned();
+            stored.scaled = row.get::<_, i64>(3)?.cast_unsigned();
+            Ok((stored, row.get::<_, Vec<u8>>(4)?))
+        })
+        .optional()?;
+    let mut sum = match found {
+        Some((mut stored, metrics)) => {
+            code::Metrics::unpack_into(&mut stored, &metrics)?;
+            stored
+        }
+        None => Cell::new(key.clone()),
+    };
+    sum.add(cell);
+    let sums = named_params! {
         ":n": code::count(sum.n),
         ":weight": code::count(sum.weight),
         ":errors": code::count(sum.errors),
         ":scaled": code::count(sum.scaled),
         ":metrics": code::Metrics::pack(&sum),
-    })?;
+    };
+    transaction
+        .prepare_cached(WRITE)?
+        .execute([of, sums].concat().as_slice())?;
     Ok(())
 }

@@ -37,30 +37,28 @@ fn add(
             requests = excluded.requests, samples = excluded.samples, lost_samples = excluded.lost_samples,
             tree = excluded.tree";
     let origin = &batch.origin;
+    let alike = named_params! {
+        ":service": origin.service,
+        ":deploy": origin.deploy,
+        ":endpoint": of.endpoint,
+        ":kind": code::kind(of.kind),
+        ":timer": of.timer,
+        ":unit": of.unit,
+        ":taken": code::taken(of.taken),
+        ":source": code::source(of.instruction_source),
+        ":age": code::age(of.age),
+        ":replicate": replicate,
+    };
     let found = transaction
         .prepare_cached(FIND)?
-        .query_row(
-            named_params! {
-                ":service": origin.service,
-                ":deploy": origin.deploy,
-                ":endpoint": of.endpoint,
-                ":kind": code::kind(of.kind),
-                ":timer": of.timer,
-                ":unit": of.unit,
-                ":taken": code::taken(of.taken),
-                ":source": code::source(of.instruction_source),
-                ":age": code::age(of.age),
-                ":replicate": replicate,
-            },
-            |row| {
-                Ok((
-                    code::time_of(row, 0)?,
-                    code::time_of(row, 1)?,
-                    row.get::<_, i64>(2)?.cast_unsigned(),
-                    row.get::<_, Vec<u8>>(3)?,
-                ))
-            },
-        )
+        .query_row(alike, |row| {
+            Ok((
+                code::time_of(row, 0)?,
+                code::time_of(row, 1)?,
+                row.get::<_, i64>(2)?.cast_unsigned(),
+                row.get::<_, Vec<u8>>(3)?,
+            ))
+        })
         .optional()?;
     let sum = match found {
         None => part,
@@ -75,24 +73,17 @@ fn add(
             sum
         }
     };
-    transaction.prepare_cached(WRITE)?.execute(named_params! {
-        ":service": origin.service,
-        ":deploy": origin.deploy,
-        ":endpoint": of.endpoint,
-        ":kind": code::kind(of.kind),
-        ":timer": of.timer,
-        ":unit": of.unit,
-        ":taken": code::taken(of.taken),
-        ":source": code::source(of.instruction_source),
-        ":age": code::age(of.age),
-        ":replicate": replicate,
+    let sums = named_params! {
         ":from_us": code::time(sum.from_us),
         ":until_us": code::time(sum.until_us),
         ":requests": code::count(sum.tree.requests()),
         ":samples": code::count(sum.tree.samples()),
         ":lost_samples": code::count(sum.lost_samples),
         ":tree": pack(&sum.tree)?,
-    })?;
+    };
+    transaction
+        .prepare_cached(WRITE)?
+        .execute([alike, sums].concat().as_slice())?;
     Ok(())
 }
 
