@@ -53,7 +53,6 @@ struct Deploy {
     service: usize,
     parent: Option<usize>,
     is_seen: bool,
-    is_done: bool,
     last_restart: i64,
     new_hosts: Vec<bool>,
     curve: Curve,
@@ -101,7 +100,8 @@ pub struct Detector {
     deploys: Vec<Deploy>,
     deploy_numbers: HashMap<String, usize>,
     services: Names,
-    endpoint_numbers: HashMap<(usize, String), usize>,
+    /// By service and name.
+    endpoint_numbers: Vec<HashMap<String, usize>>,
     host_names: Names,
     merged_hosts: Vec<bool>,
     cluster_names: Names,
@@ -136,7 +136,7 @@ impl Detector {
             deploys: Vec::new(),
             deploy_numbers: HashMap::new(),
             services: Names::default(),
-            endpoint_numbers: HashMap::new(),
+            endpoint_numbers: Vec::new(),
             host_names: Names::default(),
             merged_hosts: Vec::new(),
             cluster_names: Names::default(),
@@ -162,6 +162,7 @@ impl Detector {
         let service = self.services.number(&line.service);
         while self.totals.len() <= service {
             self.totals.push(Endpoint::new(None, self.columns.len()));
+            self.endpoint_numbers.push(HashMap::new());
         }
         let parent = line
             .replaces
@@ -175,7 +176,6 @@ impl Detector {
             service,
             parent,
             is_seen: false,
-            is_done: false,
             new_hosts: Vec::new(),
             curve: Curve::default(),
         });
@@ -212,7 +212,7 @@ impl Detector {
             .metric
             .get_or_insert_with(|| line.metric.clone().into_owned());
         if *metric != line.metric {
-            // Where both are there, instructions are judged: they vary less.
+            // One metric is judged, that of the first cell.
             return Ok(told);
         }
         let cell = Cell {
@@ -273,32 +273,16 @@ impl Detector {
 
     fn endpoint(&mut self, deploy: usize, name: &str) -> usize {
         let service = self.deploys[deploy].service;
-        // Looked up by a borrowed name first: one allocation per endpoint, not per cell.
-        if let Some(number) = self.last_endpoint(service, name) {
-            return number;
+        if let Some(number) = self.endpoint_numbers[service].get(name) {
+            return *number;
         }
         let number = self.endpoints.len();
-        self.endpoint_numbers
-            .insert((service, name.to_owned()), number);
+        self.endpoint_numbers[service].insert(name.to_owned(), number);
         self.endpoints
             .push(Endpoint::new(Some(name.to_owned()), self.columns.len()));
         self.endpoint_services.push(service);
         self.by_endpoint.push(Vec::new());
         number
-    }
-
-    fn last_endpoint(&self, service: usize, name: &str) -> Option<usize> {
-        let is = |number: &usize| {
-            self.endpoint_services[*number] == service
-                && self.endpoints[*number].name.as_deref() == Some(name)
-        };
-        // Cells mostly come endpoint after endpoint.
-        if let Some(last) = self.cells.last().map(|cell| cell.endpoint).filter(is) {
-            return Some(last);
-        }
-        self.endpoint_numbers
-            .get(&(service, name.to_owned()))
-            .copied()
     }
 
     fn host(&mut self, line: &CellLine<'_>) -> usize {
@@ -331,6 +315,11 @@ impl Detector {
 }
 
 impl Deploy {
+    /// The minute in which its watch ends.
+    fn watched_until(&self) -> i64 {
+        self.last_restart.max(self.line.end) + WATCH_MINUTES
+    }
+
     fn step(&self, number: usize) -> Step<'_> {
         Step {
             name: &self.line.deploy,

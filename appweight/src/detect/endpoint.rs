@@ -27,7 +27,7 @@ impl Cell {
 const REFERENCE_MINUTES: u32 = 30;
 /// Before an endpoint has been through a roll-out: the watch's end brings so many times the information of its first look.
 const GROWTH_OF_INFORMATION: f64 = 8.0;
-/// Log e-value from which a change is worth being watched for going away.
+/// Standard errors below which an alarm has lost its ground.
 const DOUBTED_BELOW_Z: f64 = 2.0;
 
 /// One endpoint, or a whole service at a fixed mix.
@@ -139,7 +139,7 @@ impl Endpoint {
     }
 
     /// Adds a minute to what the endpoint usually costs.
-    pub(crate) fn refer(&mut self, cells: &[Cell]) {
+    pub(crate) fn refer<'a>(&mut self, cells: impl Iterator<Item = &'a Cell>) {
         if self.reference.minutes < REFERENCE_MINUTES {
             self.reference.minutes += 1;
             for cell in cells {

@@ -163,7 +163,6 @@ pub(crate) struct NoiseLearner {
     pub(crate) excesses: Excesses,
     pub(crate) noise: Noise,
     log_squares: Mean,
-    logs: Mean,
     /// Hosts' offsets as they were when first used: a fixed measure, so that differences are the hosts' own.
     offsets: Vec<f64>,
     last_minute: Option<(i64, f64, f64)>,
@@ -179,7 +178,6 @@ impl NoiseLearner {
             excesses: Excesses::default(),
             noise: ASSUMED,
             log_squares: Mean::default(),
-            logs: Mean::default(),
             offsets: Vec::new(),
             last_minute: None,
             minutes: Vec::new(),
@@ -194,7 +192,6 @@ impl NoiseLearner {
         if n >= 2.0 {
             let within = (sum_square_log - sum_log * sum_log / n).max(0.0);
             self.log_squares.add(within / (n - 1.0), n - 1.0);
-            self.logs.add(1.0, 1.0);
             self.noise.request = self.log_squares.value().max(1e-8);
         }
     }

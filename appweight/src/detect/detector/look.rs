@@ -154,14 +154,12 @@ impl Detector {
         for column in (0..self.columns.len()).rev() {
             let last = match self.columns[column] {
                 Column::Deploy(at) => {
-                    let deploy = &self.deploys[at];
-                    if minute < deploy.last_restart.max(deploy.line.end) + WATCH_MINUTES {
+                    if minute < self.deploys[at].watched_until() {
                         continue;
                     }
                     self.tell_all(column, minute, told);
                     let curve = self.deploys[at].curve;
                     self.warm_up.add(&curve);
-                    self.deploys[at].is_done = true;
                     let parent = self.deploys[at].parent.unwrap_or(0);
                     for endpoint in &mut self.endpoints {
                         endpoint.tail.forget_before(parent);
@@ -193,11 +191,7 @@ impl Detector {
             return;
         };
         let service = self.deploys[deploy].service;
-        let is_over = minute
-            >= self.deploys[deploy]
-                .last_restart
-                .max(self.deploys[deploy].line.end)
-                + WATCH_MINUTES;
+        let is_over = minute >= self.deploys[deploy].watched_until();
         let step = self.deploys[deploy].step(deploy);
         let of_service = self
             .endpoints

@@ -38,16 +38,14 @@ impl Detector {
         let warm = self.warm_up.minutes();
         let mut totals = TotalCells::default();
         for at in 0..self.endpoints.len() {
-            let used: Vec<usize> = self.by_endpoint[at]
+            let used = self.by_endpoint[at]
                 .iter()
                 .copied()
-                .filter(|cell| ages[*cell] >= warm && !bad[cells[*cell].host])
-                .collect();
+                .filter(|cell| ages[*cell] >= warm && !bad[cells[*cell].host]);
             let settled = |cell: usize| ages[cell] >= warm.saturating_add(SETTLED_AFTER);
             let service = self.endpoint_services[at];
             let prepared: Vec<Prepared> = used
-                .iter()
-                .map(|&index| {
+                .map(|index| {
                     let cell = &cells[index];
                     let noise = &self.endpoints[at].learner.noise;
                     Prepared {
@@ -70,8 +68,7 @@ impl Detector {
                     .add(cell.deploy, cell.host, cell.n, cell.sum, cell.sum_log);
                 self.deploys[cell.deploy].note_host(cell.host);
             }
-            let plain: Vec<Cell> = prepared.iter().map(|part| part.cell).collect();
-            endpoint.refer(&plain);
+            endpoint.refer(prepared.iter().map(|part| &part.cell));
             learn(endpoint, &prepared, minute, is_quiet);
             totals.add(service, endpoint, &prepared);
         }
