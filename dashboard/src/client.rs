@@ -251,10 +251,6 @@ impl QueryClient {
     }
 
     pub(crate) fn profile_diff_question(asked: &DiffAsked<'_>) -> String {
-        let kind = match asked.kind {
-            Kind::Request => "request",
-            Kind::Task => "task",
-        };
         href::with_query(
             "/v1/profile/diff",
             &[
@@ -262,7 +258,7 @@ impl QueryClient {
                 ("base", Some(asked.base.to_owned())),
                 ("head", Some(asked.head.to_owned())),
                 ("endpoint", Some(asked.endpoint.to_owned())),
-                ("kind", Some(kind.to_owned())),
+                ("kind", Some(asked.kind.as_str().to_owned())),
                 ("timer", Some(asked.timer.to_owned())),
             ],
         )

@@ -1,7 +1,7 @@
 //! Which function the collector's profiles name for a finding: what stands first among those that became dearer.
 
 use appweight::api::{DeploySummary, Finding, ProfileDiff};
-use appweight::profile::{Change, FunctionChange};
+use appweight::profile::Change;
 use appweight::text;
 
 use crate::judge::Api;
@@ -66,8 +66,8 @@ pub(crate) async fn named(
 }
 
 fn first(found: &ProfileDiff) -> Option<Named> {
-    let dearer = |change: &&FunctionChange| change.net() > 0.0 && change.own.is_sure();
-    let change = found.diff.functions.iter().find(dearer)?;
+    let mut functions = found.diff.functions.iter();
+    let change = functions.find(|change| change.is_surely_dearer())?;
     Some(Named {
         function: change.function.name.clone(),
         unit: found.of.unit.clone(),

@@ -27,6 +27,20 @@ pub enum Kind {
     Task,
 }
 
+impl Kind {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Request, Self::Task];
+
+    /// What it is called in batches and in questions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Task => "task",
+        }
+    }
+}
+
 /// How the instructions of a cell were counted. Numbers of different sources are never compared.
 #[derive(
     Debug,
@@ -55,6 +69,27 @@ pub enum InstructionSource {
     Simulated,
 }
 
+impl InstructionSource {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [
+        Self::None,
+        Self::HardwareUser,
+        Self::HardwareAll,
+        Self::Simulated,
+    ];
+
+    /// What it is called in batches and in questions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::HardwareUser => "hardware_user",
+            Self::HardwareAll => "hardware_all",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
 /// How long the process had been running: caches fill in its first minutes, and a young process
 /// is never compared with an old one.
 #[derive(
@@ -78,6 +113,20 @@ pub enum Age {
     /// Older.
     #[default]
     Warm,
+}
+
+impl Age {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Warm, Self::WarmingUp];
+
+    /// What it is called in batches and in questions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WarmingUp => "warming_up",
+            Self::Warm => "warm",
+        }
+    }
 }
 
 /// What the requests of a cell have in common, besides the batch's [`Origin`](crate::Origin).
@@ -186,6 +235,20 @@ fn add_metric(into: &mut Option<Distribution>, from: Option<&Distribution>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_in_batches() {
+        fn hold<T: Serialize + Copy>(all: &[T], name: fn(T) -> &'static str) {
+            for one in all {
+                let written = serde_json::to_value(one).unwrap();
+                assert_eq!(written, name(*one));
+            }
+        }
+        hold(&Kind::ALL, Kind::as_str);
+        hold(&InstructionSource::ALL, InstructionSource::as_str);
+        hold(&Age::ALL, Age::as_str);
+        hold(&crate::Taken::ALL, crate::Taken::as_str);
+    }
 
     #[test]
     fn an_absent_metric_stays_absent_and_a_present_one_is_kept() {

@@ -55,6 +55,20 @@ pub enum Taken {
     Sampled,
 }
 
+impl Taken {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Scopes, Self::Sampled];
+
+    /// What it is called in batches and in questions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scopes => "scopes",
+            Self::Sampled => "sampled",
+        }
+    }
+}
+
 /// What one timer says of each node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimerValues {

@@ -30,32 +30,14 @@ impl ProfileOf {
     /// The parameters of the query API that ask for exactly this one, beside service and deploy.
     #[must_use]
     pub fn parameters(&self) -> [(&'static str, &str); 7] {
-        let kind = match self.kind {
-            Kind::Request => "request",
-            Kind::Task => "task",
-        };
-        let taken = match self.taken {
-            Taken::Scopes => "scopes",
-            Taken::Sampled => "sampled",
-        };
-        let source = match self.instruction_source {
-            InstructionSource::None => "none",
-            InstructionSource::HardwareUser => "hardware_user",
-            InstructionSource::HardwareAll => "hardware_all",
-            InstructionSource::Simulated => "simulated",
-        };
-        let age = match self.age {
-            Age::Warm => "warm",
-            Age::WarmingUp => "warming_up",
-        };
         [
             ("endpoint", &self.endpoint),
-            ("kind", kind),
+            ("kind", self.kind.as_str()),
             ("timer", &self.timer),
             ("unit", &self.unit),
-            ("taken", taken),
-            ("instruction_source", source),
-            ("age", age),
+            ("taken", self.taken.as_str()),
+            ("instruction_source", self.instruction_source.as_str()),
+            ("age", self.age.as_str()),
         ]
     }
 }

@@ -44,6 +44,12 @@ impl FunctionChange {
     pub fn net(&self) -> f64 {
         self.own.difference() - self.moved
     }
+
+    /// Whether its own cost surely rose, what only moved to it not counted.
+    #[must_use]
+    pub fn is_surely_dearer(&self) -> bool {
+        self.net() > 0.0 && self.own.is_sure()
+    }
 }
 
 /// What a deploy changed in one chain of calls.

@@ -81,7 +81,7 @@ pub(super) async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -
             .diff
             .functions
             .iter()
-            .filter(|change| change.net() > 0.0 && change.own.is_sure())
+            .filter(|change| change.is_surely_dearer())
             .map(FunctionChange::net)
             .fold(0.0, f64::max)
             * endpoint.after.weight as f64;

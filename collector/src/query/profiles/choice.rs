@@ -41,23 +41,12 @@ impl Wanted {
             endpoint: params.given("endpoint"),
             timer: params.text("timer"),
             unit: params.text("unit"),
-            taken: params.one_of(
-                "taken",
-                &[("scopes", Taken::Scopes), ("sampled", Taken::Sampled)],
-            )?,
-            kind: params.one_of("kind", &[("request", Kind::Request), ("task", Kind::Task)])?,
-            age: params.one_of(
-                "age",
-                &[("warm", Age::Warm), ("warming_up", Age::WarmingUp)],
-            )?,
+            taken: params.one_of("taken", &Taken::ALL.map(|taken| (taken.as_str(), taken)))?,
+            kind: params.one_of("kind", &Kind::ALL.map(|kind| (kind.as_str(), kind)))?,
+            age: params.one_of("age", &Age::ALL.map(|age| (age.as_str(), age)))?,
             instruction_source: params.one_of(
                 "instruction_source",
-                &[
-                    ("none", InstructionSource::None),
-                    ("hardware_user", InstructionSource::HardwareUser),
-                    ("hardware_all", InstructionSource::HardwareAll),
-                    ("simulated", InstructionSource::Simulated),
-                ],
+                &InstructionSource::ALL.map(|source| (source.as_str(), source)),
             )?,
         })
     }
