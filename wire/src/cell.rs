@@ -222,8 +222,9 @@ impl Cell {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// Zeros are left out of what is written, by fields that came to the format later.
+pub(crate) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 fn add_metric(into: &mut Option<Distribution>, from: Option<&Distribution>) {

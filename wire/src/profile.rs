@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::cell::is_zero;
 use crate::{Age, InstructionSource, Kind};
 
 /// A function, as its profiler named it.
@@ -80,7 +81,7 @@ pub struct TimerValues {
     /// since memory can shrink.
     pub own: Vec<i64>,
     /// The timer's own cost that was taken off for each call, in thousandths of the unit.
-    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub taken_off_milli: u64,
 }
 
@@ -130,14 +131,4 @@ pub struct ProfileRecord {
     pub folded: u64,
     /// What was read at the edges of scopes, or at samples: one or several timers of the same tree.
     pub timers: Vec<TimerValues>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_zero_u64(value: &u64) -> bool {
-    *value == 0
 }
