@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use appweight_agent::Agent;
+use appweight_peers::clock;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::routing::get;
 use tower::{Layer, Service};
 
-use crate::{Case, clock};
+use crate::Case;
 
 fn routes() -> Router {
     Router::new()

@@ -7,6 +7,7 @@ mod layers;
 
 use std::time::Duration;
 
+use appweight_peers::{clock, median};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -48,18 +49,15 @@ fn main() {
                     }
                 }
             }
-            let floor = costs[0].clone();
+            let floor = &costs[0];
             println!("\n| layer, {column} | ns a request over none | of the no-op layer |");
             println!("| --- | ---: | ---: |");
             let over = |costs: &[f64]| -> f64 {
-                let differences = costs.iter().zip(&floor).map(|(cost, floor)| cost - floor);
-                median(differences.collect())
+                let differences = costs.iter().zip(floor).map(|(cost, floor)| cost - floor);
+                median(&differences.collect::<Vec<f64>>())
             };
             let noop = over(&costs[1]);
-            println!(
-                "| (a request without a layer) | {:.0} | |",
-                median(floor.clone())
-            );
+            println!("| (a request without a layer) | {:.0} | |", median(floor));
             for (case, costs) in cases.iter().zip(&costs).skip(1) {
                 let over = over(costs);
                 println!("| {} | {over:+.0} | {:.2} |", case.name, over / noop);
@@ -89,21 +87,6 @@ async fn cost(router: &Router, path: &str) -> f64 {
     (process_cpu() - start).as_nanos() as f64 / f64::from(REQUESTS)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn process_cpu() -> Duration {
     clock(libc::CLOCK_PROCESS_CPUTIME_ID)
-}
-
-pub fn clock(id: libc::clockid_t) -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` outlives the call, which writes nothing else.
-    assert_eq!(unsafe { libc::clock_gettime(id, &raw mut time) }, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -10,7 +10,9 @@ pub type Function = fn(u64) -> u64;
 /// What a small function does.
 #[inline(always)]
 fn body(number: u64, x: u64) -> u64 {
-    (x ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17)
+    (x ^ number)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .rotate_left(17)
 }
 
 /// Twenty functions that call each other in a chain; each of the first ten calls one more. All through a table, so that none
@@ -70,11 +72,17 @@ macro_rules! function {
 
 family!(none, {}, {});
 family!(appweight, {#[appweight_agent::profiled]}, {});
-family!(puffin_scopes, {}, { puffin::profile_function!(); });
+family!(puffin_scopes, {}, {
+    puffin::profile_function!();
+});
 family!(fastrace_spans, {#[fastrace::trace]}, {});
 family!(tracing_spans, {#[tracing::instrument(skip_all)]}, {});
-family!(ticks, {}, { let _read = super::Twice::new(super::ticks); });
-family!(cpu_clock, {}, { let _read = super::Twice::new(super::cpu_ns); });
+family!(ticks, {}, {
+    let _read = super::Twice::new(super::ticks);
+});
+family!(cpu_clock, {}, {
+    let _read = super::Twice::new(super::cpu_ns);
+});
 
 /// A clock read at both edges of a scope, and nothing else done.
 struct Twice(fn() -> u64);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use appweight_agent::{Agent, Timer};
+use appweight_peers::{clock, median};
 
 use families::SCOPES;
 
@@ -56,7 +57,9 @@ fn main() {
     let three = agent(1, [Timer::CpuTime, Timer::WallTime, Timer::PageFaults]);
     let in_task = |name: &str, agent: &Agent| {
         let agent = agent.clone();
-        case(name, move || agent.measure("task:runs", || runs(families::appweight::run)))
+        case(name, move || {
+            agent.measure("task:runs", || runs(families::appweight::run))
+        })
     };
     let none = || case("no scopes", || runs(families::none::run));
 
@@ -66,12 +69,16 @@ fn main() {
         &[
             none(),
             in_task("AppWeight, in a task that is not profiled", &quiet),
-            case("AppWeight, outside of tasks", || runs(families::appweight::run)),
+            case("AppWeight, outside of tasks", || {
+                runs(families::appweight::run)
+            }),
             case("puffin, off", || runs(families::puffin_scopes::run)),
             case("tracing `#[instrument]`, no subscriber", || {
                 runs(families::tracing_spans::run);
             }),
-            case("fastrace, no parent", || runs(families::fastrace_spans::run)),
+            case("fastrace, no parent", || {
+                runs(families::fastrace_spans::run)
+            }),
         ],
     );
 
@@ -81,8 +88,12 @@ fn main() {
         "recording",
         &[
             none(),
-            case("two reads of the time-stamp counter", || runs(families::ticks::run)),
-            case("two reads of the agent's CPU clock", || runs(families::cpu_clock::run)),
+            case("two reads of the time-stamp counter", || {
+                runs(families::ticks::run)
+            }),
+            case("two reads of the agent's CPU clock", || {
+                runs(families::cpu_clock::run)
+            }),
             in_task("AppWeight, CPU time", &cpu),
             in_task("AppWeight, wall time", &wall),
             in_task("AppWeight, CPU and wall time and page faults", &three),
@@ -139,7 +150,9 @@ fn compare(title: &str, cases: &[Case]) {
     let floor = median(&here[0]);
     println!("\n| {title} | ns a call | over none | of two CPU clock reads |");
     println!("| --- | ---: | ---: | ---: |");
-    let reads = cases.iter().position(|case| case.name.contains("CPU clock"));
+    let reads = cases
+        .iter()
+        .position(|case| case.name.contains("CPU clock"));
     let reads = reads.map(|at| median(&here[at]) - floor);
     for (case, here) in cases.iter().zip(&here) {
         let over = median(here) - floor;
@@ -150,20 +163,4 @@ fn compare(title: &str, cases: &[Case]) {
             median(here)
         );
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn clock(id: libc::clockid_t) -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` outlives the call, which writes nothing else.
-    assert_eq!(unsafe { libc::clock_gettime(id, &raw mut time) }, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
