@@ -24,8 +24,8 @@ impl Timer {
         // From here on it is given back when it is dropped.
         let timer = Self(());
         let before = install().map_err(|error| format!("no handler for SIGPROF: {error}"))?;
-        if before != libc::SIG_DFL && before != handler as *const () as usize {
-            put_back(before);
+        if ![libc::SIG_DFL, handler as *const () as usize].contains(&before.sa_sigaction) {
+            put_back(&before);
             return Err("somebody else handles SIGPROF in this process".to_owned());
         }
         set_timer(period_us).map_err(|error| format!("no timer for SIGPROF: {error}"))?;
@@ -51,23 +51,20 @@ fn action(handler: libc::sighandler_t) -> libc::sigaction {
 }
 
 /// Gives back what handled the signal before.
-fn install() -> io::Result<libc::sighandler_t> {
+fn install() -> io::Result<libc::sigaction> {
     let action = action(handler as *const () as usize);
     let mut before = self::action(libc::SIG_DFL);
     // SAFETY: both outlive the call, and the handler does what a handler may.
     match unsafe { libc::sigaction(libc::SIGPROF, &raw const action, &raw mut before) } {
-        0 => Ok(before.sa_sigaction),
+        0 => Ok(before),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-fn put_back(before: libc::sighandler_t) {
-    let mut action = action(before);
-    if before == libc::SIG_IGN {
-        action.sa_flags = 0;
-    }
-    // SAFETY: it was the handler just before.
-    unsafe { libc::sigaction(libc::SIGPROF, &raw const action, ptr::null_mut()) };
+/// As it was, with its flags and its mask.
+fn put_back(before: &libc::sigaction) {
+    // SAFETY: it was in force just before.
+    unsafe { libc::sigaction(libc::SIGPROF, before, ptr::null_mut()) };
 }
 
 fn set_timer(period_us: u32) -> io::Result<()> {
@@ -150,7 +147,19 @@ unsafe fn registers(context: *const libc::ucontext_t) -> [usize; 2] {
     registers
 }
 
+/// As a program does that wants none of these signals, in its own way.
 #[cfg(test)]
 pub(super) fn ignore_for_test() {
-    put_back(libc::SIG_IGN);
+    let mut ignored = action(libc::SIG_IGN);
+    ignored.sa_flags = libc::SA_NODEFER;
+    put_back(&ignored);
+}
+
+/// Whether that is still in force, all of it.
+#[cfg(test)]
+pub(super) fn is_ignored_for_test() -> bool {
+    let mut now = action(libc::SIG_DFL);
+    // SAFETY: asks only, and what it is written to outlives the call.
+    unsafe { libc::sigaction(libc::SIGPROF, ptr::null(), &raw mut now) };
+    now.sa_sigaction == libc::SIG_IGN && now.sa_flags & libc::SA_NODEFER != 0
 }

@@ -61,6 +61,7 @@ fn a_handler_of_somebody_else_is_left_alone() {
     assert!(holds_in_a_child(|| {
         super::handler::ignore_for_test();
         Process::begin(99).is_err_and(|why| why.contains("somebody else"))
+            && super::handler::is_ignored_for_test()
     }));
 }
 
