@@ -23,6 +23,8 @@ enum Task {
     },
     /// What a change must pass before it is proposed: format, lints, docs, tests
     Check,
+    /// Fail if the lock file of a crate outside of the workspace is older than the crates it uses
+    Locks,
     /// Run the criterion benches
     Bench {
         /// Passed on, e.g. -p appweight-agent
@@ -78,6 +80,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             )?;
             test(&[])
         }
+        Task::Locks => locks(),
         Task::Bench { rest } => {
             let mut words = vec!["bench", "--locked"];
             words.extend(rest.iter().map(String::as_str));
@@ -109,8 +112,25 @@ fn run(task: Task) -> anyhow::Result<()> {
     }
 }
 
+/// Crates outside of the workspace with lock files of their own, which no other command looks at.
+const OUTSIDE: [&str; 3] = ["peers", "peers/stacks", "fuzz"];
+
+/// A dependency that one of our crates gained is missing in the lock files of those who use it from
+/// outside; their benches and fuzz targets would not start then.
+fn locks() -> anyhow::Result<()> {
+    for folder in OUTSIDE {
+        let manifest = format!("{folder}/Cargo.toml");
+        cargo(&["update", "--quiet", "--workspace", "--locked", "--manifest-path", &manifest])
+            .with_context(|| format!("{folder}/Cargo.lock is stale: run `cargo update --workspace --manifest-path {manifest}` and commit it"))?;
+    }
+    Ok(())
+}
+
 /// The end-to-end tests start the real programs, so these are built first.
 fn test(rest: &[String]) -> anyhow::Result<()> {
+    if rest.is_empty() {
+        locks()?;
+    }
     cargo(&[
         "build",
         "--locked",
