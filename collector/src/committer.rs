@@ -31,6 +31,7 @@ pub(crate) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
     task: Mutex<Option<JoinHandle<()>>>,
     room: Arc<Semaphore>,
+    units: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -88,6 +89,7 @@ impl Committer {
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MOST_BATCHES);
         let least = body_limit.saturating_mul(GROWTH + 1);
+        let units = units(room.max(least));
         Self {
             queue: Mutex::new(Some(queue)),
             task: Mutex::new(Some(tokio::spawn(commit_all(
@@ -95,9 +97,16 @@ impl Committer {
                 store,
                 Arc::clone(&metrics),
             )))),
-            room: Arc::new(Semaphore::new(units(room.max(least)))),
+            room: Arc::new(Semaphore::new(units)),
+            units,
             metrics,
         }
+    }
+
+    /// The memory that batches may take, and what of it is free, bytes.
+    pub(crate) fn room_bytes(&self) -> (usize, usize) {
+        let bytes = |units: usize| units.saturating_mul(UNIT);
+        (bytes(self.units), bytes(self.room.available_permits()))
     }
 
     /// Room for a body of that many bytes as it is sent.

@@ -1,10 +1,10 @@
 //! Taking batches and deploys.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use appweight::api::Problem;
-use appweight_wire::{Deploy, decode_batch, decode_deploy};
+use appweight_wire::{Batch, Deploy, decode_batch, decode_deploy};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -60,7 +60,8 @@ pub struct BatchReceipt {
         (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many batches wait; nothing was changed. Retry-After tells when to come again", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
-    )
+    ),
+    security((), ("write_token" = []))
 )]
 pub(crate) async fn put_batch(
     State(app): State<Arc<App>>,
@@ -149,11 +150,13 @@ async fn take_batch(
     let counts = RecordCounts::of(&batch);
     cells::fill_in(&mut batch);
     let began = Instant::now();
+    let received_us = app.options.clock.now_us();
+    let lag_us = newest_end_us(&batch).map(|end_us| received_us.saturating_sub(end_us));
     let new = NewBatch {
         uuid,
         // Of what was compressed: a client may compress anew for a retry.
         digest: Sha256::digest(&bytes).into(),
-        received_us: app.options.clock.now_us(),
+        received_us,
         batch,
     };
     drop(bytes);
@@ -165,8 +168,27 @@ async fn take_batch(
     if outcome == PutOutcome::Stored {
         app.metrics.committed(began.elapsed());
         app.metrics.records(counts);
+        if let Some(lag_us) = lag_us {
+            app.metrics.arrived(Duration::from_micros(lag_us));
+        }
     }
     Ok(outcome)
+}
+
+/// When the last of a batch's cells and process records ended.
+fn newest_end_us(batch: &Batch) -> Option<u64> {
+    let cells = batch
+        .cells
+        .iter()
+        .map(|cell| (cell.key.start_us, cell.key.width_us));
+    let processes = batch
+        .processes
+        .iter()
+        .map(|record| (record.start_us, record.width_us));
+    cells
+        .chain(processes)
+        .map(|(start_us, width_us)| start_us.saturating_add(width_us))
+        .max()
 }
 
 /// Batches that come at once are not to come again at once.
@@ -196,7 +218,8 @@ fn busy(uuid: Uuid) -> Refusal {
         (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
-    )
+    ),
+    security((), ("write_token" = []))
 )]
 pub(crate) async fn post_deploy(
     State(app): State<Arc<App>>,

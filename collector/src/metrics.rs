@@ -24,15 +24,65 @@ pub(crate) enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    const ALL: [Self; 6] = [
+        Self::Stored,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Refused,
+        Self::Busy,
+        Self::Failed,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Kinds of records, as their label says them.
+const KINDS: [&str; 4] = ["cell", "request", "process", "profile"];
+
+const VERDICTS: [DeployVerdict; 7] = [
+    DeployVerdict::Pending,
+    DeployVerdict::Regressed,
+    DeployVerdict::Improved,
+    DeployVerdict::NoChange,
+    DeployVerdict::NotEnoughData,
+    DeployVerdict::Withheld,
+    DeployVerdict::First,
+];
+
+fn verdict_name(verdict: DeployVerdict) -> &'static str {
+    match verdict {
+        DeployVerdict::Pending => "pending",
+        DeployVerdict::Regressed => "regressed",
+        DeployVerdict::Improved => "improved",
+        DeployVerdict::NoChange => "no_change",
+        DeployVerdict::NotEnoughData => "not_enough_data",
+        DeployVerdict::Withheld => "withheld",
+        DeployVerdict::First => "first",
+    }
+}
+
 /// Counters and gauges of one collector.
 pub(crate) struct Metrics {
     registry: Registry,
     batches: Family<Labels, Counter>,
     records: Family<Labels, Counter>,
     bytes: Counter,
+    lag: Histogram,
     commits: Histogram,
     groups: Histogram,
     queue: Gauge,
+    queue_room: Gauge,
+    queue_room_free: Gauge,
     verdicts: Family<Labels, Counter>,
     store_size: Gauge,
 }
@@ -44,10 +94,14 @@ impl Metrics {
             batches: Family::default(),
             records: Family::default(),
             bytes: Counter::default(),
+            // From a quarter of a second to two days: a spool may be sent long after.
+            lag: Histogram::new(exponential_buckets(0.25, 2.0, 20)),
             // From half a millisecond to 16 s.
             commits: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
             groups: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             queue: Gauge::default(),
+            queue_room: Gauge::default(),
+            queue_room_free: Gauge::default(),
             verdicts: Family::default(),
             store_size: Gauge::default(),
         };
@@ -69,6 +123,12 @@ impl Metrics {
             metrics.bytes.clone(),
         );
         registry.register_with_unit(
+            "lag",
+            "From the end of a batch's newest record to its arrival",
+            Unit::Seconds,
+            metrics.lag.clone(),
+        );
+        registry.register_with_unit(
             "commit",
             "From a checked batch to its commit",
             Unit::Seconds,
@@ -84,6 +144,18 @@ impl Metrics {
             "Batches that wait for the next commit",
             metrics.queue.clone(),
         );
+        registry.register_with_unit(
+            "queue_room",
+            "Memory that batches may take until they are committed",
+            Unit::Bytes,
+            metrics.queue_room.clone(),
+        );
+        registry.register_with_unit(
+            "queue_room_free",
+            "What of it is free",
+            Unit::Bytes,
+            metrics.queue_room_free.clone(),
+        );
         registry.register(
             "verdicts",
             "Roll-outs judged for good, by verdict",
@@ -95,19 +167,34 @@ impl Metrics {
             Unit::Bytes,
             metrics.store_size.clone(),
         );
+        metrics.begin_at_zero();
         metrics
     }
 
+    /// A series that is missing until its first event has no rate then, and no alert either.
+    fn begin_at_zero(&self) {
+        for outcome in Outcome::ALL {
+            let _ = self.batches.get_or_create(&[("outcome", outcome.as_str())]);
+        }
+        for kind in KINDS {
+            let _ = self.records.get_or_create(&[("kind", kind)]);
+        }
+        for verdict in VERDICTS {
+            let _ = self
+                .verdicts
+                .get_or_create(&[("verdict", verdict_name(verdict))]);
+        }
+    }
+
     pub(crate) fn batch(&self, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Stored => "stored",
-            Outcome::Duplicate => "duplicate",
-            Outcome::Conflict => "conflict",
-            Outcome::Refused => "refused",
-            Outcome::Busy => "busy",
-            Outcome::Failed => "failed",
-        };
-        self.batches.get_or_create(&[("outcome", outcome)]).inc();
+        self.batches
+            .get_or_create(&[("outcome", outcome.as_str())])
+            .inc();
+    }
+
+    /// A new batch came so long after the end of its newest record.
+    pub(crate) fn arrived(&self, after: Duration) {
+        self.lag.observe(after.as_secs_f64());
     }
 
     pub(crate) fn received(&self, bytes: usize) {
@@ -116,12 +203,7 @@ impl Metrics {
 
     /// How many of each kind a batch holds, to be counted once it is stored.
     pub(crate) fn records(&self, counts: RecordCounts) {
-        for (kind, count) in [
-            ("cell", counts.0),
-            ("request", counts.1),
-            ("process", counts.2),
-            ("profile", counts.3),
-        ] {
+        for (kind, count) in KINDS.into_iter().zip(counts.0) {
             self.records
                 .get_or_create(&[("kind", kind)])
                 .inc_by(count as u64);
@@ -143,39 +225,35 @@ impl Metrics {
     }
 
     pub(crate) fn judged(&self, verdict: DeployVerdict) {
-        let verdict = match verdict {
-            DeployVerdict::Pending => "pending",
-            DeployVerdict::Regressed => "regressed",
-            DeployVerdict::Improved => "improved",
-            DeployVerdict::NoChange => "no_change",
-            DeployVerdict::NotEnoughData => "not_enough_data",
-            DeployVerdict::Withheld => "withheld",
-            DeployVerdict::First => "first",
-        };
-        self.verdicts.get_or_create(&[("verdict", verdict)]).inc();
+        self.verdicts
+            .get_or_create(&[("verdict", verdict_name(verdict))])
+            .inc();
     }
 
-    /// All of it as text.
-    pub(crate) fn render(&self, store_size: u64) -> String {
-        self.store_size
-            .set(i64::try_from(store_size).unwrap_or(i64::MAX));
+    /// All of it as text, with what is asked for at each look: the store's size, and the queue's room and
+    /// what of it is free, bytes.
+    pub(crate) fn render(&self, store_size: u64, room: usize, free: usize) -> String {
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.store_size.set(gauge(store_size));
+        self.queue_room.set(gauge(room as u64));
+        self.queue_room_free.set(gauge(free as u64));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
 }
 
-/// Cells, request records, process records and profiles.
+/// Cells, request records, process records and profiles: as many as there are [`KINDS`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RecordCounts(usize, usize, usize, usize);
+pub(crate) struct RecordCounts([usize; KINDS.len()]);
 
 impl RecordCounts {
     pub(crate) fn of(batch: &Batch) -> Self {
-        Self(
+        Self([
             batch.cells.len(),
             batch.requests.len(),
             batch.processes.len(),
             batch.profiles.len(),
-        )
+        ])
     }
 }

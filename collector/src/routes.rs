@@ -70,7 +70,10 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str,
     responses((status = 200, body = String, content_type = "application/openmetrics-text"))
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refusal> {
-    let text = app.metrics.render(app.store.size_bytes().await?);
+    let (room, free) = app.committer.room_bytes();
+    let text = app
+        .metrics
+        .render(app.store.size_bytes().await?, room, free);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text))
 }

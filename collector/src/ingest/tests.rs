@@ -219,6 +219,41 @@ async fn bad_batches_are_refused_by_field_and_change_nothing() {
         metrics.contains(r#"appweight_collector_records_total{kind="cell"} 1"#),
         "{metrics}"
     );
+    let value = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
+    };
+    assert_eq!(value("appweight_collector_lag_seconds_count"), 1.0);
+    let room = value("appweight_collector_queue_room_bytes");
+    assert_eq!(room, f64::from(64 << 20));
+    assert_eq!(value("appweight_collector_queue_room_free_bytes"), room);
+}
+
+#[tokio::test]
+async fn says_how_late_a_batch_comes() {
+    let bench = Bench::new();
+    bench.at(NOON + 31 * SECOND);
+    let mut late = batch(1, 0, "a");
+    late.cells = vec![cell(NOON, &[5]), cell(NOON - 5 * SECOND, &[5])];
+    assert_eq!(bench.put_batch(&late).await.status.as_u16(), 201);
+    // Nor has a clock that is ahead come before it was sent.
+    let mut ahead = batch(2, 0, "a");
+    ahead.cells = vec![cell(NOON + 60 * SECOND, &[5])];
+    let body = encode(&ahead, Format::MessagePack);
+    let id = ahead.id().to_string();
+    let answer = bench.put(&id, "application/msgpack", body).await;
+    assert_eq!(answer.status.as_u16(), 201);
+    let metrics = bench
+        .get("/metrics")
+        .await
+        .body
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        metrics.contains("appweight_collector_lag_seconds_sum 30.0\n"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

@@ -62,10 +62,12 @@ async fn a_roll_out_that_the_ci_ended_is_judged_when_late_cells_are_in() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(
-        metrics.contains("appweight_collector_verdicts_total{"),
-        "{metrics}"
-    );
+    let judged: u64 = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("appweight_collector_verdicts_total{"))
+        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum();
+    assert_eq!(judged, 2, "{metrics}");
 }
 
 /// A minute in which two hosts each run old and new code side by side, 50 requests a second.
