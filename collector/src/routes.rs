@@ -9,6 +9,7 @@ use http::{Method, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::problem::Refusal;
+use crate::query::Unread;
 use crate::query::{compare, deploys, fleet, profiles, weight};
 use crate::{ingest, openapi};
 
@@ -39,12 +40,23 @@ fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<Ap
     Router::new()
         .route("/v1/batches/{uuid}", put(ingest::put_batch))
         .route("/v1/deploys", post(ingest::post_deploy))
-        .route("/v1/openapi.json", get(async || Json(openapi::document())))
+        .route("/v1/openapi.json", get(openapi_json))
         .route("/healthz", get(healthz))
         .merge(guard(reading))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
+}
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    tag = "operation",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn openapi_json() -> Json<utoipa::openapi::OpenApi> {
+    Json(openapi::document())
 }
 
 /// Whether the collector can do its work: its store answers.
@@ -67,7 +79,11 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str,
     get,
     path = "/metrics",
     tag = "operation",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+    responses(
+        (status = 200, body = String, content_type = "application/openmetrics-text"),
+        Unread,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refusal> {
     let (room, free) = app.committer.room_bytes();

@@ -7,47 +7,55 @@ use axum::extract::State;
 use http::{StatusCode, Uri};
 
 use super::params::Params;
+use super::refused::Refused;
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
 use crate::store::{CellQuery, DeployQuery, TimeRange};
 
-/// Two deploys side by side, over all their cells.
+/// Two deploys side by side, over all their cells or those of some time.
 #[utoipa::path(
     get,
     path = "/v1/compare",
     tag = "query",
     params(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("base" = String, Query, description = "The old deploy's id"),
-        ("head" = String, Query, description = "The new deploy's id"),
+        ("base" = String, Query, description = "The old deploy's id", min_length = 1),
+        ("head" = String, Query, description = "The new deploy's id", min_length = 1),
         ("metric" = Option<Metric>, Query, description = "Instructions where both have them if left out, else CPU time"),
+        ("from_us" = Option<u64>, Query, description = "Cells that begin then or later", maximum = 9223372036854775807_u64),
+        ("until_us" = Option<u64>, Query, description = "Cells that begin before", maximum = 9223372036854775807_u64),
     ),
     responses(
         (status = 200, body = Comparison),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown service or deploy, or no cells of it", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Instructions counted in different ways", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn compare(
     State(app): State<Arc<App>>,
     uri: Uri,
 ) -> Result<Json<Comparison>, Refusal> {
-    let params = Params::of(&uri, &["service", "base", "head", "metric"])?;
+    let params = Params::of(
+        &uri,
+        &["service", "base", "head", "metric", "from_us", "until_us"],
+    )?;
     let service = params.service(&app).await?;
     let (base, head) = (params.required("base")?, params.required("head")?);
     let metric = params.one_of(
         "metric",
         &[("instructions", Metric::Instructions), ("cpu", Metric::Cpu)],
     )?;
+    let time = params.time()?;
     for (name, id) in [("base", &base), ("head", &head)] {
         known(&app, &service, name, id).await?;
     }
     let query = CellQuery {
         service: service.clone(),
         deploys: vec![base.clone(), head.clone()],
-        time: TimeRange::ALL,
+        time,
     };
     let cells = app.store.cells(query).await?;
     let (asked_base, asked_head) = (base.clone(), head.clone());
@@ -74,6 +82,7 @@ pub(super) async fn known(app: &App, service: &str, name: &str, id: &str) -> Res
         service: service.to_owned(),
         id: id.map(str::to_owned),
         started: TimeRange::ALL,
+        after: None,
         limit,
     };
     if !app.store.deploys(query(Some(id), 1)).await?.is_empty() {

@@ -6,41 +6,54 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::{StatusCode, Uri};
 
+use super::page::{self, Page};
 use super::params::Params;
+use super::refused::Refused;
 use crate::app::App;
 use crate::judgement::judge_now;
 use crate::problem::Refusal;
 use crate::store::{DeployEntry, DeployQuery, StoreError, TimeRange};
 
 /// Roll-outs of a service, newest first. One that still rolls is judged by what has come so far.
+///
+/// A roll-out that began meanwhile moves nothing on the pages that follow.
 #[utoipa::path(
     get,
     path = "/v1/deploys",
     tag = "query",
     params(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("from_us" = Option<u64>, Query, description = "Those that started then or later"),
-        ("until_us" = Option<u64>, Query, description = "Those that started before"),
-        ("limit" = Option<u32>, Query, description = "At most so many: 1 to 1000, by default 100"),
+        ("from_us" = Option<u64>, Query, description = "Those that started then or later", maximum = 9223372036854775807_u64),
+        ("until_us" = Option<u64>, Query, description = "Those that started before", maximum = 9223372036854775807_u64),
+        ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 100", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
     ),
     responses(
-        (status = 200, body = Vec<DeploySummary>),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = Vec<DeploySummary>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
         (status = 404, description = "Unknown service", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     uri: Uri,
-) -> Result<Json<Vec<DeploySummary>>, Refusal> {
-    let params = Params::of(&uri, &["service", "from_us", "until_us", "limit"])?;
+) -> Result<Page<DeploySummary>, Refusal> {
+    let params = Params::of(&uri, &["service", "from_us", "until_us", "limit", "cursor"])?;
+    let limit = params.limit(100, 1_000)?;
     let query = DeployQuery {
         service: params.service(&app).await?,
         id: None,
         started: params.time()?,
-        limit: params.limit(100, 1_000)?,
+        after: page::cursor(&params)?,
+        limit: limit + 1,
     };
-    Ok(Json(summaries(&app, query).await?))
+    let entries = app.store.deploys(query).await?;
+    let Page { items, next } = Page::of(entries, limit, &uri, |last| {
+        (last.deploy.started_us, last.deploy.id.clone())
+    });
+    let items = summaries(&app, items).await?;
+    Ok(Page { items, next })
 }
 
 /// What is said of one roll-out, endpoint by endpoint.
@@ -49,15 +62,16 @@ pub(crate) async fn list(
     path = "/v1/deploys/{id}",
     tag = "query",
     params(
-        ("id" = String, Path, description = "The deploy's id"),
+        ("id" = String, Path, description = "The deploy's id", min_length = 1),
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("started_us" = Option<u64>, Query, description = "Which of its roll-outs; the newest if left out"),
+        ("started_us" = Option<u64>, Query, description = "Which of its roll-outs; the newest if left out", maximum = 9223372036854775807_u64),
     ),
     responses(
         (status = 200, body = DeployReport),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown service or deploy", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
@@ -76,6 +90,7 @@ pub(crate) async fn one(
         service: service.clone(),
         id: Some(id.clone()),
         started,
+        after: None,
         limit: 1,
     };
     match app.store.deploys(query).await?.pop() {
@@ -97,12 +112,11 @@ pub(crate) async fn one(
     }
 }
 
-/// The summaries of all roll-outs asked for.
+/// The summaries of roll-outs.
 pub(super) async fn summaries(
     app: &Arc<App>,
-    query: DeployQuery,
+    entries: Vec<DeployEntry>,
 ) -> Result<Vec<DeploySummary>, StoreError> {
-    let entries = app.store.deploys(query).await?;
     let mut summaries = Vec::with_capacity(entries.len());
     for entry in entries {
         summaries.push(report_of(app, entry).await?.summary);

@@ -3,50 +3,90 @@
 use std::sync::Arc;
 
 use appweight::api::{Problem, ProcessView, RequestView, ServiceSummary};
-use axum::Json;
 use axum::extract::State;
-use http::{StatusCode, Uri};
+use http::Uri;
 
+use super::page::{self, Page};
 use super::params::Params;
+use super::refused::Refused;
 use crate::app::App;
 use crate::problem::Refusal;
 use crate::store::{RequestOrder, RequestQuery};
 
 /// A process that said nothing for so long is gone.
 const ALIVE_US: u64 = 5 * 60 * 1_000_000;
+/// Services or processes on a page: more than a fleet has, nearly always.
+const MOST: u32 = 10_000;
 
 /// Every service, by name.
-#[utoipa::path(get, path = "/v1/services", tag = "query", responses((status = 200, body = Vec<ServiceSummary>)))]
+#[utoipa::path(
+    get,
+    path = "/v1/services",
+    tag = "query",
+    params(
+        ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 10000", minimum = 1, maximum = 10000),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+    ),
+    responses(
+        (status = 200, body = Vec<ServiceSummary>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
+        Refused,
+    ),
+    security((), ("read_token" = []))
+)]
 pub(crate) async fn services(
     State(app): State<Arc<App>>,
     uri: Uri,
-) -> Result<Json<Vec<ServiceSummary>>, Refusal> {
-    Params::of(&uri, &[])?;
-    Ok(Json(app.store.services().await?))
+) -> Result<Page<ServiceSummary>, Refusal> {
+    let params = Params::of(&uri, &["limit", "cursor"])?;
+    let limit = params.limit(MOST, MOST)?;
+    let mut services = app.store.services().await?;
+    if let Some(last) = page::cursor::<String>(&params)? {
+        services.retain(|service| service.service > last);
+    }
+    Ok(Page::of(services, limit, &uri, |last| last.service.clone()))
 }
 
-/// The newest record of each process of the last five minutes.
+/// The newest record of each process of the last five minutes, by host.
 #[utoipa::path(
     get,
     path = "/v1/processes",
     tag = "query",
-    params(("service" = Option<String>, Query, description = "May be left out if there is only one")),
+    params(
+        ("service" = Option<String>, Query, description = "May be left out if there is only one"),
+        ("since_us" = Option<u64>, Query, description = "Those that said something since then, instead of in the last five minutes", maximum = 9223372036854775807_u64),
+        ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 10000", minimum = 1, maximum = 10000),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+    ),
     responses(
-        (status = 200, body = Vec<ProcessView>),
+        (status = 200, body = Vec<ProcessView>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
         (status = 404, description = "Unknown service", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn processes(
     State(app): State<Arc<App>>,
     uri: Uri,
-) -> Result<Json<Vec<ProcessView>>, Refusal> {
-    let params = Params::of(&uri, &["service"])?;
+) -> Result<Page<ProcessView>, Refusal> {
+    let params = Params::of(&uri, &["service", "since_us", "limit", "cursor"])?;
+    let limit = params.limit(MOST, MOST)?;
     let service = params.service(&app).await?;
-    let since_us = app.options.clock.now_us().saturating_sub(ALIVE_US);
-    Ok(Json(app.store.process_views(&service, since_us).await?))
+    let since_us = match params.number("since_us")? {
+        Some(since_us) => since_us,
+        None => app.options.clock.now_us().saturating_sub(ALIVE_US),
+    };
+    let mut views = app.store.process_views(&service, since_us).await?;
+    if let Some(last) = page::cursor::<(String, String)>(&params)? {
+        views.retain(|view| (&view.host, &view.source) > (&last.0, &last.1));
+    }
+    Ok(Page::of(views, limit, &uri, |last| {
+        (last.host.clone(), last.source.clone())
+    }))
 }
 
 /// Recorded requests, the costliest or the newest first.
+///
+/// Those that come while pages are turned move others to the next page: give `until_us` to hold the list still.
 #[utoipa::path(
     get,
     path = "/v1/requests",
@@ -55,37 +95,42 @@ pub(crate) async fn processes(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
         ("endpoint" = Option<String>, Query, description = "Only those of that endpoint"),
         ("deploy" = Option<String>, Query, description = "Only those of that deploy"),
-        ("order" = Option<String>, Query, description = "`cost` (the default) or `time`"),
-        ("limit" = Option<u32>, Query, description = "At most so many: 1 to 1000, by default 100"),
+        ("order" = Option<RequestOrder>, Query, description = "The costliest first (the default), or the newest"),
+        ("from_us" = Option<u64>, Query, description = "Those that began then or later", maximum = 9223372036854775807_u64),
+        ("until_us" = Option<u64>, Query, description = "Those that began before", maximum = 9223372036854775807_u64),
+        ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 100", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
     ),
     responses(
-        (status = 200, body = Vec<RequestView>),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = Vec<RequestView>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
         (status = 404, description = "Unknown service", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn requests(
     State(app): State<Arc<App>>,
     uri: Uri,
-) -> Result<Json<Vec<RequestView>>, Refusal> {
-    let params = Params::of(&uri, &["service", "endpoint", "deploy", "order", "limit"])?;
-    let order = match params.text("order").as_deref() {
-        None | Some("cost") => RequestOrder::Cost,
-        Some("time") => RequestOrder::Time,
-        Some(_) => {
-            return Err(Refusal::of(
-                StatusCode::BAD_REQUEST,
-                "order",
-                "It is cost or time.",
-            ));
-        }
-    };
+) -> Result<Page<RequestView>, Refusal> {
+    const KNOWN: &[&str] = &[
+        "service", "endpoint", "deploy", "order", "from_us", "until_us", "limit", "cursor",
+    ];
+    let params = Params::of(&uri, KNOWN)?;
+    let orders = [("cost", RequestOrder::Cost), ("time", RequestOrder::Time)];
+    let order = params.one_of("order", &orders)?;
+    let limit = params.limit(100, 1_000)?;
+    let skip = page::cursor(&params)?.unwrap_or(0);
     let query = RequestQuery {
         service: params.service(&app).await?,
         endpoint: params.text("endpoint"),
         deploy: params.text("deploy"),
-        order,
-        limit: params.limit(100, 1_000)?,
+        time: params.time()?,
+        order: order.unwrap_or_default(),
+        skip,
+        limit: limit + 1,
     };
-    Ok(Json(app.store.requests(query).await?))
+    let requests = app.store.requests(query).await?;
+    Ok(Page::of(requests, limit, &uri, |_| {
+        skip.saturating_add(limit)
+    }))
 }

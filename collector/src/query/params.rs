@@ -47,13 +47,13 @@ impl Params {
         self.0.get(name).cloned()
     }
 
-    /// One of a few words, as what it stands for.
+    /// One of a few words, as what it stands for. An empty one is none of them.
     pub(super) fn one_of<T: Copy>(
         &self,
         name: &str,
         words: &[(&str, T)],
     ) -> Result<Option<T>, Refusal> {
-        let Some(text) = self.text(name) else {
+        let Some(text) = self.given(name) else {
             return Ok(None);
         };
         let found = words.iter().find(|(word, _)| *word == text);
@@ -72,18 +72,22 @@ impl Params {
             .ok_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, name, "It must be given."))
     }
 
+    /// A whole number, as far as any store counts: all times lie below.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
-        let Some(text) = self.text(name) else {
+        let Some(text) = self.given(name) else {
             return Ok(None);
         };
-        let number = text.parse().map_err(|_| {
-            Refusal::of(
+        match text.parse() {
+            Ok(number) if number <= TimeRange::ALL.until_us => Ok(Some(number)),
+            _ => Err(Refusal::of(
                 StatusCode::BAD_REQUEST,
                 name,
-                format!("{text:?} is not a whole number of 0 or more."),
-            )
-        })?;
-        Ok(Some(number))
+                format!(
+                    "{text:?} is not a whole number of 0 to {}.",
+                    TimeRange::ALL.until_us
+                ),
+            )),
+        }
     }
 
     /// How many to answer with, `limit`: at least 1.
@@ -185,14 +189,23 @@ mod tests {
             "limit=11",
             "limit=-1",
             "limit=x",
+            "limit=",
             "limit=99999999999",
         ] {
             assert!(of(query).unwrap().limit(5, 10).is_err(), "{query}");
         }
-        assert!(of("from_us=2&until_us=1").unwrap().time().is_err());
+        for query in [
+            "from_us=2&until_us=1",
+            "from_us=",
+            "until_us=9223372036854775808",
+        ] {
+            assert!(of(query).unwrap().time().is_err(), "{query}");
+        }
         assert!(of("id=").unwrap().required("id").is_err());
         let words = [("a", 1), ("b", 2)];
-        assert!(of("id=c").unwrap().one_of("id", &words).is_err());
+        for query in ["id=c", "id="] {
+            assert!(of(query).unwrap().one_of("id", &words).is_err(), "{query}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@ use appweight::api::{
     DeployReport, DeploySummary, ProcessView, RequestView, ServiceSummary, WeightSeries,
 };
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::testing::{Bench, NOON, SECOND, batch, cell, process, request};
 
@@ -20,6 +20,21 @@ async fn two_deploys() -> Bench {
     }
     bench.at(NOON + 20 * SECOND);
     bench
+}
+
+/// All pages of a list, each asked for as the one before says.
+async fn pages(bench: &Bench, path: &str, query: &str) -> Vec<Vec<Value>> {
+    let (mut pages, mut query) = (Vec::new(), query.to_owned());
+    loop {
+        let answer = bench.get(&format!("{path}?{query}")).await;
+        assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+        pages.push(answer.body.as_array().unwrap().clone());
+        let Some(link) = answer.headers.get("link") else {
+            return pages;
+        };
+        let link = link.to_str().unwrap().strip_prefix("<?").unwrap();
+        query = link.strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+    }
 }
 
 async fn ask<T: DeserializeOwned>(bench: &Bench, uri: &str) -> T {
@@ -209,4 +224,85 @@ async fn processes_and_requests_are_shown() {
         .get("/v1/requests?order=size")
         .await
         .assert_problem(400, Some("order"));
+}
+
+#[tokio::test]
+async fn every_list_comes_page_by_page() {
+    let bench = two_deploys().await;
+    for id in ["x", "y", "z"] {
+        bench
+            .post_deploy(json!({"service": "photo", "id": id, "started_us": NOON + 20 * SECOND}))
+            .await;
+        bench
+            .post_deploy(json!({"service": format!("other {id}"), "id": id}))
+            .await;
+    }
+    for (path, query, count) in [
+        ("/v1/services", "", 4),
+        ("/v1/deploys", "service=photo&until_us=9000000000000000", 5),
+        ("/v1/processes", "service=photo", 2),
+        ("/v1/requests", "service=photo&order=time", 2),
+        ("/v1/requests", "service=photo&endpoint=%2Ffeed", 2),
+    ] {
+        let whole = pages(&bench, path, query).await.concat();
+        assert_eq!(whole.len(), count, "{path}?{query}");
+        for limit in 1..=count + 1 {
+            let pages = pages(&bench, path, &format!("limit={limit}&{query}")).await;
+            assert_eq!(pages.len(), count.div_ceil(limit), "{path}?{query}");
+            assert_eq!(pages.concat(), whole, "{path}?{query}");
+        }
+        bench
+            .get(&format!("{path}?cursor=%3F&{query}"))
+            .await
+            .assert_problem(400, Some("cursor"));
+    }
+}
+
+#[tokio::test]
+async fn a_roll_out_that_begins_meanwhile_moves_no_page() {
+    let bench = two_deploys().await;
+    let first = bench.get("/v1/deploys?limit=1").await;
+    assert_eq!(first.body[0]["deploy"]["id"], "release/2");
+    bench
+        .post_deploy(json!({"service": "photo", "id": "new"}))
+        .await;
+    let link = first.headers["link"].to_str().unwrap();
+    let query = link.trim_start_matches('<').split('>').next().unwrap();
+    let second: Vec<DeploySummary> = ask(&bench, &format!("/v1/deploys{query}")).await;
+    assert_eq!(second[0].deploy.id, "a");
+}
+
+#[tokio::test]
+async fn what_was_is_found_by_time() {
+    let bench = two_deploys().await;
+    let requests = async |query: &str| -> Vec<u64> {
+        let uri = format!("/v1/requests?order=time&{query}");
+        let views: Vec<RequestView> = ask(&bench, &uri).await;
+        views
+            .iter()
+            .map(|view| (view.request.start_us - NOON) / SECOND)
+            .collect()
+    };
+    assert_eq!(requests("").await, [10, 0]);
+    assert_eq!(requests(&format!("until_us={}", NOON + SECOND)).await, [0]);
+    assert_eq!(requests(&format!("from_us={}", NOON + SECOND)).await, [10]);
+
+    bench.at(NOON + 3_600 * SECOND);
+    let since = |us: u64| format!("/v1/processes?since_us={us}");
+    assert_eq!(ask::<Vec<ProcessView>>(&bench, &since(NOON)).await.len(), 2);
+    let later = since(NOON + 15 * SECOND);
+    assert_eq!(ask::<Vec<ProcessView>>(&bench, &later).await.len(), 1);
+
+    let compared = async |query: &str| {
+        let uri = format!("/v1/compare?base=a&head=release%2F2{query}");
+        let comparison: Value = ask(&bench, &uri).await;
+        comparison["endpoints"][0]["before"]["requests"].as_u64()
+    };
+    assert_eq!(compared("").await, Some(30));
+    let from = format!("&from_us={}", NOON + 5 * SECOND);
+    assert_eq!(compared(&from).await, Some(15));
+    bench
+        .get("/v1/compare?base=a&head=a&until_us=1")
+        .await
+        .assert_problem(404, Some("base"));
 }

@@ -11,6 +11,7 @@ use http::{StatusCode, Uri};
 use super::deploys::summaries;
 use super::fold::Fold;
 use super::params::Params;
+use super::refused::Refused;
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
 use crate::options::micros;
@@ -20,22 +21,23 @@ use crate::store::{DeployQuery, ProcessQuery, StoreError, TimeRange};
 const DAY_US: u64 = 86_400_000_000;
 const HOUR_US: u64 = 3_600_000_000;
 
-/// What a service weighed, window by window, with its deploys.
+/// What a service weighed, window by window, with its deploys (the newest 1,000 of that time).
 #[utoipa::path(
     get,
     path = "/v1/weight",
     tag = "query",
     params(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("from_us" = Option<u64>, Query, description = "The start; a day before the end if left out"),
-        ("until_us" = Option<u64>, Query, description = "The end; now if left out"),
-        ("window_us" = Option<u64>, Query, description = "The width of a point; the collector's setting if left out"),
+        ("from_us" = Option<u64>, Query, description = "The start; a day before the end if left out", maximum = 9223372036854775807_u64),
+        ("until_us" = Option<u64>, Query, description = "The end; now if left out", maximum = 9223372036854775807_u64),
+        ("window_us" = Option<u64>, Query, description = "The width of a point; the collector's setting if left out", minimum = 1, maximum = 86400000000_u64),
     ),
     responses(
         (status = 200, body = WeightSeries),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown service", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn weight(
     State(app): State<Arc<App>>,
@@ -69,15 +71,17 @@ pub(crate) async fn weight(
         service: service.clone(),
         id: None,
         started: time,
+        after: None,
         limit: 1_000,
     };
+    let deploys = app.store.deploys(query).await?;
     Ok(Json(WeightSeries {
         service,
         metric: weighed.metric,
         instructions_absent_because: weighed.instructions_absent_because,
         points: weighed.points,
         peak: weighed.peak,
-        deploys: summaries(&app, query).await?,
+        deploys: summaries(&app, deploys).await?,
     }))
 }
 

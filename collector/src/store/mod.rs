@@ -17,6 +17,7 @@ use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
 use appweight_wire::{Batch, Deploy};
 use async_trait::async_trait;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Keeps batches, deploys and reports, and answers questions about them.
@@ -41,7 +42,7 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Every service with a cell, a record or a deploy, by name.
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError>;
-    /// Roll-outs, newest first.
+    /// Roll-outs, newest first; of those that started at once, by falling id.
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError>;
     /// Every roll-out of every service without a final report, oldest first.
     async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError>;
@@ -149,6 +150,8 @@ pub(crate) struct DeployQuery {
     pub(crate) id: Option<String>,
     /// Those that started in that time.
     pub(crate) started: TimeRange,
+    /// Only those that come after the one of this start and id.
+    pub(crate) after: Option<(u64, String)>,
     /// At most so many.
     pub(crate) limit: u32,
 }
@@ -207,14 +210,19 @@ pub(crate) struct RequestQuery {
     pub(crate) endpoint: Option<String>,
     /// Only those of that deploy.
     pub(crate) deploy: Option<String>,
+    /// Those that began in that time.
+    pub(crate) time: TimeRange,
     /// What comes first.
     pub(crate) order: RequestOrder,
+    /// Without the first so many.
+    pub(crate) skip: u32,
     /// At most so many.
     pub(crate) limit: u32,
 }
 
 /// Which request comes first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub(crate) enum RequestOrder {
     /// The one with the most instructions, or the most CPU time where those are absent.
     #[default]

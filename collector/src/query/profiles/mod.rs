@@ -10,13 +10,16 @@ use appweight::api::{Problem, ProfileDiff, ProfileOf, ProfileSummary, ProfileVie
 use appweight::profile::{
     Profile, Wrappers, diff as set_side_by_side, look_through, prune, to_tree,
 };
+use appweight_wire::{Age, InstructionSource, Kind, Taken};
 use axum::Json;
 use axum::extract::State;
 use http::{StatusCode, Uri};
 
 use self::choice::{Wanted, best, offered};
 use super::compare::known;
+use super::page::{self, Page};
 use super::params::Params;
+use super::refused::Refused;
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
@@ -36,23 +39,31 @@ const CONFIDENCE: f64 = 0.99;
     tag = "query",
     params(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("deploy" = String, Query, description = "The deploy's id"),
+        ("deploy" = String, Query, description = "The deploy's id", min_length = 1),
+        ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 1000", minimum = 1, maximum = 10000),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
     ),
     responses(
-        (status = 200, body = Vec<ProfileSummary>),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = Vec<ProfileSummary>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
         (status = 404, description = "Unknown service or deploy", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     uri: Uri,
-) -> Result<Json<Vec<ProfileSummary>>, Refusal> {
-    let params = Params::of(&uri, &["service", "deploy"])?;
+) -> Result<Page<ProfileSummary>, Refusal> {
+    let params = Params::of(&uri, &["service", "deploy", "limit", "cursor"])?;
+    let limit = params.limit(1_000, 10_000)?;
+    let after: Option<ProfileOf> = page::cursor(&params)?;
     let service = params.service(&app).await?;
     let deploy = params.required("deploy")?;
     known(&app, &service, "deploy", &deploy).await?;
-    Ok(Json(app.store.profiles(&service, &deploy).await?))
+    let mut summaries = app.store.profiles(&service, &deploy).await?;
+    summaries.retain(|summary| after.as_ref().is_none_or(|after| summary.of > *after));
+    summaries.sort_unstable_by(|a, b| a.of.cmp(&b.of));
+    Ok(Page::of(summaries, limit, &uri, |last| last.of.clone()))
 }
 
 /// Which function of an endpoint costs what under a deploy, in which chain of calls.
@@ -62,21 +73,22 @@ pub(crate) async fn list(
     tag = "query",
     params(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("deploy" = String, Query, description = "The deploy's id"),
+        ("deploy" = String, Query, description = "The deploy's id", min_length = 1),
         ("endpoint" = Option<String>, Query, description = "May be left out if only one was profiled. Given but empty: samples of whole processes that belong to no request"),
         ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; instructions if left out, else cpu, else any"),
         ("unit" = Option<String>, Query, description = "What the timer counts in, if it did so in several"),
-        ("taken" = Option<String>, Query, description = "`scopes` or `sampled`; scopes if left out and there are any"),
-        ("kind" = Option<String>, Query, description = "`request` or `task`; requests if left out and there are any"),
-        ("age" = Option<String>, Query, description = "`warm` or `warming_up`; warm if left out and there are any"),
-        ("instruction_source" = Option<String>, Query, description = "How instructions were counted, if it was in several ways"),
-        ("nodes" = Option<u32>, Query, description = "At most so many nodes, the costliest: 1 to 100000, by default 10000; the others are folded into their callers"),
+        ("taken" = Option<Taken>, Query, description = "`scopes` or `sampled`; scopes if left out and there are any"),
+        ("kind" = Option<Kind>, Query, description = "`request` or `task`; requests if left out and there are any"),
+        ("age" = Option<Age>, Query, description = "`warm` or `warming_up`; warm if left out and there are any"),
+        ("instruction_source" = Option<InstructionSource>, Query, description = "How instructions were counted, if it was in several ways"),
+        ("nodes" = Option<u32>, Query, description = "At most so many nodes, the costliest, by default 10000; the others are folded into their callers", minimum = 1, maximum = 100000),
     ),
     responses(
         (status = 200, body = ProfileView),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown service or deploy, or no such profile of it: then what there is", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
@@ -117,25 +129,26 @@ pub(crate) async fn one(
     tag = "query",
     params(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
-        ("base" = String, Query, description = "The old deploy's id"),
-        ("head" = String, Query, description = "The new deploy's id"),
+        ("base" = String, Query, description = "The old deploy's id", min_length = 1),
+        ("head" = String, Query, description = "The new deploy's id", min_length = 1),
         ("endpoint" = Option<String>, Query, description = "May be left out if only one was profiled"),
         ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; instructions if left out, else cpu, else any"),
         ("unit" = Option<String>, Query, description = "What the timer counts in, if it did so in several"),
-        ("taken" = Option<String>, Query, description = "`scopes` or `sampled`; scopes if left out and both have them"),
-        ("kind" = Option<String>, Query, description = "`request` or `task`; requests if left out and both have them"),
-        ("age" = Option<String>, Query, description = "`warm` or `warming_up`; warm if left out and both have them"),
-        ("instruction_source" = Option<String>, Query, description = "How instructions were counted, if it was in several ways"),
-        ("confidence" = Option<f64>, Query, description = "How sure it is that the intervals of all functions hold at once: between 0.5 and 1, by default 0.99"),
+        ("taken" = Option<Taken>, Query, description = "`scopes` or `sampled`; scopes if left out and both have them"),
+        ("kind" = Option<Kind>, Query, description = "`request` or `task`; requests if left out and both have them"),
+        ("age" = Option<Age>, Query, description = "`warm` or `warming_up`; warm if left out and both have them"),
+        ("instruction_source" = Option<InstructionSource>, Query, description = "How instructions were counted, if it was in several ways"),
+        ("confidence" = Option<f64>, Query, description = "How sure it is that the intervals of all functions hold at once: between 0.5 and 1, by default 0.99", exclusive_minimum = 0.5, exclusive_maximum = 1.0),
         ("raw" = Option<bool>, Query, description = "`true`: look through nothing, not even the runtime's own frames"),
-        ("limit" = Option<u32>, Query, description = "At most so many functions and moves: 1 to 10000, by default 100"),
+        ("limit" = Option<u32>, Query, description = "At most so many functions and moves, by default 100", minimum = 1, maximum = 10000),
     ),
     responses(
         (status = 200, body = ProfileDiff),
-        (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown service or deploy, or no such profile of both: then what there is", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "No requests are behind a profile, so that there is no cost per request", body = Problem, content_type = "application/problem+json"),
-    )
+        Refused,
+    ),
+    security((), ("read_token" = []))
 )]
 pub(crate) async fn diff(
     State(app): State<Arc<App>>,
@@ -243,7 +256,7 @@ fn nothing(deploy: &str) -> Refusal {
 }
 
 fn confidence(params: &Params) -> Result<f64, Refusal> {
-    let Some(text) = params.text("confidence") else {
+    let Some(text) = params.given("confidence") else {
         return Ok(CONFIDENCE);
     };
     match text.parse::<f64>() {

@@ -93,14 +93,18 @@ pub(super) fn list(
     let sql = format!(
         "SELECT {COLUMNS}, r.report FROM deploys d LEFT JOIN reports r USING (deploy_row)
         WHERE d.service = ?1 AND d.started_us >= ?2 AND d.started_us < ?3 AND (?4 IS NULL OR d.id = ?4)
-        ORDER BY d.started_us DESC, d.deploy_row DESC LIMIT ?5"
+            AND (?5 IS NULL OR (d.started_us, d.id) < (?5, ?6))
+        ORDER BY d.started_us DESC, d.id DESC LIMIT ?7"
     );
+    let (after_us, after_id) = query.after.clone().unzip();
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
         query.service,
         code::time(query.started.from_us),
         code::time(query.started.until_us),
         query.id,
+        after_us.map(code::time),
+        after_id,
         query.limit
     ])?;
     let mut entries = Vec::new();

@@ -103,14 +103,18 @@ pub(super) fn requests(
     let sql = format!(
         "SELECT host, deploy, record FROM requests
         WHERE service = ?1 AND (?2 IS NULL OR endpoint = ?2) AND (?3 IS NULL OR deploy = ?3)
-        ORDER BY {order}, rowid DESC LIMIT ?4"
+            AND start_us >= ?4 AND start_us < ?5
+        ORDER BY {order}, rowid DESC LIMIT ?6 OFFSET ?7"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
         query.service,
         query.endpoint,
         query.deploy,
-        query.limit
+        code::time(query.time.from_us),
+        code::time(query.time.until_us),
+        query.limit,
+        query.skip
     ])?;
     let mut views = Vec::new();
     while let Some(row) = rows.next()? {

@@ -10,6 +10,7 @@ pub(in crate::store) async fn all_deploys(store: &impl Store) -> Vec<DeployEntry
         service: "photo".into(),
         id: None,
         started: TimeRange::ALL,
+        after: None,
         limit: 100,
     };
     store.deploys(query).await.unwrap()
@@ -130,4 +131,37 @@ pub(in crate::store) async fn what_does_not_read_back_is_not_kept(store: &impl S
         Err(StoreError::Corrupt { .. })
     ));
     assert_eq!(store.unjudged().await.unwrap().len(), 1);
+}
+
+pub(in crate::store) async fn roll_outs_come_page_by_page(store: &impl Store) {
+    // Three start at once, and the first that was told is not the first by name.
+    for (id, second) in [("c", 5), ("e", 7), ("a", 5), ("b", 5), ("d", 1), ("a", 9)] {
+        let deploy = Deploy {
+            service: "photo".into(),
+            id: id.into(),
+            started_us: NOON + second * SECOND,
+            ..Deploy::default()
+        };
+        store.post_deploy(deploy, NOON).await.unwrap();
+    }
+    let whole = all_deploys(store).await;
+    let ids: Vec<&str> = whole.iter().map(|entry| entry.deploy.id.as_str()).collect();
+    assert_eq!(ids, ["a", "e", "c", "b", "a", "d"]);
+    for limit in 1..=7 {
+        let (mut after, mut pages) = (None, Vec::new());
+        loop {
+            let query = DeployQuery {
+                service: "photo".into(),
+                id: None,
+                started: TimeRange::ALL,
+                after,
+                limit,
+            };
+            let page = store.deploys(query).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some((last.deploy.started_us, last.deploy.id.clone()));
+            pages.extend(page);
+        }
+        assert_eq!(pages, whole);
+    }
 }

@@ -20,6 +20,8 @@ macro_rules! store_suite {
             a_report_is_final,
             what_does_not_read_back_is_not_kept,
             requests_come_by_cost_or_time,
+            requests_are_skipped_and_found_by_time,
+            roll_outs_come_page_by_page,
             each_process_shows_its_newest_record,
             process_records_are_found_by_time_deploy_and_age,
             the_past_is_forgotten_but_its_cells_stay,

@@ -14,7 +14,9 @@ pub(in crate::store) async fn requests_come_by_cost_or_time(store: &impl Store) 
         service: "photo".into(),
         endpoint: None,
         deploy: None,
+        time: TimeRange::ALL,
         order: RequestOrder::Cost,
+        skip: 0,
         limit: 2,
     };
     let costs = async |query: &RequestQuery| -> Vec<u64> {
@@ -32,6 +34,43 @@ pub(in crate::store) async fn requests_come_by_cost_or_time(store: &impl Store) 
     assert_eq!(costs(&query).await, [5, 3, 9]);
     query.endpoint = Some("/inbox".into());
     assert_eq!(costs(&query).await, [3]);
+}
+
+pub(in crate::store) async fn requests_are_skipped_and_found_by_time(store: &impl Store) {
+    let mut batch = batch(1, 0, "a");
+    batch.requests = (0..10).map(|at| request(NOON + at, at % 3)).collect();
+    store.put_batch(new(batch)).await.unwrap();
+    let page = async |order, skip, limit| -> Vec<u64> {
+        let query = RequestQuery {
+            service: "photo".into(),
+            endpoint: None,
+            deploy: None,
+            time: TimeRange {
+                from_us: NOON + 2,
+                until_us: NOON + 8,
+            },
+            order,
+            skip,
+            limit,
+        };
+        let views = store.requests(query).await.unwrap();
+        views
+            .iter()
+            .map(|view| view.request.start_us - NOON)
+            .collect()
+    };
+    assert_eq!(page(RequestOrder::Time, 0, 9).await, [7, 6, 5, 4, 3, 2]);
+    // Costs of 2 to 7 are 2 0 1 2 0 1.
+    let whole = page(RequestOrder::Cost, 0, 9).await;
+    assert_eq!(whole, [5, 2, 7, 4, 6, 3]);
+    for order in [RequestOrder::Cost, RequestOrder::Time] {
+        let whole = page(order, 0, 9).await;
+        let mut pages = Vec::new();
+        for skip in [0, 4, 8] {
+            pages.extend(page(order, skip, 4).await);
+        }
+        assert_eq!(pages, whole);
+    }
 }
 
 pub(in crate::store) async fn each_process_shows_its_newest_record(store: &impl Store) {

@@ -1,0 +1,43 @@
+use std::collections::BTreeMap;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{Schema, Type};
+use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+/// How every question may be refused, for the document.
+pub(crate) struct Refused;
+
+/// The same for what takes no parameters.
+pub(crate) struct Unread;
+
+impl IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut responses = Unread::responses();
+        let wrong = refused("A wrong parameter").build();
+        responses.insert("400".to_owned(), RefOr::T(wrong));
+        responses
+    }
+}
+
+impl IntoResponses for Unread {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+        let retry_after = HeaderBuilder::new()
+            .schema(Some(Schema::from(seconds)))
+            .description(Some("Ask again after so many seconds"))
+            .build();
+        let unknown = refused("Without a token that may read");
+        let failed = refused("The store failed").header("Retry-After", retry_after);
+        [("401", unknown), ("503", failed)]
+            .map(|(status, response)| (status.to_owned(), RefOr::T(response.build())))
+            .into()
+    }
+}
+
+fn refused(description: &str) -> ResponseBuilder {
+    let problem = Ref::from_schema_name("Problem");
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", Content::new(Some(problem)))
+}
