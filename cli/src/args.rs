@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::tls::Shown;
 use crate::units;
 
 /// Tells which deploy made a service heavier, by how much, and in which endpoint.
@@ -81,6 +82,8 @@ pub(crate) struct Serve {
         value_name = "ADDRESS"
     )]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
     /// The SQLite file that keeps everything; made if it is not there
     #[arg(
         long,
@@ -171,11 +174,15 @@ pub(crate) struct At {
         value_name = "TOKEN"
     )]
     pub(crate) token: Option<String>,
+    /// Certificates (PEM) that may vouch for an https:// collector; by default the system's
+    #[arg(long, env = "APPWEIGHT_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 impl At {
-    pub(crate) fn client(&self) -> crate::Collector {
-        crate::Collector::new(&self.collector).with_token(self.token.as_deref())
+    pub(crate) fn client(&self) -> anyhow::Result<crate::Collector> {
+        let collector = crate::Collector::trusting(&self.collector, self.ca_file.as_deref())?;
+        Ok(collector.with_token(self.token.as_deref()))
     }
 }
 
@@ -189,6 +196,8 @@ pub(crate) struct Dashboard {
         value_name = "ADDRESS"
     )]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
     #[command(flatten)]
     pub(crate) at: At,
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(options: &args::Deploy, out: &mut dyn Write) -> anyhow::Result
     };
     let stored: Deploy = options
         .at
-        .client()
+        .client()?
         .post("/v1/deploys", &encode(&deploy, Format::Json))?;
     let replaced = stored.replaced.map_or_else(
         || "the first one".to_owned(),

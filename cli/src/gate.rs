@@ -44,7 +44,7 @@ fn answer(options: &Gate, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     if let Some(metric) = options.metric {
         query.push(("metric", metric.as_str()));
     }
-    let comparison: Comparison = options.at.client().get("/v1/compare", &query)?;
+    let comparison: Comparison = options.at.client()?.get("/v1/compare", &query)?;
     let lines = lines(options, &comparison)?;
     let outcome = overall(&lines);
     match options.format {

@@ -13,6 +13,7 @@ mod logging;
 mod profile;
 mod serve;
 mod simulate;
+mod tls;
 mod units;
 
 use std::io::BufWriter;

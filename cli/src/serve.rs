@@ -7,12 +7,14 @@ use appweight_collector::{Access, Collector, CollectorOptions};
 use appweight_dashboard::QueryClient;
 use axum::Router;
 use axum::extract::Request;
+use axum::serve::Listener;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tower::{ServiceExt, service_fn};
 
-use crate::args::{Dashboard, Serve};
+use crate::args::{At, Dashboard, Serve};
+use crate::tls::Shown;
 
 /// A client that has not sent its batch or read its answer by then has to come again: a process that is
 /// asked to end is killed before long.
@@ -51,7 +53,7 @@ pub(crate) fn collector(options: &Serve) -> anyhow::Result<()> {
 pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let at = &options.at;
-        let mut client = QueryClient::remote(&at.collector).context("--collector")?;
+        let mut client = client(at).context("--collector")?;
         let mut pages = Access::default();
         if let Some(token) = &at.token {
             client = client.with_token(token).context("--token")?;
@@ -60,8 +62,25 @@ pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
         }
         let stop = stop_signal()?;
         let pages = pages.guard_pages(appweight_dashboard::router(client));
-        listen(options.listen, "dashboard", pages, stop).await
+        listen(options.listen, &options.shown, "dashboard", pages, stop).await
     })
+}
+
+#[cfg(feature = "tls")]
+fn client(at: &At) -> anyhow::Result<QueryClient> {
+    if !at.collector.starts_with("https://") {
+        return Ok(QueryClient::remote(&at.collector)?);
+    }
+    let authorities = crate::tls::authorities(at.ca_file.as_deref())?;
+    Ok(QueryClient::remote_over_tls(&at.collector, authorities)?)
+}
+
+#[cfg(not(feature = "tls"))]
+fn client(at: &At) -> anyhow::Result<QueryClient> {
+    if at.collector.starts_with("https://") {
+        bail!("{}", crate::tls::NOT_BUILT_IN);
+    }
+    Ok(QueryClient::remote(&at.collector)?)
 }
 
 fn run_collector(
@@ -87,7 +106,14 @@ fn run_collector(
             async move { collector.watch(shutdown).await }
         });
         tracing::info!(database = %options.database.display(), "store opened");
-        let served = listen(options.listen, "collector", rooms(&collector), stop).await;
+        let served = listen(
+            options.listen,
+            &options.shown,
+            "collector",
+            rooms(&collector),
+            stop,
+        )
+        .await;
         drop(serving);
         watching.await.context("the watch loop failed")?;
         collector
@@ -177,6 +203,7 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 
 async fn listen(
     address: SocketAddr,
+    shown: &Shown,
     what: &str,
     router: Router,
     stop: watch::Receiver<bool>,
@@ -187,7 +214,53 @@ async fn listen(
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
+    serve_on(listener, address, shown, what, router, stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+#[cfg(feature = "tls")]
+async fn serve_on(
+    listener: TcpListener,
+    address: SocketAddr,
+    shown: &Shown,
+    what: &str,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    use crate::tls::{Certificate, TlsListener};
+
+    let Some(certificate) = Certificate::of(shown)? else {
+        tracing::info!("{what} listening on http://{address}");
+        return accept(listener, router, stop).await;
+    };
+    let listener =
+        TlsListener::new(listener, certificate).context("the listener has no address")?;
+    tracing::info!("{what} listening on https://{address}");
+    accept(listener, router, stop).await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn serve_on(
+    listener: TcpListener,
+    address: SocketAddr,
+    shown: &Shown,
+    what: &str,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    if shown.tls_cert.is_some() {
+        bail!("{}", crate::tls::NOT_BUILT_IN);
+    }
     tracing::info!("{what} listening on http://{address}");
+    accept(listener, router, stop).await
+}
+
+async fn accept<L>(listener: L, router: Router, stop: watch::Receiver<bool>) -> anyhow::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
     let cut_off = async {
         stopped(stop).await;
@@ -197,6 +270,5 @@ async fn listen(
         served = served.into_future() => served.context("the server failed")?,
         () = cut_off => tracing::warn!("connections that were still open are cut"),
     }
-    tracing::info!("stopped");
     Ok(())
 }

@@ -13,11 +13,11 @@ use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use tower::ServiceExt;
 
+use crate::connector::{Connector, plain};
 use crate::href;
 
 /// Longer than any question should take, shorter than a reader's patience.
@@ -37,7 +37,7 @@ enum Transport {
     InProcess(Router),
     Remote {
         base: String,
-        client: Client<HttpConnector, Body>,
+        client: Client<Connector, Body>,
     },
 }
 
@@ -45,8 +45,11 @@ enum Transport {
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The address cannot be used.
-    #[error("the collector's address {0:?} is not an http:// address")]
-    Address(String),
+    #[error("the collector's address {0:?} is not an {1}:// address")]
+    Address(String, &'static str),
+    /// None of the certificates that may vouch for a collector can be used.
+    #[error("none of the certificates that may vouch for the collector can be used")]
+    Authorities,
     /// The token cannot be one.
     #[error("the token has characters that no token has")]
     Token,
@@ -124,9 +127,25 @@ impl QueryClient {
     /// If the address is not `http://host[:port][/prefix]`. Whether somebody answers there is
     /// found out by the first question.
     pub fn remote(url: &str) -> Result<Self, QueryError> {
-        let refused = || QueryError::Address(url.to_owned());
+        Self::over(url, "http", plain())
+    }
+
+    /// Asks a collector at an `https://` address, if one of these certificates vouches for it.
+    ///
+    /// # Errors
+    /// If the address is not `https://host[:port][/prefix]`, or none of the certificates can be used.
+    #[cfg(feature = "tls")]
+    pub fn remote_over_tls(
+        url: &str,
+        authorities: Vec<rustls::pki_types::CertificateDer<'static>>,
+    ) -> Result<Self, QueryError> {
+        Self::over(url, "https", crate::connector::over_tls(authorities)?)
+    }
+
+    fn over(url: &str, scheme: &'static str, connector: Connector) -> Result<Self, QueryError> {
+        let refused = || QueryError::Address(url.to_owned(), scheme);
         let parsed: http::Uri = url.parse().map_err(|_| refused())?;
-        if parsed.scheme_str() != Some("http")
+        if parsed.scheme_str() != Some(scheme)
             || parsed.host().is_none_or(str::is_empty)
             || parsed.query().is_some()
         {
@@ -135,7 +154,7 @@ impl QueryClient {
         Ok(Self {
             transport: Transport::Remote {
                 base: url.trim_end_matches('/').to_owned(),
-                client: Client::builder(TokioExecutor::new()).build_http(),
+                client: Client::builder(TokioExecutor::new()).build(connector),
             },
             authorization: None,
         })

@@ -6,6 +6,7 @@
 mod assets;
 mod chart;
 mod client;
+mod connector;
 mod format;
 mod glyph;
 mod href;

@@ -53,6 +53,8 @@ fn build_here() -> anyhow::Result<PathBuf> {
             "--package",
             "appweight-demo",
             "--bins",
+            // TLS takes longer to build than anything that the day needs.
+            "--no-default-features",
         ])
         .arg("--manifest-path")
         .arg(manifest);

@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +30,25 @@ impl Answer {
 }
 
 fn agent() -> Agent {
+    config().build().into()
+}
+
+fn config() -> ConfigBuilder<AgentScope> {
     Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(20)))
         .http_status_as_error(false)
         .proxy(None)
-        .build()
-        .into()
+}
+
+/// GETs an `https://` address of a server with that certificate.
+///
+/// # Errors
+/// If there is no answer, or not from it.
+pub fn get_over_tls(url: &str, certificate: &[u8]) -> Result<Answer, String> {
+    let believed = Certificate::from_der(certificate).to_owned();
+    let tls = TlsConfig::builder().root_certs(RootCerts::from(vec![believed]));
+    let agent: Agent = config().tls_config(tls.build()).build().into();
+    read(agent.get(url).call())
 }
 
 /// GETs an address.

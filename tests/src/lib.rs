@@ -14,7 +14,7 @@ mod wait;
 pub use by_hand::ByHand;
 pub use child::Child;
 pub use collector::{Collector, Counted};
-pub use http::{Answer, get, post, put, put_encoded, send};
+pub use http::{Answer, get, get_over_tls, post, put, put_encoded, send};
 pub use program::{Ended, program, run};
 pub use python::python;
 pub use service::{Measured, Service};

@@ -18,7 +18,7 @@ pub(super) struct KeptProfile {
 
 /// Asks for the profile of a deploy.
 pub(super) fn one(asked: &Kept, deploy: &str) -> anyhow::Result<KeptProfile> {
-    let collector = asked.at.client();
+    let collector = asked.at.client()?;
     let mut query = asked.query();
     query.push(("deploy", deploy.to_owned()));
     Ok(read(&ask(&collector, "/v1/profile", &query)?))
@@ -26,7 +26,7 @@ pub(super) fn one(asked: &Kept, deploy: &str) -> anyhow::Result<KeptProfile> {
 
 /// Asks for the profiles of two deploys that are of the same.
 pub(super) fn two(asked: &Kept, deploys: [&str; 2]) -> anyhow::Result<[KeptProfile; 2]> {
-    let collector = asked.at.client();
+    let collector = asked.at.client()?;
     let mut query = asked.query();
     for (name, deploy) in [("base", deploys[0]), ("head", deploys[1])] {
         query.push((name, deploy.to_owned()));
