@@ -60,6 +60,7 @@ fn comparison(criterion: &mut Criterion) {
         let evidence = Evidence {
             cells: roll_out(minutes),
             processes: Vec::new(),
+            earlier: Vec::new(),
         };
         let cells = &evidence.cells;
         group.throughput(Throughput::Elements(cells.len() as u64));
@@ -79,7 +80,7 @@ fn comparison(criterion: &mut Criterion) {
             metric: None,
         };
         group.bench_function(BenchmarkId::new("compare", &size), |bencher| {
-            bencher.iter(|| compare(question, black_box(cells), &thresholds));
+            bencher.iter(|| compare(question, black_box(cells), &[], &thresholds));
         });
         let deploy = Deploy {
             service: "photos".into(),

@@ -2,6 +2,8 @@
 
 use appweight_wire::{ActiveUsers, Cell, EndpointCount};
 
+use crate::api::Comparison;
+
 /// A cell with the facts that its batch's origin adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacedCell {
@@ -53,4 +55,7 @@ pub struct Evidence {
     pub cells: Vec<PlacedCell>,
     /// Process records of the same span of time.
     pub processes: Vec<ProcessPoint>,
+    /// How the service's earlier roll-outs compared, the newest first: what restarts do by themselves
+    /// is learned from them.
+    pub earlier: Vec<Comparison>,
 }

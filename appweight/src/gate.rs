@@ -158,9 +158,14 @@ fn more_requests(
     arms: [Arm; 2],
     fewest: u64,
 ) -> Option<u64> {
-    let noise = Thresholds::default().noise(control);
-    let floor =
-        noise.powi(2) * noise_scale(arms[0].host_groups as usize, arms[1].host_groups as usize);
+    let thresholds = Thresholds::default();
+    let of_restarts = match control {
+        Control::SideBySide => thresholds.restart_effect.powi(2),
+        Control::BeforeAfter => 0.0,
+    };
+    let floor = thresholds.noise(control).powi(2)
+        * noise_scale(arms[0].host_groups as usize, arms[1].host_groups as usize)
+        + of_restarts;
     let distance = change.relative.ln_1p() - limit.ln_1p();
     let wanted = (distance / quantile(1e6, change.confidence, 1)).powi(2) - floor;
     let of_requests = change.standard_error.powi(2) - floor;

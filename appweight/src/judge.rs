@@ -57,10 +57,11 @@ pub fn judge(
         metric: None,
     };
     // A roll-out that replaced everything at once leaves old cells only from before it.
-    let compared = match compare(question, &since, thresholds) {
+    let compared = match compare(question, &since, &evidence.earlier, thresholds) {
         Err(CompareError::NoCells(missing)) if missing == base => {
             let one_by_one = before_and_since(deploy, base, &evidence.cells);
-            compare(question, &one_by_one, thresholds).map(|comparison| (comparison, one_by_one))
+            compare(question, &one_by_one, &evidence.earlier, thresholds)
+                .map(|comparison| (comparison, one_by_one))
         }
         other => other.map(|comparison| (comparison, since)),
     };

@@ -19,8 +19,12 @@ pub struct Thresholds {
     /// Relative standard deviation between two processes that run the same code side by side:
     /// memory layout, hash seeds and the core they happen to run on move all requests of a process
     /// together, and no number of requests averages that away. It is divided by the number of host
-    /// groups on each side.
+    /// groups on each side. Each endpoint learns its own from earlier roll-outs; this is what is
+    /// believed before there are any.
     pub instance_noise: f64,
+    /// How much a restart alone may change the cost of an endpoint's requests, relative, as a
+    /// standard deviation: what is believed before any roll-out was seen.
+    pub restart_effect: f64,
     /// The same where the two deploys served one after the other: the machine's load and clock
     /// moved in between as well.
     pub before_after_noise: f64,
@@ -39,6 +43,7 @@ impl Default for Thresholds {
             min_change_by_endpoint: BTreeMap::new(),
             min_requests: 100,
             instance_noise: 0.01,
+            restart_effect: 0.01,
             before_after_noise: 0.04,
             max_error_rise: 0.01,
             min_leak_growth: 0.05,
@@ -83,3 +88,11 @@ pub const MIN_AGE_STEPS: usize = 5;
 pub const SKIPPED_AGE_STEPS: u64 = 3;
 /// Standard errors that a rise of the share of errors must exceed to be believed.
 pub const ERROR_RISE_SIGMAS: f64 = 3.0;
+/// Earlier roll-outs from which an endpoint's restarts are learned: code and load of longer ago were
+/// others.
+pub const MAX_EARLIER_ROLL_OUTS: usize = 12;
+/// How many roll-outs [`Thresholds::instance_noise`] is worth against what was seen.
+pub const INSTANCE_NOISE_WORTH: f64 = 10.0;
+/// An earlier roll-out that is this many standard errors away from the others changed the code, and
+/// says nothing of restarts.
+pub const CHANGED_CODE_SIGMAS: f64 = 4.0;

@@ -5,23 +5,23 @@
 
 mod simulator;
 
-use appweight::api::{DeployStatus, DeployVerdict, Verdict};
+use appweight::api::{Comparison, DeployReport, DeployStatus, DeployVerdict, Verdict};
 use appweight::evidence::Evidence;
 use appweight::judge::judge;
 use appweight::thresholds::Thresholds;
 use simulator::{Fleet, deploy};
 
 fn judged(fleet: &Fleet, factor: f64, seed: u64) -> (DeployVerdict, Vec<(String, Verdict)>) {
-    let evidence = Evidence {
-        cells: fleet.roll_out(factor, seed),
-        processes: Vec::new(),
-    };
-    let report = judge(
-        &deploy(),
-        DeployStatus::Judged,
-        &evidence,
-        &Thresholds::default(),
-    );
+    judged_after(fleet, factor, seed, &[])
+}
+
+fn judged_after(
+    fleet: &Fleet,
+    factor: f64,
+    seed: u64,
+    earlier: &[Comparison],
+) -> (DeployVerdict, Vec<(String, Verdict)>) {
+    let report = report(fleet, factor, seed, earlier.to_vec());
     let flagged = report
         .comparison
         .expect("both sides served")
@@ -31,6 +31,30 @@ fn judged(fleet: &Fleet, factor: f64, seed: u64) -> (DeployVerdict, Vec<(String,
         .map(|endpoint| (endpoint.endpoint, endpoint.verdict))
         .collect();
     (report.summary.verdict, flagged)
+}
+
+/// Roll-outs one after the other that changed `/feed` by these factors, the newest first.
+fn history(fleet: &Fleet, factors: &[f64]) -> Vec<Comparison> {
+    let mut earlier = Vec::new();
+    for (factor, seed) in factors.iter().zip(1_000..) {
+        let report = report(fleet, *factor, seed, earlier.clone());
+        earlier.insert(0, report.comparison.expect("both sides served"));
+    }
+    earlier
+}
+
+fn report(fleet: &Fleet, factor: f64, seed: u64, earlier: Vec<Comparison>) -> DeployReport {
+    let evidence = Evidence {
+        cells: fleet.roll_out(factor, seed),
+        processes: Vec::new(),
+        earlier,
+    };
+    judge(
+        &deploy(),
+        DeployStatus::Judged,
+        &evidence,
+        &Thresholds::default(),
+    )
 }
 
 /// The default confidence of 0.999 promises 0.4 alarms in 400; over 4,000 seeds there was 1.
@@ -85,5 +109,35 @@ fn a_fleet_sees_what_two_hosts_cannot() {
         ..Fleet::default()
     };
     assert_eq!(small.0, DeployVerdict::NoChange);
-    assert_eq!(judged(&fleet, 1.06, 3).0, DeployVerdict::Regressed);
+    assert_eq!(
+        judged_after(&fleet, 1.06, 3, &history(&fleet, &[1.0; 5])).0,
+        DeployVerdict::Regressed
+    );
+}
+
+/// A heap that ages makes every new process cheaper than the old ones, whatever its code.
+#[test]
+fn what_every_restart_does_is_no_change() {
+    let fleet = Fleet {
+        hosts: 40,
+        requests_per_second: 6_000.0,
+        ..Fleet::default()
+    };
+    let aging = history(&fleet, &[0.93; 6]);
+    for seed in 0..4 {
+        let first = judged(&fleet, 0.93, seed);
+        assert_eq!(
+            first.0,
+            DeployVerdict::Improved,
+            "nothing else is known yet"
+        );
+        let later = judged_after(&fleet, 0.93, seed, &aging);
+        assert_eq!(later, (DeployVerdict::NoChange, Vec::new()), "seed {seed}");
+        let heavier = judged_after(&fleet, 0.93 * 1.1, seed, &aging);
+        assert_eq!(
+            heavier.1,
+            [("/feed".to_owned(), Verdict::Regressed)],
+            "seed {seed}"
+        );
+    }
 }

@@ -23,6 +23,7 @@ fn judged(cells: Vec<PlacedCell>) -> appweight::api::DeployReport {
     let evidence = Evidence {
         cells,
         processes: Vec::new(),
+        earlier: Vec::new(),
     };
     judge(
         &deploy(),
@@ -127,7 +128,7 @@ fn a_roll_out_all_at_once_says_that_its_control_is_weaker() {
             )
         })
         .collect();
-    let comparison = compare(QUESTION, &cells, &Thresholds::default()).unwrap();
+    let comparison = compare(QUESTION, &cells, &[], &Thresholds::default()).unwrap();
     assert_eq!(comparison.control, Control::BeforeAfter);
     assert_eq!(
         comparison.endpoints[0].verdict,
@@ -150,7 +151,7 @@ fn sources_of_instructions_are_not_mixed() {
         counted("new", InstructionSource::HardwareUser),
     ];
     assert_eq!(
-        compare(QUESTION, &same, &thresholds).unwrap().metric,
+        compare(QUESTION, &same, &[], &thresholds).unwrap().metric,
         Metric::Instructions
     );
     let mixed = [
@@ -158,7 +159,7 @@ fn sources_of_instructions_are_not_mixed() {
         counted("new", InstructionSource::Simulated),
     ];
     assert!(matches!(
-        compare(QUESTION, &mixed, &thresholds),
+        compare(QUESTION, &mixed, &[], &thresholds),
         Err(CompareError::MixedSources { .. })
     ));
     let one_without = [
@@ -166,14 +167,16 @@ fn sources_of_instructions_are_not_mixed() {
         constant("new", 0, 500, 1_000),
     ];
     assert_eq!(
-        compare(QUESTION, &one_without, &thresholds).unwrap().metric,
+        compare(QUESTION, &one_without, &[], &thresholds)
+            .unwrap()
+            .metric,
         Metric::Cpu
     );
     let asked = Question {
         metric: Some(Metric::Instructions),
         ..QUESTION
     };
-    assert!(compare(asked, &one_without, &thresholds).is_err());
+    assert!(compare(asked, &one_without, &[], &thresholds).is_err());
 }
 
 #[test]

@@ -303,6 +303,8 @@ mod tests {
             before: arm(800_000.0),
             after: arm(800_000.0 * (1.0 + relative)),
             change,
+            restart: None,
+            request_error: None,
             share: 0.5,
             verdict: Verdict::NoChange,
             gates: Vec::new(),

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use appweight::api::{DeployReport, DeployStatus};
+use appweight::api::{Comparison, DeployReport, DeployStatus};
 use appweight::evidence::Evidence;
 use appweight::judge::judge;
 use appweight_wire::Deploy;
 
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
-use crate::store::{CellQuery, ProcessQuery, StoreError, TimeRange};
+use crate::store::{CellQuery, DeployQuery, ProcessQuery, StoreError, TimeRange};
 
 /// What happened longer before a roll-out, or after its end, says little about it.
 const FURTHEST_US: u64 = 3_600_000_000;
+
+/// Earlier roll-outs that are looked through for those that say something of an endpoint.
+const MOST_EARLIER: u32 = 40;
 
 /// Judges a roll-out by what is in the store now.
 pub(crate) async fn judge_now(
@@ -52,7 +55,35 @@ async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {
     };
     let all = ProcessQuery::all(&deploy.service, time);
     processes.extend(app.store.process_points(all).await?);
-    Ok(Evidence { cells, processes })
+    let earlier = earlier(app, &deploy.service, deploy.started_us).await?;
+    Ok(Evidence {
+        cells,
+        processes,
+        earlier,
+    })
+}
+
+/// How the service's roll-outs before that time compared, the newest first.
+pub(crate) async fn earlier(
+    app: &App,
+    service: &str,
+    before_us: u64,
+) -> Result<Vec<Comparison>, StoreError> {
+    let query = DeployQuery {
+        service: service.to_owned(),
+        id: None,
+        started: TimeRange {
+            from_us: 0,
+            until_us: before_us,
+        },
+        after: None,
+        limit: MOST_EARLIER,
+    };
+    let entries = app.store.deploys(query).await?;
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| entry.report?.comparison)
+        .collect())
 }
 
 /// The records of the replaced deploy's processes from before that time, when they were as young as

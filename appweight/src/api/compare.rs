@@ -67,6 +67,19 @@ pub struct Change {
     pub standard_error: f64,
 }
 
+/// What a roll-out does to an endpoint's cost by itself, whatever its code: new processes start with
+/// tidy heaps and empty caches, and are set against old ones. Learned from the service's earlier
+/// roll-outs, most of which change nothing for most endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RestartEffect {
+    /// The relative change: -0.02 is 2 % less.
+    pub relative: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// From how many earlier roll-outs it is known.
+    pub roll_outs: u32,
+}
+
 /// What is said of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -111,8 +124,15 @@ pub struct EndpointComparison {
     pub before: Arm,
     /// The new deploy.
     pub after: Arm,
-    /// The difference, absent where there is too little to tell one.
+    /// The difference, absent where there is too little to tell one. The restart is taken off.
     pub change: Option<Change>,
+    /// What was taken off, absent where nothing is known of restarts.
+    #[serde(default)]
+    pub restart: Option<RestartEffect>,
+    /// The standard error of the difference between the means as they were measured, from the spread
+    /// of requests alone.
+    #[serde(default)]
+    pub request_error: Option<f64>,
     /// This endpoint's share of the service's cost under the old deploy, 0 to 1.
     pub share: f64,
     /// What is said.

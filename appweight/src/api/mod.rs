@@ -10,7 +10,8 @@ mod profile;
 mod weight;
 
 pub use compare::{
-    Arm, Change, Comparison, Control, EndpointComparison, Gate, Metric, TotalComparison, Verdict,
+    Arm, Change, Comparison, Control, EndpointComparison, Gate, Metric, RestartEffect,
+    TotalComparison, Verdict,
 };
 pub use deploy::{
     DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison,

@@ -7,12 +7,14 @@
 //!
 //! The error is that of ln(after / before) by the delta method: the spread of requests within a
 //! span, or the spread between spans or between host groups where one of these is clearly larger;
-//! to which the noise between processes is added, which no number of requests averages away.
+//! to which the noise between processes is added, which no number of requests averages away, and
+//! what is not known of a restart's own effect, which is taken off.
 
 use std::collections::BTreeMap;
 
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
+use super::restart::Restart;
 use super::strata::{AFTER, BEFORE, EndpointStrata, Moments, Pair};
 use crate::api::Change;
 use crate::thresholds::{MIN_HOST_GROUPS_FOR_SPREAD, MIN_STRATA_FOR_SPREAD, SPREAD_CONFIDENCE};
@@ -20,17 +22,57 @@ use crate::thresholds::{MIN_HOST_GROUPS_FOR_SPREAD, MIN_STRATA_FOR_SPREAD, SPREA
 /// A ratio of means with its error.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Estimate {
-    /// Mean cost, before and after.
+    /// Mean cost, before and after, as measured.
     pub(crate) means: [f64; 2],
-    /// Variance of ln(after / before), noise between processes included.
-    pub(crate) variance: f64,
-    /// Degrees of freedom of that variance.
-    pub(crate) freedom: f64,
+    /// What a restart adds to ln(after / before) by itself.
+    pub(crate) restart: f64,
+    /// Variance of ln(after / before): of the requests, of the processes and of the restart.
+    pub(crate) variance: Variance,
+}
+
+/// A variance by where it comes from, and how well each part is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Variance {
+    /// From the requests, or from spans or host groups where these differ more.
+    pub(crate) requests: f64,
+    /// Degrees of freedom of that.
+    pub(crate) requests_freedom: f64,
+    /// From the noise between processes.
+    pub(crate) processes: f64,
+    /// Degrees of freedom of that.
+    pub(crate) processes_freedom: f64,
+    /// From what is not known of the restart.
+    pub(crate) restart: f64,
+}
+
+impl Variance {
+    pub(crate) fn total(&self) -> f64 {
+        self.requests + self.processes + self.restart
+    }
+
+    /// Degrees of freedom of the whole (Satterthwaite 1946); what is believed of the restart is
+    /// taken as known.
+    pub(crate) fn freedom(&self) -> f64 {
+        let parts = [
+            (self.requests, self.requests_freedom),
+            (self.processes, self.processes_freedom),
+        ];
+        let uncertain: f64 = parts
+            .iter()
+            .filter(|(part, _)| *part > 0.0)
+            .map(|(part, freedom)| part.powi(2) / freedom.max(1.0))
+            .sum();
+        if uncertain > 0.0 {
+            (self.total().powi(2) / uncertain).clamp(1.0, 1e6)
+        } else {
+            1e6
+        }
+    }
 }
 
 impl Estimate {
     /// Compares both sides where they served side by side; `None` if they never did, or a mean is 0.
-    pub(crate) fn side_by_side(endpoint: &EndpointStrata, instance_noise: f64) -> Option<Self> {
+    pub(crate) fn side_by_side(endpoint: &EndpointStrata, restart: Restart) -> Option<Self> {
         let pairs = endpoint.pairs();
         let weight_of =
             |pair: &Pair| pair[BEFORE].n * pair[AFTER].n / (pair[BEFORE].n + pair[AFTER].n);
@@ -77,7 +119,7 @@ impl Estimate {
             within,
             between,
             pairs.len(),
-            instance_noise,
+            restart,
         ))
     }
 
@@ -124,7 +166,13 @@ impl Estimate {
             within,
             between,
             spans,
-            before_after_noise,
+            Restart {
+                log_ratio: 0.0,
+                variance: 0.0,
+                noise: before_after_noise.powi(2),
+                freedom: f64::INFINITY,
+                roll_outs: 0,
+            },
         ))
     }
 
@@ -134,37 +182,39 @@ impl Estimate {
         within: f64,
         between: f64,
         strata: usize,
-        noise: f64,
+        restart: Restart,
     ) -> Self {
         let groups = |side: usize| endpoint.by_host_group[side].len();
         let hosts = spread_between_hosts(&endpoint.by_host_group);
-        let requests = (endpoint.requests[BEFORE] + endpoint.requests[AFTER]) as f64;
-        let (largest, freedom) = [
+        let count = (endpoint.requests[BEFORE] + endpoint.requests[AFTER]) as f64;
+        let (requests, requests_freedom) = [
             (between, strata as f64 - 1.0),
             (hosts, groups(BEFORE).min(groups(AFTER)) as f64 - 1.0),
         ]
         .into_iter()
         .filter(|(spread, freedom)| exceeds(*spread, *freedom, within))
-        .fold((within, requests - 2.0), |largest, other| {
+        .fold((within, count - 2.0), |largest, other| {
             if other.0 > largest.0 { other } else { largest }
         });
-        let floor = noise.powi(2) * noise_scale(groups(BEFORE), groups(AFTER));
-        // Welch and Satterthwaite: the noise between processes is taken as known.
-        let total = largest + floor;
-        let freedom = freedom * (total / largest.max(f64::MIN_POSITIVE)).powi(2);
         Self {
             means,
-            variance: total,
-            freedom: freedom.clamp(1.0, 1e6),
+            restart: restart.log_ratio,
+            variance: Variance {
+                requests,
+                requests_freedom,
+                processes: restart.noise * noise_scale(groups(BEFORE), groups(AFTER)),
+                processes_freedom: restart.freedom,
+                restart: restart.variance,
+            },
         }
     }
 
-    /// The change with an interval that holds with `confidence`, for `family` such intervals at
+    /// The change that is the code's, with an interval that holds with `confidence`, for `family` such intervals at
     /// once (Bonferroni).
     pub(crate) fn change(&self, confidence: f64, family: usize) -> Change {
-        let error = self.variance.sqrt();
-        let reach = error * quantile(self.freedom, confidence, family);
-        let log_ratio = (self.means[AFTER] / self.means[BEFORE]).ln();
+        let error = self.variance.total().sqrt();
+        let reach = error * quantile(self.variance.freedom(), confidence, family);
+        let log_ratio = (self.means[AFTER] / self.means[BEFORE]).ln() - self.restart;
         Change {
             relative: log_ratio.exp_m1(),
             low: (log_ratio - reach).exp_m1(),

@@ -1,17 +1,21 @@
 //! Two deploys side by side, endpoint by endpoint.
 
 mod estimate;
+mod restart;
 mod source;
 mod strata;
 mod verdict;
 
 use appweight_wire::Kind;
 
-use crate::api::{Arm, Comparison, Control, EndpointComparison, Metric, TotalComparison};
+use crate::api::{
+    Arm, Comparison, Control, EndpointComparison, Metric, RestartEffect, TotalComparison,
+};
 use crate::evidence::PlacedCell;
 use crate::thresholds::Thresholds;
-use estimate::Estimate;
+use estimate::{Estimate, Variance};
 pub(crate) use estimate::{noise_scale, quantile};
+use restart::Restart;
 pub(crate) use strata::is_usable;
 use strata::{AFTER, BEFORE, EndpointStrata, lay_out};
 
@@ -51,13 +55,15 @@ pub enum CompareError {
 }
 
 /// Compares two deploys: where they served at the same time by those spans alone, else all of one
-/// with all of the other, which [`Comparison::control`] tells.
+/// with all of the other, which [`Comparison::control`] tells. What a restart does by itself is
+/// learned from `earlier`, the service's earlier roll-outs, and taken off.
 ///
 /// # Errors
 /// If there is no cell of one of them, or their instructions were counted in different ways.
 pub fn compare(
     question: Question<'_>,
     cells: &[PlacedCell],
+    earlier: &[Comparison],
     thresholds: &Thresholds,
 ) -> Result<Comparison, CompareError> {
     let deploys = [question.base, question.head];
@@ -75,7 +81,10 @@ pub fn compare(
     };
     let judged: Vec<Judged> = endpoints
         .into_iter()
-        .map(|((kind, endpoint), strata)| Judged::new(kind, endpoint, strata, control, thresholds))
+        .map(|((kind, endpoint), strata)| {
+            let restart = Restart::learn(earlier, (kind, &endpoint), metric, thresholds);
+            Judged::new(kind, endpoint, strata, control, restart, thresholds)
+        })
         .collect();
     let family = judged
         .iter()
@@ -83,7 +92,7 @@ pub fn compare(
         .count();
     let total_cost: f64 = judged.iter().map(Judged::cost_before).sum();
 
-    let total = total(&judged, control, thresholds);
+    let total = total(&judged, thresholds);
     let mut endpoints: Vec<EndpointComparison> = judged
         .into_iter()
         .map(|judged| {
@@ -96,7 +105,9 @@ pub fn compare(
                 .estimate
                 .map(|estimate| estimate.change(thresholds.confidence, family));
             let arms = [judged.arm(BEFORE), judged.arm(AFTER)];
-            let (verdict, gates) = verdict::verdict(&judged.endpoint, arms, change, thresholds);
+            let restart = judged.restart_effect();
+            let (verdict, gates) =
+                verdict::verdict(&judged.endpoint, arms, change, restart, thresholds);
             EndpointComparison {
                 kind: judged.kind,
                 endpoint: judged.endpoint,
@@ -106,6 +117,10 @@ pub fn compare(
                 before: arms[BEFORE],
                 after: arms[AFTER],
                 change,
+                restart,
+                request_error: judged
+                    .estimate
+                    .map(|estimate| estimate.variance.requests.sqrt()),
                 share,
                 verdict,
                 gates,
@@ -134,6 +149,8 @@ struct Judged {
     endpoint: String,
     strata: EndpointStrata,
     estimate: Option<Estimate>,
+    control: Control,
+    restart: Restart,
 }
 
 impl Judged {
@@ -142,6 +159,7 @@ impl Judged {
         endpoint: String,
         strata: EndpointStrata,
         control: Control,
+        restart: Restart,
         thresholds: &Thresholds,
     ) -> Self {
         let enough = strata
@@ -150,15 +168,28 @@ impl Judged {
             .all(|n| *n >= thresholds.min_requests);
         let estimate = match control {
             _ if !enough => None,
-            Control::SideBySide => Estimate::side_by_side(&strata, thresholds.noise(control)),
-            Control::BeforeAfter => Estimate::before_after(&strata, thresholds.noise(control)),
+            Control::SideBySide => Estimate::side_by_side(&strata, restart),
+            Control::BeforeAfter => Estimate::before_after(&strata, thresholds.before_after_noise),
         };
         Self {
             kind,
             endpoint,
             strata,
             estimate,
+            control,
+            restart,
         }
+    }
+
+    /// What is known of restarts, where there are roll-outs that it was learned from.
+    fn restart_effect(&self) -> Option<RestartEffect> {
+        let known = self.restart;
+        (self.control == Control::SideBySide && self.estimate.is_some() && known.roll_outs > 0)
+            .then(|| RestartEffect {
+                relative: known.log_ratio.exp_m1(),
+                standard_error: known.variance.sqrt(),
+                roll_outs: u32::try_from(known.roll_outs).unwrap_or(u32::MAX),
+            })
     }
 
     fn plain_mean(&self, side: usize) -> f64 {
@@ -190,7 +221,7 @@ impl Judged {
 }
 
 /// All endpoints that have an estimate, at the old deploy's mix of them.
-fn total(judged: &[Judged], control: Control, thresholds: &Thresholds) -> TotalComparison {
+fn total(judged: &[Judged], thresholds: &Thresholds) -> TotalComparison {
     let known: Vec<(f64, Estimate)> = judged
         .iter()
         .filter_map(|judged| Some((judged.strata.weight[BEFORE] as f64, judged.estimate?)))
@@ -210,31 +241,37 @@ fn total(judged: &[Judged], control: Control, thresholds: &Thresholds) -> TotalC
             .sum::<f64>()
     };
     let means = [mean(BEFORE), mean(AFTER)];
-    let noise = thresholds.noise(control);
-    let groups = |side: usize| {
-        judged
-            .iter()
-            .map(|judged| judged.strata.by_host_group[side].len())
-            .max()
-    };
-    let floor =
-        noise.powi(2) * noise_scale(groups(BEFORE).unwrap_or(1), groups(AFTER).unwrap_or(1));
-    // Noise between processes moves all endpoints together: it is taken off each and added once.
-    let variance: f64 = known
+    let shares: Vec<(f64, Estimate)> = known
         .iter()
         .map(|(weight, estimate)| {
             let share = weight / requests * estimate.means[AFTER] / means[AFTER];
-            share.powi(2) * (estimate.variance - floor).max(0.0)
+            (share, *estimate)
         })
-        .sum();
-    let freedom = known
-        .iter()
-        .map(|(_, estimate)| estimate.freedom)
-        .fold(1e6, f64::min);
+        .collect();
+    let sum = |part: &dyn Fn(f64, &Estimate) -> f64| -> f64 {
+        shares
+            .iter()
+            .map(|(share, estimate)| part(*share, estimate))
+            .sum()
+    };
+    let lowest = |freedom: fn(&Variance) -> f64| {
+        shares
+            .iter()
+            .map(|(_, estimate)| freedom(&estimate.variance))
+            .fold(1e6, f64::min)
+    };
     let estimate = Estimate {
         means,
-        variance: variance + floor,
-        freedom,
+        restart: sum(&|share, estimate| share * estimate.restart),
+        variance: Variance {
+            requests: sum(&|share, estimate| share.powi(2) * estimate.variance.requests),
+            requests_freedom: lowest(|variance| variance.requests_freedom),
+            // A process that is slower is slower at everything: these add up, not their squares. The
+            // same goes for what is not known of restarts.
+            processes: sum(&|share, estimate| share * estimate.variance.processes.sqrt()).powi(2),
+            processes_freedom: lowest(|variance| variance.processes_freedom),
+            restart: sum(&|share, estimate| share * estimate.variance.restart.sqrt()).powi(2),
+        },
     };
     TotalComparison {
         before: means[BEFORE],

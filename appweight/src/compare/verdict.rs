@@ -1,5 +1,5 @@
 use super::strata::{AFTER, BEFORE};
-use crate::api::{Arm, Change, Gate, Verdict};
+use crate::api::{Arm, Change, Gate, RestartEffect, Verdict};
 use crate::text::{percent, signed_percent};
 use crate::thresholds::{ERROR_RISE_SIGMAS, Thresholds};
 
@@ -8,6 +8,7 @@ pub(crate) fn verdict(
     endpoint: &str,
     arms: [Arm; 2],
     change: Option<Change>,
+    restart: Option<RestartEffect>,
     thresholds: &Thresholds,
 ) -> (Verdict, Vec<Gate>) {
     let mut gates = Vec::new();
@@ -40,6 +41,19 @@ pub(crate) fn verdict(
         return (Verdict::NotEnoughData, gates);
     };
 
+    if let Some(restart) = restart {
+        gate(
+            "restart_taken_off",
+            true,
+            format!(
+                "{} ± {} is what {} earlier roll-out{} did by themselves",
+                signed_percent(restart.relative),
+                percent(restart.standard_error),
+                restart.roll_outs,
+                if restart.roll_outs == 1 { "" } else { "s" },
+            ),
+        );
+    }
     let floor = thresholds.min_change_of(endpoint);
     let interval = format!(
         "{} … {}",

@@ -9,6 +9,7 @@ use http::{StatusCode, Uri};
 use super::params::Params;
 use super::refused::Refused;
 use crate::app::App;
+use crate::judgement::earlier;
 use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
 use crate::store::{CellQuery, DeployQuery, TimeRange};
@@ -58,6 +59,12 @@ pub(crate) async fn compare(
         time,
     };
     let cells = app.store.cells(query).await?;
+    // The newest ones, whenever the two served: restarts are the service's, not the roll-out's.
+    let earlier = earlier(&app, &service, u64::MAX).await?;
+    let earlier: Vec<Comparison> = earlier
+        .into_iter()
+        .filter(|comparison| (&comparison.base, &comparison.head) != (&base, &head))
+        .collect();
     let (asked_base, asked_head) = (base.clone(), head.clone());
     let compared = {
         let app = Arc::clone(&app);
@@ -68,7 +75,7 @@ pub(crate) async fn compare(
                 head: &head,
                 metric,
             };
-            set_side_by_side(question, &cells, &app.options.thresholds)
+            set_side_by_side(question, &cells, &earlier, &app.options.thresholds)
         })
         .await?
     };
