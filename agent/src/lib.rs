@@ -109,6 +109,7 @@ mod downstream;
 mod facts;
 mod fork;
 #[cfg(fuzzing)]
+mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handover;

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
-use super::frame_pointers;
 use crate::counters::Circumstances;
+use crate::frames;
 use crate::{machine, sys};
 
 /// What decides what can be counted, as far as it can be looked up.
@@ -52,7 +52,7 @@ impl Machine {
             seccomp_filter: circumstances.seccomp,
             reads_in_user_space: permitted.map(|text| text.trim() != "0"),
             open_files: machine::open_files(),
-            frame_pointers: frame_pointers::are_kept(),
+            frame_pointers: frames::are_kept(),
         }
     }
 

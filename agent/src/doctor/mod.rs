@@ -1,7 +1,6 @@
 //! What can be counted here, how, at what cost, and what to change to get more.
 
 mod advice;
-pub(crate) mod frame_pointers;
 mod machine;
 mod price;
 

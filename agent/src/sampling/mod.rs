@@ -41,11 +41,12 @@ use self::sampler::Tally;
 use self::threads::Threads;
 use self::trial::Found;
 use crate::allocator::allocations_are_counted;
+use crate::frames::are_kept;
 use crate::settings::Settings;
 
 const SWITCHED_OFF: &str = "it is switched off";
-const NO_FRAME_POINTERS: &str = "this program was built without frame pointers: build it with \
-                                 RUSTFLAGS=\"-C force-frame-pointers=yes\"";
+const CUT_SHORT: &str = "stacks are cut short: this program was built without frame pointers: build it with \
+                         RUSTFLAGS=\"-C force-frame-pointers=yes\"";
 
 /// How the requests of one agent are sampled.
 #[derive(Debug)]
@@ -238,6 +239,15 @@ impl Sampling {
 }
 
 impl Allocations {
+/// Says why stacks of this program cannot be walked, if so.
+fn stacks_are_whole() -> Result<(), String> {
+    match are_kept() {
+        Some(true) => Ok(()),
+        Some(false) => Err(CUT_SHORT.to_owned()),
+        None => Err("stacks of this architecture are not known".to_owned()),
+    }
+}
+
     fn begin(mean: u64) -> Result<Self, String> {
         if mean == 0 {
             return Err(SWITCHED_OFF.to_owned());
@@ -245,9 +255,7 @@ impl Allocations {
         if !allocations_are_counted() {
             return Err("the program's global allocator is not AppweightAlloc".to_owned());
         }
-        if !allocations::stacks_are_whole() {
-            return Err(format!("stacks are cut short: {NO_FRAME_POINTERS}"));
-        }
+        stacks_are_whole()?;
         allocations::begin(mean);
         Ok(Self {
             mean,

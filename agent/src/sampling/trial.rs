@@ -1,9 +1,10 @@
 use std::hint::black_box;
 
-use super::NO_FRAME_POINTERS;
 use super::event::{Event, Pace, Unit};
 use super::record::Record;
 use super::refusal::Refusal;
+use super::stacks_are_whole;
+use crate::frames::deep;
 use crate::sys;
 
 /// How the stacks of this process are taken.
@@ -62,13 +63,15 @@ pub(super) fn trial(per_second: u32) -> Result<Found, String> {
 fn tried(unit: Unit, period: u64) -> Result<(), String> {
     let mut event =
         Event::open(Pace { unit, period }).map_err(|refusal: Refusal| refusal.to_string())?;
+    // Whether the program's stacks can be walked at all, by whomsoever.
+    stacks_are_whole()?;
     event
         .switch_on()
         .map_err(|error| format!("an event cannot be switched on: {error}"))?;
     let mut seen = Seen::default();
     let until_ns = sys::monotonic_ns() + PATIENCE_NS;
     while seen.samples < CHANCES && !seen.whole && sys::monotonic_ns() < until_ns {
-        call(CALLS);
+        deep(CALLS, &mut busy);
         event.drain(|record| seen.look(&record));
     }
     match seen {
@@ -76,7 +79,9 @@ fn tried(unit: Unit, period: u64) -> Result<(), String> {
         Seen { samples: 0, .. } => {
             Err("no sample comes, though the kernel takes the event".to_owned())
         }
-        Seen { .. } => Err(format!("stacks are cut short: {NO_FRAME_POINTERS}")),
+        Seen { .. } => {
+            Err("the kernel cuts stacks short: raise kernel.perf_event_max_stack (127)".to_owned())
+        }
     }
 }
 
@@ -100,15 +105,8 @@ impl Seen {
     }
 }
 
-/// Calls itself so often, and works there.
-#[inline(never)]
-fn call(left: usize) -> u64 {
-    let below = match left {
-        0 => (0..20_000_u64).map(black_box).sum(),
-        _ => call(black_box(left - 1)),
-    };
-    // So that it comes back here and is no loop.
-    black_box(below) + 1
+fn busy() -> u64 {
+    (0..20_000_u64).map(black_box).sum()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Looking happens within the allocator, wherever the program is: it takes no lock, allocates nothing and panics never.
 //! What is found is in tables that are made once and never grow; the agent's threads look at them when a span is over.
 
-mod frames;
 mod gap;
 mod live;
 mod snapshot;
@@ -18,6 +17,7 @@ pub(crate) use self::table::{FRAMES, Table};
 
 use self::live::{Live, Sampled};
 use crate::facts;
+use crate::frames::own_stack;
 
 /// Bytes from one sample to the next, on average; 0 while none are taken.
 static MEAN: AtomicU64 = AtomicU64::new(OFF);
@@ -54,23 +54,6 @@ pub(crate) fn begin(mean: u64) {
         untracked: AtomicU64::new(0),
     });
     MEAN.store(mean, Ordering::Release);
-}
-
-/// Whether the frames of this thread's stack can be found here.
-pub(crate) fn stacks_are_whole() -> bool {
-    /// Calls itself so often.
-    #[inline(never)]
-    fn call(left: usize) -> usize {
-        let found = match left {
-            0 => frames::walk(&mut [0; FRAMES]),
-            _ => call(std::hint::black_box(left - 1)),
-        };
-        // So that it comes back here and is no loop.
-        std::hint::black_box(found)
-    }
-    const CALLS: usize = 8;
-    let (none, some) = (call(0), call(CALLS));
-    none > 0 && some == none + CALLS
 }
 
 /// The calling thread has allocated something, `total` bytes since its start.
@@ -188,7 +171,7 @@ fn look(address: usize, bytes: u64, total: u64) {
         return;
     }
     let mut addresses = [0; FRAMES];
-    let found = frames::walk(&mut addresses);
+    let found = own_stack(&mut addresses);
     let bytes = gap::weight(bytes, mean);
     let place = tables.stacks.place(&addresses[..found], facts::whose());
     tables.stacks.add(place, bytes);

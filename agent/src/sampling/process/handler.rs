@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{STACKS, memory};
+use crate::frames::follow;
 use crate::sampling::allocations::FRAMES;
 
 /// Sends the signal while it is there.
@@ -92,36 +93,13 @@ extern "C" fn handler(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut lib
     let [at, frame] = unsafe { registers(context.cast()) };
     if let Some(stacks) = STACKS.get() {
         let mut frames = [0; FRAMES];
-        let found = walk(at, frame, &mut frames);
+        let [interrupted, callers @ ..] = &mut frames;
+        *interrupted = at as u64;
+        let found = 1 + follow(frame, memory::two_words, callers);
         stacks.add(stacks.place(&frames[..found], None), 0);
     }
     // SAFETY: as above; what was interrupted may be about to look at it.
     unsafe { *errno = before };
-}
-
-/// Where it was, then where each caller goes on.
-fn walk(at: usize, mut frame: usize, into: &mut [u64; FRAMES]) -> usize {
-    into[0] = at as u64;
-    let mut found = 1;
-    while let Some(place) = into.get_mut(found) {
-        if frame == 0 || !frame.is_multiple_of(size_of::<usize>()) {
-            break;
-        }
-        let Some([next, goes_on]) = memory::two_words(frame) else {
-            break;
-        };
-        if goes_on == 0 {
-            break;
-        }
-        *place = goes_on as u64;
-        found += 1;
-        // Callers' frames lie further up, so that it ends.
-        if next <= frame {
-            break;
-        }
-        frame = next;
-    }
-    found
 }
 
 /// The instruction and the frame pointer.

@@ -36,12 +36,7 @@ impl Process {
     /// Takes about so many samples per second of CPU, of all threads together.
     pub(super) fn begin(per_second: u32) -> Result<Self, String> {
         let period_us = 1_000_000 / per_second.max(1);
-        if !super::allocations::stacks_are_whole() {
-            return Err(format!(
-                "stacks are cut short: {}",
-                super::NO_FRAME_POINTERS
-            ));
-        }
+        super::stacks_are_whole()?;
         memory::try_it().map_err(|error| {
             format!("process_vm_readv of the process itself is not permitted ({error}): let the seccomp filter allow it")
         })?;

@@ -1,15 +1,13 @@
-//! The calling thread's stack by its frame pointers.
+//! The calling thread's stack.
 //!
 //! Safe in whatever state the thread is: nothing is called that allocates or locks, and nothing is read but the
 //! thread's own stack between here and its end, wherever a register happens to point to.
-#![expect(
-    unsafe_code,
-    reason = "reads a register and the words that it points to"
-)]
+#![expect(unsafe_code, reason = "where a stack ends is asked of the C library")]
 
-use std::arch::asm;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
+
+use super::follow::{Bounds, follow, register};
 
 thread_local! {
     /// Where the thread's stack ends, once it was asked for.
@@ -19,54 +17,14 @@ const NOT_ASKED: usize = 0;
 /// Nobody knows where it ends: nothing is read.
 const UNKNOWN: usize = 1;
 
-const WORD: usize = size_of::<usize>();
-
-/// Writes where each caller goes on, the innermost first, and says how many there are. Without frame pointers there are
-/// none, or a few that lead nowhere.
+/// Writes where each caller of the calling thread goes on, the innermost first, and says how many there are.
 #[inline(never)]
-pub(super) fn walk(into: &mut [u64]) -> usize {
-    let end = end();
+pub(crate) fn own_stack(into: &mut [u64]) -> usize {
     let here = 0_u8;
-    let mut lowest = &raw const here as usize;
-    let mut frame = register();
-    let mut found = 0;
-    while let Some(place) = into.get_mut(found) {
-        // The frame's two words lie above what is in use here, and below the stack's end.
-        let is_within = frame >= lowest
-            && frame.is_multiple_of(WORD)
-            && end.checked_sub(2 * WORD).is_some_and(|last| frame <= last);
-        if !is_within {
-            break;
-        }
-        let at = frame as *const usize;
-        // SAFETY: aligned, and between a variable that is on this stack and the stack's end, all of which is mapped
-        // and belongs to this thread.
-        let (next, goes_on) = unsafe { (at.read_volatile(), at.add(1).read_volatile()) };
-        if goes_on == 0 {
-            break;
-        }
-        *place = goes_on as u64;
-        found += 1;
-        // Callers' frames lie further up, so that it ends.
-        lowest = frame + 2 * WORD;
-        frame = next;
-    }
-    found
-}
-
-#[inline(always)]
-fn register() -> usize {
-    let frame: usize;
-    // SAFETY: copies a register, and does nothing else.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags));
-        #[cfg(target_arch = "aarch64")]
-        asm!("mov {}, x29", out(reg) frame, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let frame = 0;
-    frame
+    // SAFETY: a variable of this function, and the end of the stack on which it lies; where that is not known, nothing
+    // lies between.
+    let bounds = unsafe { Bounds::new(&raw const here as usize, end()) };
+    follow(register(), |frame| bounds.pair_at(frame), into)
 }
 
 fn end() -> usize {
@@ -111,11 +69,11 @@ mod tests {
     fn it_ends_within_the_stack_in_every_thread() {
         let walked = || {
             let mut frames = [0; 64];
-            let found = walk(&mut frames);
+            let found = own_stack(&mut frames);
             assert!(found <= 64 && frames[..found].iter().all(|frame| *frame != 0));
             assert!(END.get() > UNKNOWN);
-            assert!(walk(&mut frames[..1]) <= 1);
-            assert_eq!(walk(&mut []), 0);
+            assert!(own_stack(&mut frames[..1]) <= 1);
+            assert_eq!(own_stack(&mut []), 0);
         };
         walked();
         std::thread::spawn(walked).join().unwrap();
