@@ -196,6 +196,7 @@ impl Sampling {
     pub(crate) fn close(&self, until: Instant) {
         // Its timer ends with it.
         drop(self.process().take());
+        self.threads.close();
         if self.is_wanted() {
             self.hand_over.close(until);
         }
@@ -238,7 +239,6 @@ impl Sampling {
     }
 }
 
-impl Allocations {
 /// Says why stacks of this program cannot be walked, if so.
 fn stacks_are_whole() -> Result<(), String> {
     match are_kept() {
@@ -248,6 +248,7 @@ fn stacks_are_whole() -> Result<(), String> {
     }
 }
 
+impl Allocations {
     fn begin(mean: u64) -> Result<Self, String> {
         if mean == 0 {
             return Err(SWITCHED_OFF.to_owned());

@@ -11,6 +11,8 @@ pub(super) enum Refusal {
     Ring(io::Error),
     #[error("{0} threads are sampled already")]
     Threads(usize),
+    #[error("the agent has ended")]
+    Ended,
 }
 
 fn explain_ring(error: &io::Error) -> String {
@@ -42,6 +44,7 @@ mod tests {
             (Refusal::Ring(of(libc::EPERM)), "ulimit -l"),
             (Refusal::Ring(of(libc::EINVAL)), "cannot be mapped: Invalid"),
             (Refusal::Threads(64), "64 threads"),
+            (Refusal::Ended, "has ended"),
         ] {
             assert!(refusal.to_string().contains(said), "{refusal}");
         }

@@ -18,7 +18,8 @@ pub(super) struct Sampler {
 
 #[derive(Debug)]
 struct Inside {
-    event: Event,
+    /// Absent once the agent has ended.
+    event: Option<Event>,
     /// What is being polled; a task within a request is the request's as well.
     polled: Vec<Polled>,
 }
@@ -51,7 +52,7 @@ impl Sampler {
     pub(super) fn open(pace: Pace, tally: Arc<Tally>) -> Result<Self, Refusal> {
         Ok(Self {
             inside: Mutex::new(Inside {
-                event: Event::open(pace)?,
+                event: Some(Event::open(pace)?),
                 polled: Vec::new(),
             }),
             tally,
@@ -67,7 +68,7 @@ impl Sampler {
             since_ns: sys::monotonic_ns(),
             stacks,
         });
-        if inside.polled.len() == 1 && self.is_here() && inside.event.switch_on().is_err() {
+        if inside.polled.len() == 1 && self.is_here() && !inside.switch_on() {
             inside.polled[0].stacks.unsampled_polls += 1;
         }
     }
@@ -76,8 +77,7 @@ impl Sampler {
     pub(super) fn leave(&self) -> Option<Box<Stacks>> {
         let mut inside = self.lock();
         if inside.polled.len() == 1 && self.is_here() {
-            // An error would leave it on, and its samples would be given to none.
-            let _ = inside.event.switch_off();
+            inside.switch_off();
         }
         inside.drain(&self.tally);
         Some(inside.polled.pop()?.stacks)
@@ -88,8 +88,21 @@ impl Sampler {
         self.lock().drain(&self.tally);
     }
 
-    pub(super) fn descriptor(&self) -> std::os::fd::RawFd {
-        self.lock().event.descriptor()
+    /// Gives the descriptor and the memory back, whatever thread keeps this.
+    pub(super) fn close(&self) {
+        let mut inside = self.lock();
+        inside.drain(&self.tally);
+        inside.event = None;
+    }
+
+    /// Whether it samples nothing any more, in this process.
+    pub(super) fn is_over(&self) -> bool {
+        // In a child nobody may be left to let the lock go.
+        !self.is_here() || self.lock().event.is_none()
+    }
+
+    pub(super) fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        self.lock().event.as_ref().map(Event::descriptor)
     }
 
     /// A forked child has the descriptor of an event that goes on sampling its parent.
@@ -103,9 +116,22 @@ impl Sampler {
 }
 
 impl Inside {
+    fn switch_on(&mut self) -> bool {
+        let event = self.event.as_mut();
+        event.is_some_and(|event| event.switch_on().is_ok())
+    }
+
+    fn switch_off(&mut self) {
+        if let Some(event) = &mut self.event {
+            // An error would leave it on, and its samples would be given to none.
+            let _ = event.switch_off();
+        }
+    }
+
     fn drain(&mut self, tally: &Tally) {
         let polled = &mut self.polled;
-        self.event.drain(|record| match record {
+        let Some(event) = &mut self.event else { return };
+        event.drain(|record| match record {
             Record::Sample(sample) => {
                 let mut is_given = false;
                 for polled in polled.iter_mut() {

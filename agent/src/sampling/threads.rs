@@ -15,9 +15,16 @@ pub(super) struct Threads {
     /// Tells the agents of a process apart.
     agent: usize,
     waiter: Option<Waiter>,
-    all: Mutex<Vec<Weak<Sampler>>>,
+    all: Mutex<Samplers>,
     /// Why a thread is not sampled.
     pub(super) refused: OnceLock<String>,
+}
+
+#[derive(Debug, Default)]
+struct Samplers {
+    open: Vec<Weak<Sampler>>,
+    /// The agent has ended: none is opened any more.
+    closed: bool,
 }
 
 /// Threads that are sampled at once, with a descriptor and 132 KiB each. Requests are polled by a thread for each core;
@@ -61,6 +68,15 @@ impl Threads {
         self.mine(|| None)?.leave()
     }
 
+    /// Gives back what the threads that are sampled hold, also those that go on without this agent.
+    pub(super) fn close(&self) {
+        let mut all = self.lock();
+        all.closed = true;
+        for sampler in all.open.drain(..).filter_map(|sampler| sampler.upgrade()) {
+            sampler.close();
+        }
+    }
+
     /// Makes room in rings that are half full, when one is. Waits for that at most so long.
     pub(super) fn make_room(&self, longest: Duration) {
         match &self.waiter {
@@ -72,7 +88,7 @@ impl Threads {
             // Nobody tells when one is half full.
             None => std::thread::sleep(Duration::from_millis(25)),
         }
-        for sampler in self.lock().iter().filter_map(Weak::upgrade) {
+        for sampler in self.lock().open.iter().filter_map(Weak::upgrade) {
             sampler.drain();
         }
     }
@@ -83,6 +99,8 @@ impl Threads {
             if let Some((_, sampler)) = mine.iter().find(|(agent, _)| *agent == self.agent) {
                 return sampler.clone();
             }
+            // Those of agents that have ended, and in a forked child those of its parent.
+            mine.retain(|(_, sampler)| sampler.as_ref().is_none_or(|one| !one.is_over()));
             let sampler = open();
             mine.push((self.agent, sampler.clone()));
             sampler
@@ -104,19 +122,22 @@ impl Threads {
 
     fn try_open(&self, pace: Pace, tally: &Arc<Tally>) -> Result<Arc<Sampler>, Refusal> {
         let mut all = self.lock();
-        all.retain(|sampler| sampler.strong_count() > 0);
-        if all.len() >= THREADS {
+        if all.closed {
+            return Err(Refusal::Ended);
+        }
+        all.open.retain(|sampler| sampler.strong_count() > 0);
+        if all.open.len() >= THREADS {
             return Err(Refusal::Threads(THREADS));
         }
         let sampler = Arc::new(Sampler::open(pace, Arc::clone(tally))?);
-        if let Some(waiter) = &self.waiter {
-            waiter.watch(sampler.descriptor()).map_err(Refusal::Event)?;
+        if let (Some(waiter), Some(descriptor)) = (&self.waiter, sampler.descriptor()) {
+            waiter.watch(descriptor).map_err(Refusal::Event)?;
         }
-        all.push(Arc::downgrade(&sampler));
+        all.open.push(Arc::downgrade(&sampler));
         Ok(sampler)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Sampler>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Samplers> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,6 +166,53 @@ mod tests {
                 .refused
                 .get()
                 .is_some_and(|why| why.contains("ulimit -n"))
+        }));
+    }
+
+    /// Open descriptors of perf events, and rings that are mapped.
+    fn held() -> (usize, usize) {
+        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+        let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        (
+            links
+                .filter(|link| link.ends_with("anon_inode:[perf_event]"))
+                .count(),
+            maps.matches("[perf_event]").count(),
+        )
+    }
+
+    #[test]
+    fn a_thread_that_goes_on_keeps_nothing_of_an_agent_that_has_ended() {
+        let pace = Pace::per_second(Unit::Cpu, 1_000);
+        // Alone, as other tests open events too; `None` is as good as an error here.
+        assert!(holds_in_a_child(|| {
+            let before = held();
+            let enter = |threads: &Threads| threads.enter(pace, &Arc::default(), Box::default());
+            let first = Threads::new();
+            if enter(&first).is_err() {
+                return first.refused.get().is_some();
+            }
+            let open = held();
+            // In the middle of a poll, as a request may outlive the agent.
+            first.close();
+            let closed = held();
+            let is_given_back = first.leave().is_some() && enter(&first).is_ok();
+            let is_unsampled = first
+                .leave()
+                .is_some_and(|stacks| stacks.unsampled_polls == 1);
+            let (second, third) = (Threads::new(), Threads::new());
+            second.close();
+            let is_refused = enter(&second).is_err();
+            let goes_on = enter(&third).is_ok() && held() == open && third.leave().is_some();
+            let kept = MINE.with_borrow(|mine| mine.iter().flat_map(|(_, one)| one).count());
+            open == (before.0 + 1, before.1 + 1)
+                && closed == before
+                && is_given_back
+                && is_unsampled
+                && is_refused
+                && goes_on
+                && kept == 1
         }));
     }
 
