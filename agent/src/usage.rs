@@ -1,7 +1,7 @@
 //! What a request has used up, added up over its polls.
 
 use crate::allocator::Allocated;
-use crate::clock::MAX_APART_NS;
+use crate::clock::MAX_AHEAD_NS;
 use crate::counters::{More, Reading};
 
 /// The sum over the polls. A counter that one poll could not read makes the sum absent.
@@ -119,7 +119,7 @@ fn add(sum: &mut u64, more: u64, absent: &mut u8, bit: u8) {
 fn cpu_time(before: Option<u64>, after: Option<u64>) -> Option<u64> {
     let (before, after) = (before?, after?);
     match after.checked_sub(before) {
-        None if before - after <= MAX_APART_NS => Some(0),
+        None if before - after <= MAX_AHEAD_NS => Some(0),
         difference => difference,
     }
 }
@@ -191,9 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_by_its_error_has_not_moved() {
+    fn a_clock_that_was_given_up_while_it_was_ahead_has_not_moved() {
         let mut usage = Usage::new();
-        usage.add(&reading(1_000 + MAX_APART_NS, None), &reading(1_000, None));
+        usage.add(&reading(1_000 + MAX_AHEAD_NS, None), &reading(1_000, None));
         assert_eq!(usage.cpu_ns(), Some(0));
     }
 
@@ -201,7 +201,7 @@ mod tests {
     fn an_impossible_difference_is_absent() {
         let mut usage = Usage::new();
         usage.add(
-            &reading(1_001 + MAX_APART_NS, Some([9, 9, 9])),
+            &reading(1_001 + MAX_AHEAD_NS, Some([9, 9, 9])),
             &reading(1_000, Some([7, 9, 9])),
         );
         assert_eq!((usage.cpu_ns(), usage.instructions()), (None, None));

@@ -111,10 +111,13 @@ fn find_once() -> Result<(), String> {
     Ok(())
 }
 
-/// The calling thread's stretch is over.
+/// The calling thread's stretch is over, and its clock begins anew.
 pub(super) fn disarm() {
     if section() != 0 {
-        with_thread(|_, area| area.rseq_cs.store(0, Ordering::Relaxed));
+        with_thread(|stretch, area| {
+            area.rseq_cs.store(0, Ordering::Relaxed);
+            stretch.forget();
+        });
     }
 }
 

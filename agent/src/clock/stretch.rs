@@ -5,17 +5,28 @@ use super::{Now, Witness};
 use crate::sys;
 
 /// A time in which a thread did not leave its CPU: where it began.
+///
+/// Ticks go on while the hypervisor has the CPU or an interrupt is served, whose time the kernel takes off a thread's: then
+/// readings are ahead of the thread's CPU time until the system is asked again. The clock does not go back then, as the
+/// difference in whose midst that falls would be none: it is ahead from there on, and pays that back by little. So each
+/// difference is right to within a hundredth, but for the one that got too much, and their sum is the thread's CPU time.
 #[derive(Debug)]
 pub(super) struct Stretch {
     cpu_ns: Cell<u64>,
     wall_ns: Cell<u64>,
     ticks: Cell<u64>,
+    /// The CPU time at the last reading, by the system or by ticks.
+    used_ns: Cell<u64>,
+    /// By how much more was told.
+    ahead_ns: Cell<u64>,
 }
 
 /// What the system call said at the start of a stretch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Begun {
     pub(super) now_ns: u64,
+    /// What is told, no earlier than what was told before.
+    pub(super) told_ns: u64,
     pub(super) wall_ns: u64,
     /// What the ticks said just before, if the thread had not been switched until then.
     pub(super) predicted_ns: Option<u64>,
@@ -25,6 +36,8 @@ pub(super) struct Begun {
 
 /// A thread is hardly ever switched or interrupted so often in a row while it reads the clock.
 const ATTEMPTS: usize = 8;
+/// Of what a thread uses so little is not told while the clock is ahead: less than differences are right to.
+const PAID_BACK_ONE_IN: u64 = 128;
 /// What a reading of the system's clock takes at most when nothing comes between. Where in a longer
 /// one the clock was read is not known well enough.
 const PROMPT_NS: u64 = 2_000;
@@ -36,7 +49,16 @@ impl Stretch {
             cpu_ns: Cell::new(0),
             wall_ns: Cell::new(0),
             ticks: Cell::new(0),
+            used_ns: Cell::new(0),
+            ahead_ns: Cell::new(0),
         }
+    }
+
+    /// Forgets what was told: the clock begins at zero, in a child.
+    pub(super) fn forget(&self) {
+        self.ticks.set(0);
+        self.used_ns.set(0);
+        self.ahead_ns.set(0);
     }
 
     /// The CPU time, and with it the wall time, if the stretch lasts and is younger than `max` ticks.
@@ -49,7 +71,7 @@ impl Stretch {
         // A switch between the look and the ticks would count the time away as used.
         if since < max && witness.is_armed() {
             let since = scale.ns(since);
-            let cpu_ns = self.cpu_ns.get() + since;
+            let cpu_ns = self.tell(self.cpu_ns.get() + since);
             Some(Now::new(Some(cpu_ns), self.wall_ns.get() + since))
         } else {
             None
@@ -93,6 +115,7 @@ impl Stretch {
                 };
                 return Some(Begun {
                     now_ns: now,
+                    told_ns: self.tell(now),
                     wall_ns,
                     predicted_ns,
                     since_ns,
@@ -101,16 +124,110 @@ impl Stretch {
         }
         // Switched each time: the next reading tries again.
         self.ticks.set(0);
+        let now_ns = sys::thread_cpu_ns()?;
         Some(Begun {
-            now_ns: sys::thread_cpu_ns()?,
+            now_ns,
+            told_ns: self.tell(now_ns),
             wall_ns: sys::monotonic_ns(),
             predicted_ns: None,
             since_ns: 0,
         })
+    }
+
+    /// What is told where so much was used.
+    #[inline]
+    fn tell(&self, used_ns: u64) -> u64 {
+        let before = self.used_ns.replace(used_ns);
+        if self.ahead_ns.get() == 0 && used_ns >= before {
+            return used_ns;
+        }
+        self.tell_ahead(before, used_ns)
+    }
+
+    #[cold]
+    fn tell_ahead(&self, before: u64, used_ns: u64) -> u64 {
+        let mut ahead_ns = self.ahead_ns.get();
+        match used_ns.checked_sub(before) {
+            Some(since) => ahead_ns -= ahead_ns.min(since / PAID_BACK_ONE_IN),
+            None => ahead_ns += before - used_ns,
+        }
+        self.ahead_ns.set(ahead_ns);
+        used_ns + ahead_ns
     }
 }
 
 /// The kernel reads its clock about half-way through the call.
 fn middle(before: u64, after: u64) -> u64 {
     before.wrapping_add(after.wrapping_sub(before) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Armed(Cell<bool>);
+
+    impl Witness for Armed {
+        fn arm(&self) {
+            self.0.set(true);
+        }
+
+        fn is_armed(&self) -> bool {
+            self.0.get()
+        }
+    }
+
+    #[test]
+    fn what_the_clock_ran_ahead_is_paid_back_by_little() {
+        let stretch = Stretch::over();
+        let tell = |used_ns| stretch.tell(used_ns);
+        assert_eq!((tell(100_000), tell(100_500)), (100_000, 100_500));
+        // Of these the system says that 300 were not the thread's, and then that 20 more were not.
+        assert_eq!((tell(100_200), tell(100_180)), (100_500, 100_500));
+        assert_eq!(tell(100_180 + 12_800), 100_500 + 12_800 - 100);
+        assert_eq!(tell(100_180 + 12_800 + 64), 100_500 + 12_800 - 100 + 64);
+        assert_eq!(tell(100_180 + 1_000_000), 100_180 + 1_000_000, "all of it");
+        assert_eq!(tell(100_180 + 1_000_001), 100_180 + 1_000_001);
+        // Told is what was used, and it never goes back, whatever happens.
+        let (mut used, mut told_before) = (2_000_000, 0);
+        let mut random = fastrand::Rng::with_seed(20_261_129);
+        for _ in 0..100_000 {
+            match random.u64(0..50) {
+                0 => used -= random.u64(0..200),
+                _ => used += random.u64(0..2_000),
+            }
+            let told = tell(used);
+            assert!(told >= told_before && told >= used);
+            assert!(told - used < 5_000, "{told} of {used}");
+            told_before = told;
+        }
+        assert_eq!(tell(used + 1_000_000), used + 1_000_000);
+        stretch.forget();
+        assert_eq!(tell(5), 5, "a child's begins anew");
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_does_not_go_back() {
+        const AHEAD_NS: u64 = 2_000_000;
+        let Ok(scale) = Scale::measure() else { return };
+        let (witness, stretch) = (Armed::default(), Stretch::over());
+        stretch.begin(&witness, scale).unwrap();
+        // As if the CPU had been taken from the thread for so long, by somebody whom it cannot see.
+        let begun = stretch.ticks.get() - scale.ticks(AHEAD_NS);
+        stretch.ticks.set(begun);
+        let asked = sys::thread_cpu_ns().unwrap();
+        let told = stretch.read(&witness, scale, u64::MAX).unwrap();
+        let mut told = told.cpu_ns().unwrap();
+        assert!(told >= asked + AHEAD_NS / 2, "{told} told, {asked} used");
+        // Then it is switched, and the system asked again and again.
+        for _ in 0..1_000 {
+            witness.0.set(false);
+            let begun = stretch.begin(&witness, scale).unwrap();
+            assert!(begun.told_ns >= told && begun.told_ns > begun.now_ns);
+            let read = stretch.read(&witness, scale, u64::MAX).unwrap();
+            assert!(read.cpu_ns().unwrap() >= begun.told_ns);
+            told = read.cpu_ns().unwrap();
+        }
+    }
 }
