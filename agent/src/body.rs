@@ -140,7 +140,7 @@ impl<B: Body> Body for MeasuredBody<B> {
 
 /// A body of known length is taken for one in memory.
 fn has_unknown_length(body: &impl Body) -> bool {
-    !body.is_end_stream() && body.size_hint().exact().is_none()
+    body.size_hint().exact().is_none() && !body.is_end_stream()
 }
 
 impl MeasureBody for AxumBody {

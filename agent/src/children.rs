@@ -155,7 +155,6 @@ impl Charge {
     fn enter(&mut self) -> Entered<'_> {
         let outer = facts::swap(self.facts.take());
         let before = self.family.core.counters().read_thread();
-        outside::enter(before.now.cpu_ns());
         let outer_profile = Profiled::enter(&mut self.profiled);
         Entered {
             charge: self,
@@ -190,7 +189,9 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         Profiled::leave(&mut self.charge.profiled, self.outer_profile.take());
         let after = self.charge.family.core.counters().read_thread();
-        outside::leave(after.now.cpu_ns());
+        if self.outer.is_none() {
+            outside::leave(self.before.now.cpu_ns(), after.now.cpu_ns());
+        }
         self.charge.usage.add(&self.before, &after);
         self.charge.facts = facts::swap(self.outer.take());
     }

@@ -20,7 +20,7 @@ use crate::sampling::Sampling;
 use crate::scopes::timers::Timers;
 use crate::settings::{OneIn, Settings};
 use crate::shard::{Ended, Spans, Tallied};
-use crate::shards::Shards;
+use crate::shards::{Chosen, Odds, Shards};
 use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
 use crate::sys;
@@ -90,7 +90,15 @@ impl Core {
         let thinning = Thinning::new(one_in, settings.count_target);
         // As the whole lasts as long as the process, so do its parts.
         let counters: &'static Counters = Box::leak(Box::new(counters));
-        let timers = Box::leak(Box::new(Timers::new(&settings.profile_timers, counters)));
+        let timers: &'static Timers =
+            Box::leak(Box::new(Timers::new(&settings.profile_timers, counters)));
+        let odds = Odds {
+            record_one_in: settings.record_one_in,
+            profile_one_in: match timers.are_there() {
+                true => settings.profile_one_in,
+                false => 0,
+            },
+        };
         let started_ns = sys::monotonic_ns();
         let warm_up = u64::try_from(settings.warm_up.as_nanos()).unwrap_or(u64::MAX);
         let core = Self {
@@ -111,7 +119,7 @@ impl Core {
             on: AtomicBool::new(true),
             thinning,
             endpoints: Endpoints::new(),
-            shards: Shards::new(),
+            shards: Shards::new(odds),
             profiles: Mutex::default(),
             spool: Mutex::default(),
             spool_locks: Arc::default(),
@@ -313,11 +321,10 @@ impl Core {
         self.started_us.store(started_us, Ordering::Relaxed);
     }
 
-    /// The number of the endpoint or task of that name.
+    /// The number of the endpoint or task of that name, and what becomes of the next one; `None` if it is not counted.
     #[inline]
-    pub(crate) fn endpoint(&self, name: &str) -> u32 {
-        self.shards
-            .with_numbers(|numbers| numbers.of(name, &self.endpoints))
+    pub(crate) fn choose(&self, name: &str) -> (u32, Option<Chosen>) {
+        self.shards.choose(name, &self.endpoints, &self.thinning)
     }
 
     pub(crate) fn endpoint_name(&self, number: u32) -> String {
@@ -339,18 +346,6 @@ impl Core {
         &self.thinning
     }
 
-    /// Whether the next request is one of those that are recorded.
-    #[inline]
-    pub(crate) fn choose_to_record(&self) -> bool {
-        one_in(self.settings.record_one_in)
-    }
-
-    /// Whether the next request is one of those that are profiled.
-    #[inline]
-    pub(crate) fn choose_to_profile(&self) -> bool {
-        one_in(self.settings.profile_one_in) && self.timers.are_there()
-    }
-
     /// Counts what has ended; the agent is on.
     #[inline]
     pub(crate) fn count(&self, ended: &Ended<'_>, record: Option<Box<RequestRecord>>) {
@@ -370,17 +365,6 @@ impl Core {
             self.shards
                 .with_mine(|shard| shard.pass(passing, &self.spans));
         }
-    }
-}
-
-/// True once in so many times, drawn by the calling thread alone so that no rhythm of the traffic is met by one of ours;
-/// never for 0.
-#[inline]
-fn one_in(number: u64) -> bool {
-    match number {
-        0 => false,
-        1 => true,
-        n => fastrand::u64(0..n) == 0,
     }
 }
 

@@ -96,6 +96,7 @@ mod body;
 mod buckets;
 mod builder;
 mod cells;
+mod chance;
 mod children;
 mod client;
 mod clock;
@@ -108,8 +109,8 @@ mod doctor;
 mod downstream;
 mod facts;
 mod fork;
-#[cfg(fuzzing)]
 mod frames;
+#[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handover;

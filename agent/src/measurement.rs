@@ -14,6 +14,7 @@ use crate::passing::Begun;
 use crate::profiled::{Outer, Profiled};
 use crate::scopes::ended::Of;
 use crate::shard::Ended;
+use crate::shards::Chosen;
 use crate::usage::Usage;
 
 /// How it ended.
@@ -84,17 +85,17 @@ struct Recorded {
 }
 
 impl Measurement {
-    /// One that stands for `weight`.
+    /// One that has been chosen to be counted.
     #[inline]
     pub(crate) fn begin(
         core: &'static Core,
         kind: Kind,
         endpoint: u32,
-        weight: u32,
+        chosen: Chosen,
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Self {
-        let record = if core.choose_to_record() {
+        let record = if chosen.is_recorded {
             Some(Recorded::new(core, method))
         } else {
             None
@@ -106,10 +107,10 @@ impl Measurement {
             left_ns: 0,
             gathered: None,
             record,
-            profiled: Profiled::choose(core),
+            profiled: chosen.is_profiled.then(|| Profiled::begin(core)),
             user: user.unwrap_or(0),
             endpoint,
-            weight,
+            weight: chosen.weight,
             kind,
             has_user: user.is_some(),
             panicked: false,
@@ -128,7 +129,6 @@ impl Measurement {
         );
         let outer = facts::swap(Some(facts));
         let before = self.core.counters().read_thread();
-        outside::enter(before.now.cpu_ns());
         if self.begun_ns == 0 {
             self.begun_ns = before.now.wall_ns;
         }
@@ -420,7 +420,9 @@ impl Drop for Entered<'_> {
         let measurement = &mut *self.measurement;
         Profiled::leave(&mut measurement.profiled, self.outer_profile.take());
         let after = measurement.core.counters().read_thread();
-        outside::leave(after.now.cpu_ns());
+        if self.outer.is_none() {
+            outside::leave(self.before.now.cpu_ns(), after.now.cpu_ns());
+        }
         measurement.usage.add(&self.before, &after);
         measurement.left_ns = after.now.wall_ns;
         measurement.panicked |= std::thread::panicking();

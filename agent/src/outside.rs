@@ -15,7 +15,6 @@ use crate::sys;
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            depth: Cell::new(0),
             left_ns: Cell::new(0),
             outside_ns: Cell::new(0),
         }
@@ -24,36 +23,19 @@ thread_local! {
 
 /// Where the calling thread is.
 struct Thread {
-    /// Measured stretches that it is in, one inside the other.
-    depth: Cell<u32>,
-    /// When it left the last one, by its CPU clock.
+    /// When it left the last stretch, by its CPU clock.
     left_ns: Cell<u64>,
-    /// What it used since then and before, not fetched yet.
+    /// What it used between stretches, not fetched yet.
     outside_ns: Cell<u64>,
 }
 
-/// The calling thread enters a measured stretch.
+/// The calling thread leaves a measured stretch that lies in no other, since `entered_ns`: both by its CPU clock.
 #[inline]
-pub(crate) fn enter(now_ns: Option<u64>) {
+pub(crate) fn leave(entered_ns: Option<u64>, left_ns: Option<u64>) {
     THREAD.with(|thread| {
-        let depth = thread.depth.get();
-        thread.depth.set(depth + 1);
-        if depth == 0 {
-            let used = now_ns.unwrap_or(0).saturating_sub(thread.left_ns.get());
-            thread.outside_ns.set(thread.outside_ns.get() + used);
-        }
-    });
-}
-
-/// It leaves it.
-#[inline]
-pub(crate) fn leave(now_ns: Option<u64>) {
-    THREAD.with(|thread| {
-        let depth = thread.depth.get().saturating_sub(1);
-        thread.depth.set(depth);
-        if depth == 0 {
-            thread.left_ns.set(now_ns.unwrap_or(0));
-        }
+        let used = entered_ns.unwrap_or(0).saturating_sub(thread.left_ns.get());
+        thread.outside_ns.set(thread.outside_ns.get() + used);
+        thread.left_ns.set(left_ns.unwrap_or(0));
     });
 }
 
@@ -141,12 +123,9 @@ mod tests {
     fn a_thread_tells_what_it_used_between_two_stretches() {
         thread::spawn(|| {
             let stretch = |time| {
-                enter(sys::thread_cpu_ns());
+                let entered = sys::thread_cpu_ns();
                 burn(time);
-                enter(sys::thread_cpu_ns());
-                burn(time);
-                leave(sys::thread_cpu_ns());
-                leave(sys::thread_cpu_ns());
+                leave(entered, sys::thread_cpu_ns());
             };
             stretch(Duration::from_millis(1));
             take();
@@ -176,8 +155,7 @@ mod tests {
                 threads.begins_to_measure();
                 burn(Duration::from_millis(20));
                 let now = sys::thread_cpu_ns().unwrap();
-                enter(Some(now));
-                leave(sys::thread_cpu_ns());
+                leave(Some(now), sys::thread_cpu_ns());
                 (looked_up, take(), now)
             });
             let (looked_up, told, used) = other.join().unwrap();

@@ -53,10 +53,10 @@ impl Begun {
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Self {
-        let endpoint = core.endpoint(name);
-        match core.thinning().choose(endpoint) {
-            Some(weight) => Self::Measured(Measurement::begin(
-                core, kind, endpoint, weight, method, user,
+        let (endpoint, chosen) = core.choose(name);
+        match chosen {
+            Some(chosen) => Self::Measured(Measurement::begin(
+                core, kind, endpoint, chosen, method, user,
             )),
             None => Self::Passing(Passing {
                 core,

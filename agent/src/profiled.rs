@@ -41,14 +41,9 @@ impl Outer {
 }
 
 impl Profiled {
-    /// Of the next request, if that is one of those that are profiled.
-    #[inline]
-    pub(crate) fn choose(core: &'static Core) -> Option<Box<Self>> {
-        core.choose_to_profile().then(|| Self::begin(core))
-    }
-
+    /// Of a request that has been chosen to be profiled.
     #[cold]
-    fn begin(core: &'static Core) -> Box<Self> {
+    pub(crate) fn begin(core: &'static Core) -> Box<Self> {
         let mut tree = Box::new(Tree::new(core.timers()));
         tree.called();
         Box::new(Self {

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::chance::Chance;
 use crate::handover::{Handover, Owner, settle_fences};
-use crate::names::Numbers;
+use crate::names::{Endpoints, Numbers};
 use crate::outside::Threads;
 use crate::shard::{Drained, Shard, Spans, Tally};
+use crate::thinning::Thinning;
 
 /// The shards of one agent.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub(crate) struct Shards {
     /// Tells the agents of a process apart.
     agent: u64,
     all: Mutex<Vec<Arc<Handover<Shard>>>>,
+    odds: Odds,
     threads: Threads,
     /// For what a thread still does while it ends.
     last_resort: Mutex<Mine>,
@@ -26,6 +29,38 @@ struct Mine {
     agent: u64,
     shard: Owner<Shard>,
     numbers: Numbers,
+    record: Chance,
+    profile: Chance,
+}
+
+/// Of those that are counted, one in so many is recorded, and one in so many profiled; none for 0.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Odds {
+    pub(crate) record_one_in: u64,
+    pub(crate) profile_one_in: u64,
+}
+
+/// What chance has decided of a request that is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen {
+    /// How many it stands for.
+    pub(crate) weight: u32,
+    pub(crate) is_recorded: bool,
+    pub(crate) is_profiled: bool,
+}
+
+impl Mine {
+    fn new(agent: u64, odds: Odds) -> (Self, Arc<Handover<Shard>>) {
+        let (shard, shared) = Handover::new();
+        let mine = Self {
+            agent,
+            shard,
+            numbers: Numbers::default(),
+            record: Chance::one_in(odds.record_one_in),
+            profile: Chance::one_in(odds.profile_one_in),
+        };
+        (mine, shared)
+    }
 }
 
 thread_local! {
@@ -34,20 +69,17 @@ thread_local! {
 }
 
 impl Shards {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(odds: Odds) -> Self {
         static AGENTS: AtomicU64 = AtomicU64::new(0);
         settle_fences();
         let agent = AGENTS.fetch_add(1, Ordering::Relaxed);
-        let (shard, shared) = Handover::new();
+        let (mine, shared) = Mine::new(agent, odds);
         Self {
             agent,
             all: Mutex::new(vec![shared]),
+            odds,
             threads: Threads::new(),
-            last_resort: Mutex::new(Mine {
-                agent,
-                shard,
-                numbers: Numbers::default(),
-            }),
+            last_resort: Mutex::new(mine),
         }
     }
 
@@ -57,10 +89,24 @@ impl Shards {
         self.mine(|mine| mine.shard.work(work))
     }
 
-    /// Works on what the calling thread remembers of names.
+    /// The number of the endpoint of that name, and what becomes of its next request or task; `None` if it is not
+    /// counted. Decided by the calling thread alone.
     #[inline]
-    pub(crate) fn with_numbers<R>(&self, work: impl FnOnce(&mut Numbers) -> R) -> R {
-        self.mine(|mine| work(&mut mine.numbers))
+    pub(crate) fn choose(
+        &self,
+        name: &str,
+        endpoints: &Endpoints,
+        thinning: &Thinning,
+    ) -> (u32, Option<Chosen>) {
+        self.mine(|mine| {
+            let endpoint = mine.numbers.of(name, endpoints);
+            let chosen = thinning.choose(endpoint).map(|weight| Chosen {
+                weight,
+                is_recorded: mine.record.comes(),
+                is_profiled: mine.profile.comes(),
+            });
+            (endpoint, chosen)
+        })
     }
 
     #[inline]
@@ -103,16 +149,12 @@ impl Shards {
         // Shards that only this thread still holds belonged to agents that are gone.
         mine.retain(|mine| !mine.shard.is_alone());
         self.threads.begins_to_measure();
-        let (shard, shared) = Handover::new();
+        let (own, shared) = Mine::new(self.agent, self.odds);
         self.all
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(shared);
-        mine.push(Mine {
-            agent: self.agent,
-            shard,
-            numbers: Numbers::default(),
-        });
+        mine.push(own);
         mine.len() - 1
     }
 
@@ -168,7 +210,6 @@ mod tests {
     use appweight_wire::{Age, InstructionSource, Kind};
 
     use super::*;
-    use crate::names::Endpoints;
     use crate::shard::Ended;
     use crate::usage::Usage;
 
@@ -199,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_ended_threads_counted_stays_until_its_time_is_over() {
-        let (shards, endpoints) = (Shards::new(), Endpoints::new());
+        let (shards, endpoints) = (Shards::new(Odds::default()), Endpoints::new());
         let in_threads = |end_us| {
             for _ in 0..3 {
                 thread::scope(|scope| {

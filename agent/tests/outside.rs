@@ -15,9 +15,16 @@ async fn requests_and_what_is_outside_of_them_are_the_whole_process() {
 
     let collector = TestCollector::start();
     let agent = collector.agent().record_one_in(0).start();
-    let app = Router::new()
-        .route("/work", get(async || burn(10)))
-        .layer(agent.layer());
+    let inner = agent.clone();
+    let work = move || {
+        let inner = inner.clone();
+        async move {
+            burn(5);
+            // A part of the request, and not outside of it.
+            inner.measure("task:inner", || burn(5));
+        }
+    };
+    let app = Router::new().route("/work", get(work)).layer(agent.layer());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
@@ -57,6 +64,7 @@ async fn requests_and_what_is_outside_of_them_are_the_whole_process() {
     let measured: u64 = collector
         .cells()
         .iter()
+        .filter(|cell| cell.key.endpoint != "task:inner")
         .map(|cell| cell.cpu_ns.as_ref().unwrap().sum)
         .sum();
     let share = (measured + outside) as f64 / whole as f64;
