@@ -10,13 +10,17 @@ use std::time::Duration;
 
 use appweight_agent::{Agent, thread_cpu_ns};
 
-const CASES: [(usize, usize); 8] = [
+const CASES: [(usize, usize); 11] = [
     (1, 1),
     (2, 1),
     (8, 1),
     (64, 1),
+    (1, 10),
     (1, 40),
+    (1, 100),
     (1, 1_000),
+    // Of which all but a thousand are counted together.
+    (1, 10_000),
     (8, 1_000),
     (64, 1_000),
 ];
@@ -25,7 +29,7 @@ const ROUNDS: usize = 15;
 const TIMES: usize = 64_000;
 
 fn main() {
-    let names: Vec<String> = (0..1_000)
+    let names: Vec<String> = (0..10_000)
         .map(|at| format!("/endpoint/{at}/{{id}}"))
         .collect();
     let names: &'static [String] = names.leak();

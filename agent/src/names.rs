@@ -83,11 +83,7 @@ impl Endpoints {
 
     /// The number of the endpoint of that name; [`OTHER`] once there are too many.
     pub(crate) fn number(&self, name: &str) -> u32 {
-        let name = if name.is_empty() {
-            Cow::Borrowed(UNMATCHED)
-        } else {
-            clean(name)
-        };
+        let name = told(name);
         let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = known.get(&*name) {
             return *number;
@@ -105,6 +101,13 @@ impl Endpoints {
         place.get_or_init(|| Endpoint::new(Arc::clone(&name)));
         known.insert(name, number);
         number
+    }
+
+    /// Whether there are all that there will ever be.
+    fn are_all_there(&self) -> bool {
+        self.by_number
+            .last()
+            .is_some_and(|last| last.get().is_some())
     }
 
     /// The endpoint of that number.
@@ -151,26 +154,35 @@ impl Numbers {
     #[inline]
     pub(crate) fn of(&mut self, name: &str, endpoints: &Endpoints) -> u32 {
         let hash = hash(name);
+        match self.find(name, hash, endpoints) {
+            Some(number) => number,
+            None => self.ask(name, hash, endpoints),
+        }
+    }
+
+    #[inline]
+    fn find(&self, name: &str, hash: u32, endpoints: &Endpoints) -> Option<u32> {
         let mut at = hash as usize;
         while !self.slots.is_empty() {
             at &= self.slots.len() - 1;
-            match self.slots.get(at) {
-                Some(slot) if slot.is_empty() => break,
-                Some(slot) => {
-                    let number = slot.number.into();
-                    if slot.tag == tag(hash) && *endpoints.get(number).name == *name {
-                        return number;
-                    }
-                }
-                None => break,
+            let slot = self.slots.get(at)?;
+            if slot.is_empty() {
+                break;
+            }
+            let number = slot.number.into();
+            if slot.tag == tag(hash) && *endpoints.get(number).name == *name {
+                return Some(number);
             }
             at += 1;
         }
-        self.ask(name, hash, endpoints)
+        None
     }
 
     #[cold]
     fn ask(&mut self, name: &str, hash: u32, endpoints: &Endpoints) -> u32 {
+        if endpoints.are_all_there() {
+            return self.of_all(name, endpoints);
+        }
         let number = endpoints.number(name);
         // There is no bound to what is counted as another, nor to the names that are made clean.
         if number != OTHER
@@ -184,6 +196,21 @@ impl Numbers {
             self.taken += 1;
         }
         number
+    }
+
+    /// Once no more names are taken, each thread knows them all, so that those that are counted as others, however many there
+    /// are, need no lock.
+    fn of_all(&mut self, name: &str, endpoints: &Endpoints) -> u32 {
+        if self.taken < ENDPOINTS {
+            self.slots = vec![Slot::EMPTY; (2 * ENDPOINTS).next_power_of_two()].into_boxed_slice();
+            self.taken = ENDPOINTS;
+            for number in (1_u16..).take(ENDPOINTS) {
+                let hash = hash(&endpoints.get(number.into()).name);
+                self.insert(number, hash);
+            }
+        }
+        let name = told(name);
+        self.find(&name, hash(&name), endpoints).unwrap_or(OTHER)
     }
 
     fn grow(&mut self, endpoints: &Endpoints) {
@@ -203,6 +230,15 @@ impl Numbers {
         }
         let tag = tag(hash);
         self.slots[at] = Slot { number, tag };
+    }
+}
+
+/// What an endpoint of that name is called.
+fn told(name: &str) -> Cow<'_, str> {
+    if name.is_empty() {
+        Cow::Borrowed(UNMATCHED)
+    } else {
+        clean(name)
     }
 }
 
@@ -279,6 +315,38 @@ mod tests {
             (ENDPOINTS, 2_048),
             "others take no room"
         );
+    }
+
+    #[test]
+    fn once_there_are_all_names_a_thread_knows_those_that_it_never_met_and_asks_nobody() {
+        let endpoints = Endpoints::new();
+        let mut early = Numbers::default();
+        early.of("/0", &endpoints);
+        endpoints.number("");
+        endpoints.number("a\nb");
+        for index in 0..ENDPOINTS {
+            endpoints.number(&format!("/{index}"));
+        }
+        assert!(endpoints.are_all_there());
+        // A lock that is held: whoever asked would wait for ever.
+        let held = endpoints.by_name.write().unwrap();
+        for mut numbers in [early, Numbers::default()] {
+            for beyond in ["/new", "other", "/newer", "x\ny"] {
+                assert_eq!(numbers.of(beyond, &endpoints), OTHER);
+            }
+            for (name, number) in [
+                ("/0", 1),
+                ("", 2),
+                ("unmatched", 2),
+                ("a\nb", 3),
+                ("a?b", 3),
+            ] {
+                assert_eq!(numbers.of(name, &endpoints), number, "{name}");
+            }
+            assert_eq!(numbers.of("/7", &endpoints), 10);
+            assert_eq!((numbers.taken, numbers.slots.len()), (ENDPOINTS, 2_048));
+        }
+        drop(held);
     }
 
     #[test]
