@@ -87,7 +87,8 @@ impl Agent {
     ///
     /// A request is charged for its own polls: the thread's CPU time and instructions while its
     /// future runs, whichever threads run it and whatever else runs between. Work that a handler
-    /// spawns elsewhere is not its own; measure it as a task. A response body that is streamed is
+    /// starts elsewhere is charged to it if it is started with [`crate::spawn`] or
+    /// [`crate::spawn_blocking`]; with tokio's own it is not, unless it is measured as a task. A response body that is streamed is
     /// charged to its request too, which is counted when the stream ends; see [`crate::MeasureBody`].
     #[must_use]
     pub fn layer(&self) -> AgentLayer {

@@ -31,7 +31,8 @@ impl AgentBuilder {
         self
     }
 
-    /// What is deployed: usually the commit. `unknown` by default. `APPWEIGHT_DEPLOY`
+    /// What is deployed: usually the commit. By default what `APPWEIGHT_DEPLOY` was when the program was built, else
+    /// `unknown`. `APPWEIGHT_DEPLOY`
     pub fn deploy(mut self, id: impl Into<String>) -> Self {
         self.settings.origin.deploy = id.into();
         self
@@ -185,8 +186,9 @@ impl AgentBuilder {
         self
     }
 
-    /// The secret that users are hashed with, the same in all processes of a service.
-    /// `APPWEIGHT_USER_KEY`
+    /// The secret that users are hashed with, the same in all processes of a service. Without it one is derived from
+    /// the token, if there is one: then whoever knows the token can try out which identities were active, and
+    /// another token counts the same users once more for a while. `APPWEIGHT_USER_KEY`
     pub fn user_key(mut self, secret: &str) -> Self {
         self.settings.user_key = Some(secret.to_owned());
         self
@@ -245,10 +247,13 @@ impl AgentBuilder {
             tracing::error!("AppWeight: {bad}; nothing is measured");
             return Agent::disabled();
         }
-        let key = self.settings.user_key.take();
+        let token = self.settings.token.as_deref();
+        // All processes of a service have the same token, so that theirs unite.
+        let derived = token.map(|token| format!("AppWeight's user key of {token}"));
+        let key = self.settings.user_key.take().or(derived);
         if self.hooks.user.is_some() && key.is_none() {
             tracing::warn!(
-                "AppWeight: users are hashed without a secret; set APPWEIGHT_USER_KEY or user_key"
+                "AppWeight: users are hashed without a secret; set APPWEIGHT_USER_KEY, user_key or a token"
             );
         }
         self.hooks.user_hash = UserHash::new(&key.unwrap_or_default());
@@ -293,6 +298,37 @@ mod tests {
         assert_eq!(agent.status(), crate::AgentStatus::default());
         assert_eq!(agent.measure("task:x", || 7), 7);
         assert!(agent.core().is_none());
+    }
+
+    #[test]
+    fn users_are_hashed_by_a_key_of_the_service_given_or_derived_from_its_token() {
+        let hash = |builder: AgentBuilder, variables: &[(&str, &str)]| {
+            let builder = builder.service("tested").collector("http://127.0.0.1:1");
+            let agent = builder.user(|_| Some("user-1".into())).start_in(&|name| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            });
+            let (parts, ()) = http::Request::new(()).into_parts();
+            let hash = agent.core().unwrap().hooks().user(&parts).unwrap();
+            agent.shutdown(Duration::ZERO);
+            hash
+        };
+        let token = |token| hash(Agent::builder().token(token), &[]);
+        let none = hash(Agent::builder(), &[]);
+        let derived = token("aw_1");
+        assert_eq!(derived, token("aw_1"), "so that processes unite");
+        assert_eq!(
+            derived,
+            hash(Agent::builder(), &[("APPWEIGHT_TOKEN", "aw_1")])
+        );
+        assert!(derived != none && derived != token("aw_2"));
+        let given = hash(Agent::builder().user_key("secret").token("aw_1"), &[]);
+        assert_eq!(given, hash(Agent::builder().user_key("secret"), &[]));
+        assert_eq!(
+            given,
+            hash(Agent::builder(), &[("APPWEIGHT_USER_KEY", "secret")])
+        );
+        assert!(given != derived && given != none);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::facts;
 
 /// Adds the time that `future` takes, and one call, to the current request's downstream `name`.
 ///
+/// Each call counts with its own time, whatever else goes on: calls at once add up to more than has passed, and one
+/// inside of another counts for both.
+///
 /// A call that is cancelled counts with the time it took until then. Without a current request
 /// nothing is added. A request keeps at most 64 downstreams.
 ///

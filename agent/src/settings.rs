@@ -66,7 +66,9 @@ impl Default for Settings {
             disabled: false,
             origin: Origin {
                 service: String::new(),
-                deploy: "unknown".to_owned(),
+                deploy: option_env!("APPWEIGHT_DEPLOY")
+                    .unwrap_or("unknown")
+                    .to_owned(),
                 host: default_host(process),
                 cluster: String::new(),
                 region: String::new(),

@@ -69,13 +69,16 @@ async fn a_request_that_sleeps_costs_next_to_nothing() {
             get(|| tokio::time::sleep(Duration::from_millis(200))),
         )
         .layer(agent.layer());
+    let used = || appweight_agent::thread_cpu_ns().unwrap();
+    let before = used();
     request(&app, "/wait").await;
-    assert!(agent.shutdown(SOON));
-    let record = collector.request("/wait");
     // All of it is done by this thread, whose clock never goes back: the request costs a part of what the thread used.
     let most = used() - before;
+    assert!(agent.shutdown(SOON));
+    let record = collector.request("/wait");
     assert!(record.wall_ns >= 200_000_000, "{record:?}");
-    assert!(record.cpu_ns.unwrap() < 10_000_000, "{record:?}");
+    assert!(record.cpu_ns.unwrap() <= most, "{most} used: {record:?}");
+    assert!(most < record.wall_ns / 10, "{most} used: {record:?}");
 }
 
 #[test]
@@ -173,6 +176,62 @@ async fn what_is_measured_inside_is_charged_to_both_and_keeps_its_own_facts() {
         .collect();
     assert_eq!(flagged.len(), 3, "{flagged:?}");
     assert_eq!(cells.len(), 6);
+}
+
+#[tokio::test]
+async fn nested_calls_and_calls_at_once_each_count_with_their_own_time() {
+    use appweight_agent::downstream;
+
+    const NAP_NS: u64 = 10_000_000;
+    let nap = || tokio::time::sleep(Duration::from_nanos(NAP_NS));
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let handler = move || async move {
+        tokio::join!(
+            downstream("cache", nap()),
+            downstream("cache", nap()),
+            downstream("database", nap()),
+        );
+        downstream("media", async {
+            downstream("cache", nap()).await;
+            downstream("media", nap()).await;
+        })
+        .await;
+        // Given up before its end.
+        let call = downstream("slow", std::future::pending::<()>());
+        tokio::time::timeout(Duration::from_nanos(NAP_NS), call)
+            .await
+            .unwrap_err();
+    };
+    let app = Router::new()
+        .route("/calls", get(handler))
+        .layer(agent.layer());
+    request(&app, "/calls").await;
+    assert!(agent.shutdown(SOON));
+    let record = collector.request("/calls");
+    let told: Vec<(&str, u64)> = record
+        .downstream
+        .iter()
+        .map(|(name, told)| (name.as_str(), told.calls))
+        .collect();
+    assert_eq!(
+        told,
+        [("cache", 3), ("database", 1), ("media", 2), ("slow", 1)]
+    );
+    let naps = |name: &str| record.downstream[name].wall_ns / NAP_NS;
+    let waited = [("cache", 3), ("database", 1), ("media", 3), ("slow", 1)];
+    for (name, least) in waited {
+        assert!(naps(name) >= least, "{name}: {record:?}");
+    }
+    // One call at a time, none lasts longer than the request.
+    for name in ["database", "slow"] {
+        assert!(
+            record.downstream[name].wall_ns <= record.wall_ns,
+            "{name}: {record:?}"
+        );
+    }
+    // Four naps one after the other, of which eight are told, as calls overlap.
+    assert!(record.wall_ns >= 4 * NAP_NS, "{record:?}");
 }
 
 #[tokio::test]
