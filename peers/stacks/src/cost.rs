@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use crate::recorder::Recorder;
 use crate::{at_depth, median, sampling, work};
 
 const ROUNDS: usize = 61;
@@ -12,13 +13,15 @@ const TURNS: u64 = 20_000_000;
 const SIGNALS: u32 = 200;
 
 /// The whole of a sample by perf events shows in the time of work that is interrupted: the interrupt, the kernel's walk,
-/// and reading the ring at the end. A signal's handler is measured by raising it, beside one that does nothing.
+/// and reading the ring at the end. `perf record` pays the same but for the reading, which a process of its own does. A
+/// signal's handler is measured by raising it, beside one that does nothing.
 pub fn tell() {
     let agent = sampling(PER_SECOND);
     println!(
-        "| frames below the task | a sample by perf events, us | of it the timer's interrupt, us | the pprof crate's signal and handler, us | of it an empty handler's, us |"
+        "| frames below the task | a sample by perf events, us | of it the timer's interrupt, us | one of perf record's, us | the pprof crate's signal and handler, us | of it an empty handler's, us |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
+    let mut recorder = Recorder::start(PERIOD_NS);
     for depth in [5, 20, 50, 100] {
         let timed = |run: &mut dyn FnMut()| {
             let begin = Instant::now();
@@ -26,7 +29,7 @@ pub fn tell() {
             begin.elapsed().as_nanos() as f64
         };
         let mut working = || at_depth(depth, &mut || black_box_work(TURNS));
-        let (mut costs, mut interrupts) = (Vec::new(), Vec::new());
+        let (mut costs, mut interrupts, mut recorded) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let without = timed(&mut || {
                 working();
@@ -37,7 +40,11 @@ pub fn tell() {
                 working();
             });
             drop(timer);
-            interrupts.push((interrupted - without) / (interrupted / PERIOD_NS as f64));
+            let each = |time: f64| (time - without) / (time / PERIOD_NS as f64);
+            interrupts.push(each(interrupted));
+            if let Some(recorder) = &mut recorder {
+                recorded.push(each(recorder.while_it_runs(|| timed(&mut working))));
+            }
             let before = agent.status().sampling.samples;
             let with = timed(&mut || {
                 agent.measure("work", &mut working);
@@ -65,9 +72,13 @@ pub fn tell() {
         let handled = raised();
         drop(guard);
         println!(
-            "| {depth} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            "| {depth} | {:.2} | {:.2} | {} | {:.2} | {:.2} |",
             median(costs) / 1e3,
             median(interrupts) / 1e3,
+            match recorder {
+                Some(_) => format!("{:.2}", median(recorded) / 1e3),
+                None => "no perf here".to_owned(),
+            },
             handled / 1e3,
             empty / 1e3
         );

@@ -6,6 +6,7 @@
 mod allocations;
 mod cost;
 mod lost;
+mod recorder;
 
 use std::time::Duration;
 
