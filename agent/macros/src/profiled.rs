@@ -1,7 +1,10 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::{Ident, ItemFn, LitStr, ReturnType, Token};
+use syn::{Ident, Item, ItemFn, LitStr, ReturnType, Token};
+
+/// What may stand behind it.
+const FORMS: &str = "there is `#[profiled]` and `#[profiled(name = \"…\")]`, and nothing else";
 
 /// `name = "…"`, or nothing.
 struct Arguments {
@@ -13,20 +16,20 @@ impl Parse for Arguments {
         if input.is_empty() {
             return Ok(Self { name: None });
         }
-        let key: Ident = input.parse()?;
-        if key != "name" {
-            return Err(syn::Error::new(
-                key.span(),
-                "there is `name = \"…\"` and nothing else",
-            ));
+        let begin = input.span();
+        let key: Option<Ident> = input.parse()?;
+        if key.is_none_or(|key| key != "name") || input.parse::<Token![=]>().is_err() {
+            return Err(syn::Error::new(begin, FORMS));
         }
-        input.parse::<Token![=]>()?;
-        let name: LitStr = input.parse()?;
+        let at = input.span();
+        let name: LitStr = input
+            .parse()
+            .map_err(|_| syn::Error::new(at, "the name is a string literal: `name = \"…\"`"))?;
         if name.value().is_empty() {
             return Err(syn::Error::new(name.span(), "the name is empty"));
         }
         if !input.is_empty() {
-            return Err(input.error("there is `name = \"…\"` and nothing else"));
+            return Err(input.error(FORMS));
         }
         Ok(Self { name: Some(name) })
     }
@@ -35,11 +38,11 @@ impl Parse for Arguments {
 /// The function with its body in a scope.
 pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> syn::Result<TokenStream> {
     let Arguments { name } = syn::parse2(arguments)?;
-    let mut function: ItemFn = syn::parse2(function)?;
+    let mut function = profiled(function)?;
     if let Some(constant) = &function.sig.constness {
         return Err(syn::Error::new(
             constant.span,
-            "a function that runs while it is compiled cannot be profiled",
+            "a `const fn` may run while it is compiled, where nothing can be measured: put `scope!` round its calls instead",
         ));
     }
     let site = site(&function, name.as_ref());
@@ -63,6 +66,21 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> syn::Resu
     };
     *function.block = syn::parse2(block)?;
     Ok(quote!(#function))
+}
+
+/// What it stands on, if that has a body to put into a scope.
+fn profiled(item: TokenStream) -> syn::Result<ItemFn> {
+    match syn::parse2(item)? {
+        Item::Fn(function) => Ok(function),
+        Item::Impl(item) => Err(syn::Error::new(
+            item.impl_token.span,
+            "`#[profiled]` stands on a function: put it on each method that is to have a name",
+        )),
+        other => Err(syn::Error::new_spanned(
+            other,
+            "`#[profiled]` stands on a function that has a body",
+        )),
+    }
 }
 
 /// The static that the function is known by.
@@ -124,7 +142,10 @@ mod tests {
     fn what_cannot_be_profiled_is_refused() {
         let refused = |arguments, function| expanded(arguments, function).unwrap_err();
         assert!(refused("", "const fn f() {}").contains("while it is compiled"));
-        assert!(refused("", "struct F;").contains("expected"));
+        assert!(refused("", "struct F;").contains("has a body"));
+        assert!(refused("", "fn f();").contains("has a body"));
+        assert!(refused("", "impl F { fn f() {} }").contains("each method"));
+        assert!(refused("\"x\"", "fn f() {}").contains("nothing else"));
         assert!(refused("named = \"x\"", "fn f() {}").contains("nothing else"));
         assert!(refused("name = \"x\", 3", "fn f() {}").contains("nothing else"));
         assert!(refused("name = \"\"", "fn f() {}").contains("empty"));

@@ -22,13 +22,25 @@
 /// }
 /// # assert_eq!(page(&[1, 2]), "3 in 2 rows");
 /// ```
+///
+/// The name is a literal; nothing else is taken:
+///
+/// ```compile_fail
+/// const NAME: &str = "add up";
+/// appweight_agent::scope!(NAME);
+/// ```
 #[macro_export]
 macro_rules! scope {
-    ($name:literal) => {
+    ($name:literal $(,)?) => {
         let _scope = $crate::__private::Scope::enter($crate::__site!($name));
     };
-    ($name:literal, $future:expr) => {
+    ($name:literal, $future:expr $(,)?) => {
         $crate::__private::Scoped::new($crate::__site!($name), $future)
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!(
+            "there is `scope!(\"name\");` for the rest of a block and `scope!(\"name\", future)`; the name is a string literal"
+        )
     };
 }
 
