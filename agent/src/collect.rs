@@ -11,6 +11,7 @@ use appweight_wire::{
     Batch, Content, EndpointCount, ProcessRecord, ProfileRecord, VERSION, batch_id, encode_packed,
 };
 
+use crate::build_id::build_id;
 use crate::contents::Contents;
 use crate::core::Core;
 use crate::machine;
@@ -240,7 +241,11 @@ impl<'a> Collector<'a> {
                 records: lost,
                 ..Contents::default()
             });
-            profiles.take(until, core.spans().cell_us, source, core.endpoints())
+            let mut records = profiles.take(until, core.spans().cell_us, source, core.endpoints());
+            for record in &mut records {
+                record.builds = build_id().map(str::to_owned).into_iter().collect();
+            }
+            records
         })
     }
 

@@ -94,6 +94,7 @@ mod allocator;
 mod backoff;
 mod body;
 mod buckets;
+mod build_id;
 mod builder;
 mod cells;
 mod chance;

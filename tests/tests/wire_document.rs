@@ -158,6 +158,7 @@ fn full() -> Batch {
             requests: 2,
             samples: 5,
             lost_samples: 1,
+            builds: vec!["5f0c31a2b7d94e8866aa10c3f2e4d5b697887766".into()],
             functions: vec![
                 Function {
                     name: "photos::feed".into(),

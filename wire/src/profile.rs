@@ -117,6 +117,10 @@ pub struct ProfileRecord {
     /// Samples that were taken and lost.
     #[serde(default)]
     pub lost_samples: u64,
+    /// The builds of the program that it is of, by the ids that their linkers wrote, as hexadecimal digits; empty if that is not
+    /// known. One from a process.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builds: Vec<String>,
     /// The functions that nodes refer to by their place in this list.
     #[serde(default)]
     pub functions: Vec<Function>,

@@ -16,6 +16,8 @@ pub mod limits {
     pub const FACTS: usize = 64;
     /// Nodes of one profile, and functions.
     pub const PROFILE_NODES: usize = 20_000;
+    /// Builds of one profile.
+    pub const BUILDS: usize = 16;
     /// Timers of one profile.
     pub const TIMERS: usize = 16;
     /// The longest cell, µs: a day.

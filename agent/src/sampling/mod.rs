@@ -41,6 +41,7 @@ use self::sampler::Tally;
 use self::threads::Threads;
 use self::trial::Found;
 use crate::allocator::allocations_are_counted;
+use crate::build_id::build_id;
 use crate::frames::are_kept;
 use crate::settings::Settings;
 
@@ -63,8 +64,6 @@ pub(crate) struct Sampling {
     process_per_second: u32,
     process_found: OnceLock<Result<String, String>>,
     process: Mutex<Option<Process>>,
-    /// Of the program, once it was looked for.
-    build_id: OnceLock<String>,
 }
 
 /// What is known of allocations.
@@ -83,7 +82,6 @@ impl Sampling {
             process_found: OnceLock::new(),
             process: Mutex::default(),
             allocations: Allocations::begin(allocated_bytes),
-            build_id: OnceLock::new(),
             per_second,
             found: OnceLock::new(),
             threads: Threads::new(),
@@ -233,7 +231,7 @@ impl Sampling {
                 None if self.process_per_second == 0 => Some(SWITCHED_OFF.to_owned()),
                 None => Some("it has not been tried yet".to_owned()),
             },
-            build_id: self.build_id.get().cloned(),
+            build_id: build_id().map(str::to_owned),
             untracked_allocations: allocations::untracked(),
         }
     }

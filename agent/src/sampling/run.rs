@@ -9,11 +9,11 @@ use appweight_wire as wire;
 use super::allocations::Allocated;
 use super::event::Unit;
 use super::hand_over::{Finished, SeenSpan, Span, Taken};
-use super::modules::build_id;
 use super::stacks::Stacks;
 use super::symbols::Symbols;
 use super::tree::Tree;
 use super::trial::trial;
+use crate::build_id::build_id;
 use crate::core::Core;
 use crate::profile::merge::{Part, TimerName};
 
@@ -53,7 +53,6 @@ pub(crate) fn name_functions(core: &Core) {
         return;
     }
     if let Some(id) = build_id() {
-        let id = sampling.build_id.get_or_init(|| id);
         tracing::info!("AppWeight: functions are named by the symbols of build {id}");
     }
     let mut symbols = Symbols::default();

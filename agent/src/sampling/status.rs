@@ -31,8 +31,8 @@ pub struct SamplingStatus {
     pub process_read_by: Option<String>,
     /// Why they are not.
     pub process_absent_because: Option<String>,
-    /// Tells the build of the program, whose symbols name the functions, from any other: hexadecimal digits, if the linker
-    /// wrote it.
+    /// Tells the build of the program, whose symbols name the functions, from any other, and is sent with its profiles:
+    /// hexadecimal digits, if the linker wrote it.
     pub build_id: Option<String>,
     /// Sampled allocations of which it is not known whether they were given back.
     pub untracked_allocations: u64,

@@ -1,7 +1,19 @@
-use super::diff::ContextChange;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::estimate::Change;
 use super::moved::{Node, path};
 use super::parts::NodeId;
 use super::tree::Profile;
+
+/// What a deploy changed in one chain of calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ContextChange {
+    /// The functions from the request down.
+    pub path: Vec<String>,
+    /// What the last of them costs in this context, with all that it calls, per request.
+    pub total: Change,
+}
 
 /// Of the change of a call's total, so much lies in one callee if that callee is where to look. Less
 /// than all, since every part of it is an estimate; more than a half, so that there is one such callee.
@@ -9,12 +21,7 @@ const MOST: f64 = 0.7;
 
 /// The deepest chain of calls that most of the change of the whole lies in; `None` if the whole has not
 /// surely changed, or its change is spread over many.
-#[must_use]
-pub fn culprit(diff: &super::Diff) -> Option<&ContextChange> {
-    diff.culprit.as_ref()
-}
-
-pub(super) fn culprit_of(tree: &Profile, nodes: &[Node]) -> Option<ContextChange> {
+pub(super) fn culprit(tree: &Profile, nodes: &[Node]) -> Option<ContextChange> {
     if !nodes[tree.root().index()].total.is_sure() {
         return None;
     }

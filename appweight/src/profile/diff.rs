@@ -3,9 +3,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::builds::Builds;
 use super::context::{Union, by_name};
 use super::costs::FunctionSums;
-use super::culprit::culprit_of;
+use super::culprit::{ContextChange, culprit};
 use super::estimate::{Change, Mean, Reaches};
 use super::moved::{Move, Node, moves};
 use super::parts::{Function, FunctionId, NodeId, Timer};
@@ -52,15 +53,6 @@ impl FunctionChange {
     }
 }
 
-/// What a deploy changed in one chain of calls.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ContextChange {
-    /// The functions from the request down.
-    pub path: Vec<String>,
-    /// What the last of them costs in this context, with all that it calls, per request.
-    pub total: Change,
-}
-
 /// Two deploys side by side, per request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Diff {
@@ -68,6 +60,9 @@ pub struct Diff {
     pub timer: Timer,
     /// Profiled requests before and after.
     pub requests: [u64; 2],
+    /// The builds of the program before and after, by the ids that their linkers wrote, as far as they are known.
+    #[serde(default)]
+    pub builds: [Builds; 2],
     /// How sure it is that all intervals of functions hold at once.
     pub confidence: f64,
     /// What a request costs.
@@ -81,6 +76,13 @@ pub struct Diff {
 }
 
 impl Diff {
+    /// The build, if both sides are known to have run the same one: whatever changed, it was not the code.
+    #[must_use]
+    pub fn same_build(&self) -> Option<&str> {
+        let [before, after] = &self.builds;
+        before.only().filter(|_| before == after)
+    }
+
     /// The same per so many requests: per second, say, where milliseconds stand for requests.
     #[must_use]
     pub fn times(mut self, factor: f64) -> Self {
@@ -174,10 +176,11 @@ pub fn diff(before: &Profile, after: &Profile, confidence: f64) -> Result<Diff, 
     Ok(Diff {
         timer: before.timer().clone(),
         requests: [before.requests(), after.requests()],
+        builds: [before.builds().clone(), after.builds().clone()],
         confidence,
         total,
         functions,
-        culprit: culprit_of(&union.tree, &compared.nodes),
+        culprit: culprit(&union.tree, &compared.nodes),
         moves,
     })
 }

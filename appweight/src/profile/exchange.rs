@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::builds::Builds;
 use super::parts::{Function, Replicate, Taken, Timer};
 use super::record::UsedFunctions;
 use super::tree::Profile;
@@ -16,6 +17,9 @@ use super::tree::Profile;
 pub struct ProfileTree {
     /// What each replicate stands on.
     pub replicates: Vec<Replicate>,
+    /// The builds of the program that it is of, by the ids that their linkers wrote; empty if that is not known.
+    #[serde(default)]
+    pub builds: Builds,
     /// The functions that nodes refer to by their place in this list.
     pub functions: Vec<Function>,
     /// Each node's parent, by its place.
@@ -36,6 +40,7 @@ pub fn to_tree(profile: &Profile) -> ProfileTree {
     let functions = UsedFunctions::of(profile);
     ProfileTree {
         replicates: profile.replicates().to_vec(),
+        builds: profile.builds().clone(),
         parents: profile
             .nodes()
             .map(|node| profile.parent(node).map_or(0, |parent| parent.0))
@@ -64,7 +69,9 @@ pub fn to_tree(profile: &Profile) -> ProfileTree {
 /// ```
 #[must_use]
 pub fn of_tree(tree: &ProfileTree, timer: Timer, taken: Taken) -> Profile {
-    let mut profile = Profile::of_replicates(timer, tree.replicates.clone()).taken_by(taken);
+    let mut profile = Profile::of_replicates(timer, tree.replicates.clone())
+        .taken_by(taken)
+        .of_builds(tree.builds.clone());
     let places = profile.places_of(&tree.functions, &tree.parents, &tree.node_functions);
     for (place, (calls, own)) in places.into_iter().zip(tree.calls.iter().zip(&tree.own)) {
         profile.add_by_replicate(place, *calls, own);

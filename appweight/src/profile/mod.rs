@@ -9,6 +9,7 @@
 //!
 //! Values are signed, since memory can shrink, and are in the unit of the profile's [`Timer`].
 
+mod builds;
 mod context;
 mod costs;
 mod culprit;
@@ -29,10 +30,11 @@ mod tree;
 #[cfg(test)]
 mod testing;
 
+pub use builds::Builds;
 pub use context::union_of;
 pub use costs::{FunctionCost, function_costs};
-pub use culprit::culprit;
-pub use diff::{ContextChange, Diff, DiffError, FunctionChange, diff};
+pub use culprit::ContextChange;
+pub use diff::{Diff, DiffError, FunctionChange, diff};
 pub use estimate::{Change, Interval};
 pub use exchange::{ProfileTree, of_tree, to_tree};
 pub use look_through::{DEFAULT_WRAPPERS, Wrappers, look_through};

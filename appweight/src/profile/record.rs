@@ -30,7 +30,8 @@ use super::tree::Profile;
 #[must_use]
 pub fn of_record(record: &ProfileRecord, timer: &TimerValues, replicate: usize) -> Profile {
     let mut profile = Profile::of_replicate(Timer::new(&timer.name, &timer.unit), replicate)
-        .taken_by(record.taken);
+        .taken_by(record.taken)
+        .of_builds(record.builds.iter().cloned().collect());
     profile.count(record.requests, record.samples);
     let places = profile.places_of(&record.functions, &record.parents, &record.node_functions);
     for (place, (calls, own)) in places.into_iter().zip(record.calls.iter().zip(&timer.own)) {
@@ -49,6 +50,7 @@ pub fn to_record(profile: &Profile) -> ProfileRecord {
         taken: profile.taken(),
         requests: profile.requests(),
         samples: profile.samples(),
+        builds: profile.builds().iter().map(str::to_owned).collect(),
         parents: profile
             .nodes()
             .map(|node| profile.parent(node).map_or(0, |parent| parent.0))
@@ -98,8 +100,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::profile::prune;
     use crate::profile::testing::{arbitrary, canonical, parse, whole};
+    use crate::profile::{Builds, prune};
 
     #[test]
     fn a_record_becomes_a_tree_also_if_it_names_a_chain_twice() {
@@ -133,10 +135,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_profile_survives_as_a_record(profile in arbitrary()) {
+            let profile = profile.of_builds(Builds::from_iter(["5f0c", "a1"]));
             let record = to_record(&profile);
             let read = of_record(&record, &record.timers[0], profile.first_replicate());
             prop_assert_eq!(whole(&read), whole(&profile));
             prop_assert_eq!((read.requests(), read.timer()), (profile.requests(), profile.timer()));
+            prop_assert_eq!(read.builds(), profile.builds());
         }
     }
 }

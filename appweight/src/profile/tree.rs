@@ -1,8 +1,12 @@
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
+use super::builds::Builds;
 use super::parts::{Function, FunctionId, NodeId, REPLICATES, Replicate, Taken, Timer};
 
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,7 @@ struct Node {
 pub struct Profile {
     timer: Timer,
     taken: Taken,
+    builds: Builds,
     functions: IndexSet<Function, RandomState>,
     nodes: Vec<Node>,
     children: HashMap<(u32, u32), u32, RandomState>,
@@ -59,6 +64,7 @@ impl Profile {
         Self {
             timer,
             taken: Taken::Scopes,
+            builds: Builds::default(),
             functions: IndexSet::default(),
             nodes: vec![Node {
                 parent: ROOT,
@@ -88,6 +94,19 @@ impl Profile {
     pub fn taken_by(mut self, taken: Taken) -> Self {
         self.taken = taken;
         self
+    }
+
+    /// Says which builds of the program it is of.
+    #[must_use]
+    pub fn of_builds(mut self, builds: Builds) -> Self {
+        self.builds = builds;
+        self
+    }
+
+    /// Which builds of the program it is of.
+    #[must_use]
+    pub fn builds(&self) -> &Builds {
+        &self.builds
     }
 
     /// How it was taken.
@@ -234,6 +253,7 @@ impl Profile {
         if self.nodes.len() == 1 && self.requests() == 0 {
             self.taken = other.taken;
         }
+        self.builds.merge(&other.builds);
         let shift = other.first - self.first;
         for (into, from) in self.replicates[shift..].iter_mut().zip(&other.replicates) {
             into.requests = into.requests.saturating_add(from.requests);
@@ -413,6 +433,7 @@ impl Profile {
     pub(super) fn emptied_of_functions(&self) -> Self {
         let mut emptied = Self::of_replicate(self.timer.clone(), self.first);
         emptied.taken = self.taken;
+        emptied.builds.clone_from(&self.builds);
         emptied.replicates.clone_from(&self.replicates);
         emptied.values = vec![0; self.replicates.len()];
         emptied
@@ -440,57 +461,4 @@ fn sum(values: &[i64]) -> i64 {
     values
         .iter()
         .fold(0, |sum, value| sum.saturating_add(*value))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::profile::testing::{arbitrary, canonical, parse, whole};
-
-    #[test]
-    fn a_chain_of_calls_has_one_node_and_keeps_contexts_apart() {
-        let profile = parse(&["a;x 5", "b;x 7", "a;x 1"]);
-        assert_eq!(profile.nodes().len(), 5, "the root, a, x, b, x");
-        assert_eq!(canonical(&profile), ["a;x 6", "b;x 7"]);
-        assert_eq!(profile.functions().len(), 3);
-    }
-
-    #[test]
-    fn replicates_stay_apart_when_profiles_are_merged() {
-        let one = |replicate, value| {
-            let mut profile = Profile::of_replicate(Timer::new("cpu", "ns"), replicate);
-            let node = profile.child(profile.root(), &Function::named("f"));
-            profile.add(node, 1, value);
-            profile.count(1, 0);
-            profile
-        };
-        let mut merged = one(5, 10);
-        merged.merge(&one(3, 20));
-        merged.merge(&one(5 + REPLICATES, 1));
-        merged.merge(&one(7, -4));
-        let node = merged.nodes().nth(1).unwrap();
-        assert_eq!(merged.own_by_replicate(node), [20, 0, 11, 0, -4]);
-        let requests: Vec<u64> = merged.replicates().iter().map(|r| r.requests).collect();
-        assert_eq!(requests, [1, 0, 2, 0, 1]);
-        assert_eq!((merged.own(node), merged.calls(node)), (27, 4));
-    }
-
-    proptest! {
-        #[test]
-        fn profiles_add_up_in_any_order(a in arbitrary(), b in arbitrary(), c in arbitrary()) {
-            let mut left = a.clone();
-            left.merge(&b);
-            left.merge(&c);
-            let mut inner = c.clone();
-            inner.merge(&b);
-            let mut right = Profile::new(Timer::new("cpu", "ns"));
-            right.merge(&inner);
-            right.merge(&a);
-            prop_assert_eq!(whole(&left), whole(&right));
-            prop_assert_eq!(left.requests(), right.requests());
-            prop_assert_eq!(left.total(), a.total() + b.total() + c.total());
-        }
-    }
 }

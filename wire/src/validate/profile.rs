@@ -7,6 +7,14 @@ pub(super) fn check_profile(profile: &ProfileRecord, at: &str) -> Checked {
     short(&profile.endpoint, limits::NAME_BYTES, || {
         format!("{at}.endpoint")
     })?;
+    check(
+        profile.builds.len() <= limits::BUILDS,
+        || format!("{at}.builds"),
+        "more than 16 of them",
+    )?;
+    for (index, build) in profile.builds.iter().enumerate() {
+        name(build, || format!("{at}.builds[{index}]"))?;
+    }
     let nodes = profile.parents.len();
     check(
         (1..=limits::PROFILE_NODES).contains(&nodes),
@@ -138,5 +146,10 @@ mod tests {
             "p.functions[1].file"
         );
         assert_eq!(refused(|p| p.start_us = 1), "p.start_us");
+        assert_eq!(refused(|p| p.builds = vec!["a".into(); 17]), "p.builds");
+        assert_eq!(
+            refused(|p| p.builds = vec!["a".into(), String::new()]),
+            "p.builds[1]"
+        );
     }
 }

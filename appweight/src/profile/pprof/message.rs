@@ -7,6 +7,8 @@ pub(super) struct Profile {
     pub(super) sample_type: Vec<ValueType>,
     #[prost(message, repeated, tag = "2")]
     pub(super) sample: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) mapping: Vec<Mapping>,
     #[prost(message, repeated, tag = "4")]
     pub(super) location: Vec<Location>,
     #[prost(message, repeated, tag = "5")]
@@ -39,11 +41,30 @@ pub(super) struct Sample {
     pub(super) value: Vec<i64>,
 }
 
+/// A file that code comes from; the first is the program itself. `build_id` is the number of a string.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Mapping {
+    #[prost(uint64, tag = "1")]
+    pub(super) id: u64,
+    #[prost(int64, tag = "6")]
+    pub(super) build_id: i64,
+    #[prost(bool, tag = "7")]
+    pub(super) has_functions: bool,
+    #[prost(bool, tag = "8")]
+    pub(super) has_filenames: bool,
+    #[prost(bool, tag = "9")]
+    pub(super) has_line_numbers: bool,
+    #[prost(bool, tag = "10")]
+    pub(super) has_inline_frames: bool,
+}
+
 /// A place in the program. Of several lines the last is the caller that the others were inlined into.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Location {
     #[prost(uint64, tag = "1")]
     pub(super) id: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) mapping_id: u64,
     #[prost(uint64, tag = "3")]
     pub(super) address: u64,
     #[prost(message, repeated, tag = "4")]

@@ -1,7 +1,16 @@
-use proptest::prelude::*;
+use std::io::Write;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::message as proto;
+use super::read::MAX_BYTES;
+use super::write::message_of;
 use super::*;
-use crate::profile::testing::{arbitrary, canonical, parse, path};
+use crate::profile::testing::{arbitrary, canonical, parse, parse_into, path};
+use crate::profile::{Builds, Profile, Timer};
 
 /// Of each chain of calls its calls and cost.
 fn stacks(profile: &Profile) -> Vec<(String, u64, i64)> {
@@ -38,6 +47,7 @@ fn inlined_functions_are_frames_of_their_own_and_the_value_is_chosen_by_name() {
         location: vec![
             proto::Location {
                 id: 1,
+                mapping_id: 0,
                 address: 0x10,
                 line: vec![
                     proto::Line {
@@ -52,6 +62,7 @@ fn inlined_functions_are_frames_of_their_own_and_the_value_is_chosen_by_name() {
             },
             proto::Location {
                 id: 2,
+                mapping_id: 0,
                 address: 0xbeef,
                 line: vec![],
             },
@@ -117,6 +128,30 @@ fn what_is_no_profile_is_refused_with_the_reason() {
 }
 
 #[test]
+fn the_build_is_that_of_the_program_if_there_is_only_one() {
+    let built = |ids: &[&str]| parse(&["a;b 5"]).of_builds(ids.iter().copied().collect());
+    let read_again = |profile: &Profile| read(&write(profile), None, 0).unwrap().profile;
+    let one = read_again(&built(&["5f0c"]));
+    assert_eq!(one.builds(), &Builds::from_iter(["5f0c"]));
+    for several in [&[][..], &["5f0c", "a1"]] {
+        assert_eq!(read_again(&built(several)).builds().count(), 0);
+        assert!(message_of(&built(several)).mapping.is_empty());
+    }
+    // Libraries come after the program.
+    let mut file = message_of(&built(&["5f0c"]));
+    file.mapping.push(proto::Mapping {
+        id: 2,
+        build_id: 1,
+        ..proto::Mapping::default()
+    });
+    let read = read(&file.encode_to_vec(), None, 0).unwrap().profile;
+    assert_eq!(read.builds().only(), Some("5f0c"));
+    file.mapping[0].build_id = 99;
+    let error = super::read(&file.encode_to_vec(), None, 0).unwrap_err();
+    assert!(error.to_string().contains("string 99"), "{error}");
+}
+
+#[test]
 fn a_bomb_is_refused_before_it_fills_the_memory() {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     let zeros = vec![0_u8; 1 << 20];
@@ -127,12 +162,47 @@ fn a_bomb_is_refused_before_it_fills_the_memory() {
     assert!(matches!(read(&bomb, None, 0), Err(PprofError::TooLarge)));
 }
 
+#[test]
+fn memory_that_is_given_back_is_taken_off_the_caller() {
+    let told = |lines: &[&str]| {
+        let file = write(&parse(lines));
+        canonical(&read(&file, None, 0).unwrap().profile)
+    };
+    let read_again = told(&["feed;load 300", "feed;free -200", "feed 50", "drop -5"]);
+    // `feed` itself cannot pay for all that `free` gives back, so the request does.
+    assert_eq!(read_again, ["feed;load 300"]);
+    let read_again = told(&["feed;load 300", "feed;free -20", "feed 50"]);
+    assert_eq!(read_again, ["feed 30", "feed;load 300"]);
+}
+
+/// The same chains with the sizes of their costs.
+fn without_negative(profile: &Profile) -> Profile {
+    let lines: Vec<String> = canonical(profile)
+        .into_iter()
+        .map(|line| line.replace('-', ""))
+        .collect();
+    parse_into(0, &lines)
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(profile in arbitrary()) {
+        let profile = without_negative(&profile);
         let imported = read(&write(&profile), None, 0).unwrap().profile;
         prop_assert_eq!(stacks(&imported), stacks(&profile));
         prop_assert_eq!(canonical(&imported), canonical(&profile));
+    }
+
+    #[test]
+    fn nothing_costs_less_than_nothing_and_callers_keep_their_totals(profile in arbitrary()) {
+        let file = message_of(&profile);
+        prop_assert!(file.sample.iter().all(|sample| sample.value[1] >= 0));
+        let told: i64 = file.sample.iter().map(|sample| sample.value[1]).sum();
+        let comment = &file.string_table[usize::try_from(file.comment[0]).unwrap()];
+        let left_out = comment.split("; ").find_map(|part| part.strip_suffix(" ns left out"));
+        let left_out: i64 = left_out.map_or(0, |text| text.parse().unwrap());
+        prop_assert!(left_out <= 0);
+        prop_assert_eq!(told + left_out, profile.total());
     }
 
     #[test]
