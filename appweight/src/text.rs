@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use std::borrow::Cow;
+
 use crate::api::{Change, Metric};
 
 /// `+1.3 %`
@@ -116,6 +118,73 @@ pub fn signed_amount(unit: &str, value: f64) -> String {
     }
 }
 
+/// A function's name in a table: of a long one what it is generic over is left out, `collect<…>`, and of one that is still
+/// long its end.
+#[must_use]
+pub fn function(name: &str) -> Cow<'_, str> {
+    const LONG: usize = 100;
+    if name.chars().nth(LONG).is_none() {
+        return Cow::Borrowed(name);
+    }
+    let mut short = String::new();
+    let (mut depth, mut before) = (0_usize, ' ');
+    for letter in name.chars() {
+        // `->` closes nothing. What begins a name, as `<T as Feed>`, says whose it is.
+        match letter {
+            '<' if depth > 0 || !short.is_empty() => {
+                if depth == 0 {
+                    short.push_str("<…");
+                }
+                depth += 1;
+            }
+            '>' if depth > 0 && before != '-' => {
+                depth -= 1;
+                if depth == 0 {
+                    short.push('>');
+                }
+            }
+            _ if depth == 0 => short.push(letter),
+            _ => {}
+        }
+        before = letter;
+    }
+    if let Some((end, _)) = short.char_indices().nth(LONG) {
+        short.truncate(end);
+        short.push('…');
+    }
+    Cow::Owned(short)
+}
+
+/// The outermost and the innermost functions of a chain of calls, and how many between them are left out: all of a deep
+/// recursion nobody reads.
+#[must_use]
+pub fn ends(path: &[String]) -> (&[String], usize, &[String]) {
+    const FIRST: usize = 3;
+    const LAST: usize = 4;
+    // One name takes no more room than to say that it is left out.
+    if path.len() <= FIRST + 1 + LAST {
+        return (path, 0, &[]);
+    }
+    let (first, rest) = path.split_at(FIRST);
+    let (between, last) = rest.split_at(rest.len() - LAST);
+    (first, between.len(), last)
+}
+
+/// `feed → load → query`, a long one without what lies between its [ends].
+#[must_use]
+pub fn chain(path: &[String]) -> String {
+    match ends(path) {
+        (all, 0, _) => all.join(" → "),
+        (first, left_out, last) => {
+            format!(
+                "{} → … {left_out} more … → {}",
+                first.join(" → "),
+                last.join(" → ")
+            )
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +209,33 @@ mod tests {
         assert_eq!(cost(Metric::Instructions, 3_140_000.0), "3.14 M");
         assert_eq!(bytes(1_572_864.0), "1.5 MiB");
         assert_eq!(bytes(-12.0), "−12 B");
+    }
+
+    #[test]
+    fn a_long_name_is_told_without_what_it_is_generic_over() {
+        let generic = "core::iter::adapters::Map<alloc::vec::Vec<photos::rows::MediaRow>, fn(&rusqlite::Row) -> photos::Row>";
+        assert_eq!(
+            function(&format!("collect<{generic}, Global>")),
+            "collect<…>"
+        );
+        assert_eq!(
+            function(&format!(
+                "<photos::Feed<{generic}> as Page>::render<{generic}>::{{closure}}"
+            )),
+            "<photos::Feed<…> as Page>::render<…>::{closure}"
+        );
+        assert_eq!(function("collect<photos::Row>"), "collect<photos::Row>");
+        let long = "ü".repeat(200);
+        assert_eq!(function(&long).chars().count(), 101);
+        assert_eq!(function(&"<".repeat(200)), "<<…");
+    }
+
+    #[test]
+    fn a_long_chain_of_calls_is_told_by_its_ends() {
+        let path = |length: usize| -> Vec<String> { (0..length).map(|n| n.to_string()).collect() };
+        assert_eq!(chain(&path(3)), "0 → 1 → 2");
+        assert!(!chain(&path(8)).contains('…'));
+        assert_eq!(chain(&path(9)), "0 → 1 → 2 → … 2 more … → 5 → 6 → 7 → 8");
+        assert_eq!(chain(&[]), "");
     }
 }

@@ -3,8 +3,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use appweight::api::{
-    DeployReport, DeploySummary, Problem, ProcessView, ProfileDiff, ProfileView, RequestView,
-    ServiceSummary, WeightSeries,
+    DeployReport, DeploySummary, Problem, ProcessView, ProfileDiff, ProfileSummary, ProfileView,
+    RequestView, ServiceSummary, WeightSeries,
 };
 use appweight_wire::Kind;
 use axum::Router;
@@ -95,7 +95,9 @@ pub(crate) struct DiffAsked<'a> {
     pub(crate) head: &'a str,
     pub(crate) endpoint: &'a str,
     pub(crate) kind: Kind,
-    pub(crate) timer: &'a str,
+    /// The collector's choice, if left out.
+    pub(crate) timer: Option<&'a str>,
+    pub(crate) taken: Option<&'a str>,
 }
 
 impl QueryClient {
@@ -262,6 +264,19 @@ impl QueryClient {
         )
     }
 
+    /// What profiles there are of a deploy.
+    pub(crate) async fn profiles(
+        &self,
+        service: &str,
+        deploy: &str,
+    ) -> Result<Vec<ProfileSummary>, QueryError> {
+        // One page of all that there can be of one deploy.
+        let parameters = [("service", service), ("deploy", deploy), ("limit", "10000")];
+        let parameters = parameters.map(|(name, value)| (name, Some(value.to_owned())));
+        self.ask(&href::with_query("/v1/profiles", &parameters))
+            .await
+    }
+
     pub(crate) async fn profile_diff(
         &self,
         asked: &DiffAsked<'_>,
@@ -278,7 +293,8 @@ impl QueryClient {
                 ("head", Some(asked.head.to_owned())),
                 ("endpoint", Some(asked.endpoint.to_owned())),
                 ("kind", Some(asked.kind.as_str().to_owned())),
-                ("timer", Some(asked.timer.to_owned())),
+                ("timer", asked.timer.map(str::to_owned)),
+                ("taken", asked.taken.map(str::to_owned)),
             ],
         )
     }

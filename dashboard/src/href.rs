@@ -1,7 +1,7 @@
 //! Addresses of pages and questions. Every name in one is somebody else's text.
 
 use appweight::api::ProfileDiff;
-use appweight_wire::Deploy;
+use appweight_wire::{Deploy, Taken};
 
 /// Percent-encodes all but the characters that are themselves anywhere in an address.
 pub(crate) fn encode(text: &str) -> String {
@@ -59,6 +59,16 @@ pub(crate) fn deploy(deploy: &Deploy) -> String {
             ("started_us", Some(deploy.started_us.to_string())),
         ],
     )
+}
+
+/// The functions on that page, by that timer.
+pub(crate) fn functions(of: &Deploy, timer: &str, taken: Taken) -> String {
+    let mut address = deploy(of);
+    for (name, value) in [("timer", timer), ("taken", taken.as_str())] {
+        address.extend(["&", name, "=", &encode(value)]);
+    }
+    address.push_str("#functions");
+    address
 }
 
 pub(crate) fn requests(service: &str, endpoint: Option<&str>, deploy: Option<&str>) -> String {

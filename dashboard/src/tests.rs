@@ -308,17 +308,41 @@ async fn functions_are_shown_of_flagged_endpoints_or_it_is_said_why_not() {
     let (_, html) = page(client(), "/deploys/e8a6033").await;
     let text = readable(&html);
     let after = text.split_once("\nFunctions\n").unwrap().1;
-    assert!(after.starts_with("/users/{id}/timeline\n"), "{after}");
+    assert!(
+        after.starts_with("allocated\ncpu\nuser_cpu (sampled)\n/users/{id}/timeline\n"),
+        "{after}"
+    );
     assert!(after.contains("photos::cache::region_of"), "{after}");
     let address = html.split_once("img src=\"").unwrap().1;
     let address = address.split_once('"').unwrap().0.replace("&amp;", "&");
     assert_eq!(ask(client(), &address).await.status(), StatusCode::OK);
+    assert!(after.contains("e8a6033 was served by 2 builds"), "{after}");
+    // By what else they can be told.
+    let shown = html
+        .split_once("aria-label=\"What functions are told by\"")
+        .unwrap()
+        .1;
+    assert!(
+        shown.contains("timer=allocated&amp;taken=scopes#functions\"><bdi>allocated</bdi></a>"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("aria-current=\"true\"><bdi>cpu</bdi></a>"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("<bdi>user_cpu</bdi> (sampled)</a>"),
+        "{shown}"
+    );
+    let (_, html) = page(client(), "/deploys/e8a6033?timer=allocated&taken=scopes").await;
+    assert!(readable(&html).contains("By allocated of 432"), "{html}");
     // A leak is no endpoint's: it is told where most is allocated.
     let (_, html) = page(client(), "/deploys/1c7f5a8").await;
     let text = readable(&html);
     let after = text.split_once("\nFunctions\n").unwrap().1;
     assert!(after.contains("/feed/timeline\nmemory\n"), "{after}");
     assert!(after.contains("By allocated of 432"), "{after}");
+    assert!(after.contains("ran the same build"), "{after}");
     // An improvement of an endpoint that nobody profiled, and a deploy that changed nothing.
     let (_, html) = page(client(), "/deploys/c51e9d4").await;
     assert!(html.contains("it was not profiled"), "{html}");

@@ -6,6 +6,10 @@ use super::folded;
 use super::tree::Profile;
 
 const BACKGROUND: &str = "#ececea";
+/// Frames side by side are told apart by it, also those that are nearly white.
+const BORDER: &str = "#d4d4d0";
+/// Of a letter's height. The usual fonts are wider than inferno takes them to be, so that names ran into the next frame.
+const LETTER_WIDTH: f64 = 0.62;
 
 /// Why no graph was drawn.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,8 @@ fn render(text: &str, title: &str, unit: &str, subtitle: &str) -> Result<Vec<u8>
     options.count_name = unit.to_owned();
     // Grey enough that a frame that did not change, which is nearly white, stands out.
     options.bgcolors = BACKGROUND.parse().ok();
+    options.stroke_color = BORDER.parse().unwrap_or(options.stroke_color);
+    options.font_width = LETTER_WIDTH;
     // The same profile is the same picture.
     options.deterministic = true;
     let mut svg = Vec::new();
@@ -96,7 +102,8 @@ mod tests {
         assert!(
             svg.contains("query")
                 && svg.contains("per million requests")
-                && svg.contains(BACKGROUND),
+                && svg.contains(BACKGROUND)
+                && svg.contains("stroke:rgb(212,212,208)"),
             "{svg}"
         );
     }

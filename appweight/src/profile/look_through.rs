@@ -1,4 +1,4 @@
-use super::parts::NodeId;
+use super::parts::{Function, NodeId};
 use super::tree::Profile;
 
 /// Frames that tell nothing of a Rust service: how the runtime and the standard library get to the code.
@@ -27,7 +27,21 @@ pub const DEFAULT_WRAPPERS: &[&str] = &[
     "clone3",
 ];
 
-/// Which functions are looked through, by patterns of their names in which `*` stands for anything.
+/// The same of functions that were inlined: all that is known of one is a short name, as `poll<F>`, and its file.
+pub const DEFAULT_INLINED: &[&str] = &[
+    "/rustc/*/library/*/src/*",
+    "*/rustlib/src/rust/library/*/src/*",
+    "*/registry/src/*/axum-*/src/*",
+    "*/registry/src/*/futures-core-*/src/*",
+    "*/registry/src/*/futures-util-*/src/*",
+    "*/registry/src/*/http-body-*/src/*",
+    "*/registry/src/*/hyper-*/src/*",
+    "*/registry/src/*/tokio-*/src/*",
+    "*/registry/src/*/tower-*/src/*",
+];
+
+/// Which functions are looked through, by patterns of their names in which `*` stands for anything. Of those that were
+/// inlined, whose names say little, there are patterns of their files too.
 ///
 /// ```
 /// use appweight::profile::Wrappers;
@@ -39,29 +53,32 @@ pub const DEFAULT_WRAPPERS: &[&str] = &[
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrappers {
     patterns: Vec<Vec<String>>,
+    /// Of the files of functions whose names are no paths.
+    inlined: Vec<Vec<String>>,
 }
 
 impl Wrappers {
     /// From patterns.
     pub fn new<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Self {
         Self {
-            patterns: patterns
-                .into_iter()
-                .map(|pattern| pattern.as_ref().split('*').map(str::to_owned).collect())
-                .collect(),
+            patterns: parts(patterns),
+            inlined: Vec::new(),
         }
     }
 
-    /// [`DEFAULT_WRAPPERS`].
+    /// [`DEFAULT_WRAPPERS`] and [`DEFAULT_INLINED`].
     #[must_use]
     pub fn of_rust() -> Self {
-        Self::new(DEFAULT_WRAPPERS)
+        Self {
+            patterns: parts(DEFAULT_WRAPPERS),
+            inlined: parts(DEFAULT_INLINED),
+        }
     }
 
     /// These and more.
     #[must_use]
     pub fn and<P: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
-        self.patterns.extend(Self::new(patterns).patterns);
+        self.patterns.extend(parts(patterns));
         self
     }
 
@@ -70,6 +87,22 @@ impl Wrappers {
     pub fn matches(&self, name: &str) -> bool {
         self.patterns.iter().any(|parts| fits(parts, name))
     }
+
+    fn wrap(&self, function: &Function) -> bool {
+        let is_inlined = |file: &str| self.inlined.iter().any(|parts| fits(parts, file));
+        self.matches(&function.name) || (!is_path(&function.name) && is_inlined(&function.file))
+    }
+}
+
+fn parts<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Vec<Vec<String>> {
+    let parts = |pattern: P| pattern.as_ref().split('*').map(str::to_owned).collect();
+    patterns.into_iter().map(parts).collect()
+}
+
+/// Whether a name tells where its function belongs: what it is generic over does not.
+fn is_path(name: &str) -> bool {
+    let head = name.split(['<', '(']).find(|part| !part.is_empty());
+    head.is_some_and(|head| head.contains("::"))
 }
 
 /// Whether the parts between the stars stand in the name one after the other.
@@ -99,7 +132,7 @@ fn fits(parts: &[String], name: &str) -> bool {
 pub fn look_through(profile: &Profile, wrappers: &Wrappers) -> Profile {
     let is_wrapper: Vec<bool> = profile
         .functions()
-        .map(|(_, function)| wrappers.matches(&function.name))
+        .map(|(_, function)| wrappers.wrap(function))
         .collect();
     let mut seen = profile.emptied();
     let mut places: Vec<NodeId> = Vec::with_capacity(profile.nodes().len());
@@ -133,6 +166,30 @@ mod tests {
         assert!(matches("*", "") && matches("a*a", "aa") && !matches("a*a", "a"));
         assert!(!matches("", "x") && matches("", ""));
         assert!(!Wrappers::default().matches("x"));
+    }
+
+    #[test]
+    fn what_was_inlined_is_known_by_its_file() {
+        let wrappers = Wrappers::of_rust();
+        let wraps = |name: &str, file: &str| {
+            wrappers.wrap(&Function {
+                file: file.to_owned(),
+                ..Function::named(name)
+            })
+        };
+        let core = "/rustc/59807616e/library/core/src/iter/mod.rs";
+        let tokio = "/home/kim/.cargo/registry/src/index.crates.io-1/tokio-1.48.0/src/task.rs";
+        assert!(wraps("collect<core::iter::Map<photos::Row>>", core));
+        assert!(wraps("{closure#0}", tokio) && wraps("poll<photos::Feed>", tokio));
+        assert!(!wraps(
+            "poll<photos::Feed>",
+            "/home/kim/tokio-demo/src/feed.rs"
+        ));
+        assert!(!wraps("{closure#0}", "src/feed.rs") && !wraps("sqlite3_step", ""));
+        // It has its whole name, and no rule for that.
+        assert!(!wraps("core::slice::sort::stable::driftsort_main", core));
+        assert!(!wraps("<photos::Row as core::cmp::Ord>::cmp", core));
+        assert!(!Wrappers::new(["x"]).wrap(&Function::named("y")));
     }
 
     /// The false pairs of a profile by caller and callee: `feed` and `inbox` both read a property through one

@@ -37,7 +37,7 @@ pub use culprit::ContextChange;
 pub use diff::{Diff, DiffError, FunctionChange, diff};
 pub use estimate::{Change, Interval};
 pub use exchange::{ProfileTree, of_tree, to_tree};
-pub use look_through::{DEFAULT_WRAPPERS, Wrappers, look_through};
+pub use look_through::{DEFAULT_INLINED, DEFAULT_WRAPPERS, Wrappers, look_through};
 pub use moved::{Move, MovedPart};
 pub use neighbours::{Neighbour, Neighbours, neighbours};
 pub use parts::{Function, FunctionId, NodeId, REPLICATES, Replicate, Taken, Timer};

@@ -77,10 +77,10 @@ pub(crate) struct Kept {
     /// The endpoint, as '/feed/{user}', or the task; '' for samples of whole processes
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) endpoint: Option<String>,
-    /// The timer: instructions, cpu, wall, allocated, …; by default instructions, else cpu, else what there is
+    /// The timer: instructions, cpu, user_cpu (sampled), wall, allocated, …; by default the first of these that there is
     #[arg(long, value_name = "TIMER")]
     pub(crate) timer: Option<String>,
-    /// How it was taken; by default by scopes, if there are any
+    /// How it was taken; by default by scopes, if there are any that tell of functions
     #[arg(long, value_name = "HOW")]
     pub(crate) taken: Option<TakenName>,
     /// The service; may be left out if there is only one

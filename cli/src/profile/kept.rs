@@ -1,7 +1,7 @@
 //! Profiles that a collector keeps.
 
 use appweight::api::{ProfileDiff, ProfileView};
-use appweight::profile::{Profile, Taken, Timer, of_tree};
+use appweight::profile::{Builds, Profile, Taken, Timer, of_tree};
 use appweight_wire::Age;
 
 use super::args::Kept;
@@ -84,6 +84,20 @@ fn read(view: &ProfileView) -> KeptProfile {
     }
 }
 
+/// The digits of a build's id that are shown: enough to tell it from others by.
+const DIGITS: usize = 12;
+
+fn build(builds: &Builds) -> Option<String> {
+    match (builds.count(), builds.only()) {
+        (0, _) => None,
+        (_, Some(id)) => Some(format!(
+            "build {}",
+            id.chars().take(DIGITS).collect::<String>()
+        )),
+        (count, None) => Some(format!("{count} builds")),
+    }
+}
+
 fn heading(view: &ProfileView) -> String {
     let of = &view.summary.of;
     let endpoint = match of.endpoint.as_str() {
@@ -100,6 +114,7 @@ fn heading(view: &ProfileView) -> String {
     if of.age == Age::WarmingUp {
         facts.push("processes that were warming up".to_owned());
     }
+    facts.extend(build(&view.tree.builds));
     if view.tree.folded > 0 {
         facts.push(format!(
             "{} nodes folded into their callers",

@@ -46,9 +46,20 @@ impl Served {
         }
     }
 
-    /// Twenty spans of an endpoint, a request in each.
+    /// So many spans of an endpoint, a request in each.
     fn profiled(&self, source: u128, deploy: &str, stacks: &[(&str, i64)], spans: u64) {
         let profiles = (0..spans).map(|span| record(span, stacks)).collect();
+        self.put(source, deploy, profiles);
+    }
+
+    /// One span of that build.
+    fn built(&self, source: u128, deploy: &str, build: &str) {
+        let mut profile = record(0, &OLD);
+        profile.builds = vec![build.to_owned()];
+        self.put(source, deploy, vec![profile]);
+    }
+
+    fn put(&self, source: u128, deploy: &str, profiles: Vec<ProfileRecord>) {
         let batch = Batch {
             version: VERSION,
             source: Uuid::from_u128(source),
@@ -166,6 +177,34 @@ fn a_deploys_profile_in_every_form() {
     assert!(form("svg").contains("photos 8f2c1a9: /feed/{user}"));
     let (_, bytes) = served.appweight(&[&of[..], &["--timer", "allocated"]].concat());
     assert!(bytes.contains("allocated: 1.0 KiB per request"), "{bytes}");
+}
+
+#[test]
+fn a_profile_without_functions_says_what_to_do() {
+    let served = Served::start();
+    served.profiled(1, "8f2c1a9", &[], 1);
+    let (code, table) = served.appweight(&["--deploy", "8f2c1a9"]);
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(table.contains("APPWEIGHT_SAMPLE_STACKS"), "{table}");
+}
+
+#[test]
+fn builds_are_told_and_whether_both_are_the_same() {
+    let served = Served::start();
+    served.built(1, "5f9cd00", "5f0c31a2b7d94e8866aa");
+    served.built(2, "8f2c1a9", "5f0c31a2b7d94e8866aa");
+    served.built(3, "77e0d13", "a1");
+    let (_, table) = served.appweight(&["--deploy", "8f2c1a9"]);
+    assert!(table.contains(", build 5f0c31a2b7d9\n"), "{table}");
+    let compared = |old: &str, new: &str| {
+        let words = ["diff", old, new, "--endpoint", "/feed/{user}"];
+        served.appweight(&words).1
+    };
+    let same = "both ran the same build";
+    let table = compared("5f9cd00", "8f2c1a9");
+    assert!(table.contains(same), "{table}");
+    let table = compared("8f2c1a9", "77e0d13");
+    assert!(!table.contains(same), "{table}");
 }
 
 #[test]

@@ -39,6 +39,12 @@ pub(super) fn one(
         costs.len(),
         profile.nodes().len() - 1,
     )?;
+    if costs.is_empty() {
+        return writeln!(
+            out,
+            "no function is told of: mark some with #[profiled] or scope!, or let stacks be sampled (APPWEIGHT_SAMPLE_STACKS)"
+        );
+    }
     costs.sort_by_key(|cost| std::cmp::Reverse(cost.own));
     let share = |value: i64| {
         if total == 0.0 {
@@ -76,11 +82,17 @@ pub(super) fn two(out: &mut dyn Write, diff: &Diff, per: Per, top: usize) -> io:
         text::amount(unit, diff.total.after),
         change(unit, &diff.total),
     )?;
+    if diff.same_build().is_some() {
+        writeln!(
+            out,
+            "both ran the same build: whatever changed, it was not the code"
+        )?;
+    }
     if let Some(culprit) = &diff.culprit {
         writeln!(
             out,
             "most of it in {} ({})",
-            culprit.path.join(" → "),
+            text::chain(&culprit.path),
             change(unit, &culprit.total)
         )?;
     }
@@ -149,7 +161,7 @@ fn note(function: &FunctionChange) -> &'static str {
 fn moved(unit: &str, found: &Move) -> String {
     let within = match found.within.as_slice() {
         [] => "within the request".to_owned(),
-        path => format!("within {}", path.join(" → ")),
+        path => format!("within {}", text::chain(path)),
     };
     let parts: Vec<String> = found
         .parts
@@ -158,7 +170,7 @@ fn moved(unit: &str, found: &Move) -> String {
             let path = part.path.get(found.within.len()..).unwrap_or(&part.path);
             let name = match path {
                 [] => "itself".to_owned(),
-                path => path.join(" → "),
+                path => text::chain(path),
             };
             format!("  {} {name}", text::signed_amount(unit, part.difference))
         })
@@ -172,8 +184,7 @@ fn moved(unit: &str, found: &Move) -> String {
 
 fn named(function: &Function) -> String {
     // What a name holds goes to a terminal.
-    let name: String = function
-        .name
+    let name: String = text::function(&function.name)
         .chars()
         .map(|letter| if letter.is_control() { '?' } else { letter })
         .collect();

@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::functions::Flagged;
-use super::{choose, comparison, functions, memory, split, time};
+use super::functions::{Functions, Wanted};
+use super::{choose, comparison, memory, split, time};
 use crate::client::{QueryClient, Span};
 use crate::layout::{Page, Place, SOON};
 use crate::look::{Look, deploy_badge};
@@ -21,6 +21,9 @@ const MINUTE_US: u64 = 60_000_000;
 pub(crate) struct Asked {
     service: Option<String>,
     started_us: Option<u64>,
+    /// What functions are told by; the collector's choice, if left out.
+    timer: Option<String>,
+    taken: Option<String>,
 }
 
 /// One roll-out: did it make the app heavier, by how much, where, and how is that known.
@@ -37,20 +40,23 @@ pub(crate) async fn deploy(
     };
     let report = client.deploy(&id, Some(&service), asked.started_us).await?;
     let span = around(&report);
-    let flagged = async {
-        let Some(comparison) = &report.comparison else {
-            return Vec::new();
-        };
-        let mut flagged = functions::ask(&client, comparison).await;
-        if report.memory.as_ref().is_some_and(|memory| memory.leaks) {
-            flagged.extend(functions::ask_of_leak(&client, comparison).await);
-        }
-        flagged
+    let wanted = Wanted {
+        timer: asked.timer.as_deref(),
+        taken: asked.taken.as_deref(),
     };
-    let (series, deploys, flagged) = tokio::join!(
+    let functions = async {
+        match &report.comparison {
+            Some(comparison) => {
+                let leaks = report.memory.as_ref().is_some_and(|memory| memory.leaks);
+                Functions::ask(&client, comparison, wanted, leaks).await
+            }
+            None => Functions::default(),
+        }
+    };
+    let (series, deploys, functions) = tokio::join!(
         client.weight(&service, span),
         client.deploys(&service, NEIGHBOURS),
-        flagged
+        functions
     );
     // The verdict is worth showing without them.
     let series = series.ok().filter(|s| !s.points.is_empty());
@@ -71,10 +77,10 @@ pub(crate) async fn deploy(
             Some(&service),
             Some(report.summary.deploy.started_us),
         ))
-        .chain(flagged.iter().filter_map(Flagged::question))
+        .chain(functions.questions())
         .map(|question| client.public(&question))
         .collect(),
-        body: render(&service, &report, &flagged, series.as_ref(), &deploys),
+        body: render(&service, &report, &functions, series.as_ref(), &deploys),
         service: Some(service),
     };
     Ok(page.into_response())
@@ -102,7 +108,7 @@ fn around(report: &DeployReport) -> Span {
 fn render(
     service: &str,
     report: &DeployReport,
-    flagged: &[Flagged],
+    functions: &Functions,
     series: Option<&WeightSeries>,
     deploys: &[DeploySummary],
 ) -> Markup {
@@ -130,7 +136,7 @@ fn render(
                 p.note { (without_comparison(summary)) }
             }
         }
-        (functions::render(flagged))
+        (functions.render(&summary.deploy))
         @if let Some(m) = &report.memory { (memory::render(m)) }
         @if let Some(s) = &report.split { (split::render(s)) }
         @if let Some(series) = series {

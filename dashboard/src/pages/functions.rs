@@ -1,13 +1,15 @@
 //! Which functions made an endpoint heavier or lighter.
 
-use appweight::api::{Change, Comparison, EndpointComparison, Metric, ProfileDiff, Verdict};
-use appweight::profile::{Change as Cost, Function, FunctionChange, Move};
-use appweight_wire::{Age, Kind, Taken};
+mod endpoint;
+
+use appweight::api::{Comparison, EndpointComparison, ProfileDiff, Verdict};
+use appweight::profile::FunctionChange;
+use appweight_wire::{Deploy, Taken};
 use maud::{Markup, html};
 
+use self::endpoint::endpoint;
 use crate::client::{DiffAsked, QueryClient, QueryError};
-use crate::look::Look;
-use crate::{format, glyph, href};
+use crate::href;
 
 /// Endpoints that functions are shown of: what else was flagged is in the table of endpoints.
 const MOST_ENDPOINTS: usize = 6;
@@ -15,22 +17,97 @@ const MOST_ENDPOINTS: usize = 6;
 const MOST_SEARCHED: usize = 12;
 /// The timer that tells who allocates.
 const ALLOCATED: &str = "allocated";
-/// Functions of an endpoint that are shown at once; a reader who wants all of them asks the command line.
-const MOST_FUNCTIONS: usize = 8;
-/// Moved costs that are told.
-const MOST_MOVES: usize = 4;
+
+/// What is asked for by the reader; what is left out is the collector's choice.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) timer: Option<&'a str>,
+    pub(super) taken: Option<&'a str>,
+}
+
+/// The functions of a deploy's flagged endpoints.
+#[derive(Default)]
+pub(super) struct Functions {
+    flagged: Vec<Flagged>,
+    /// By what they can be told, sorted.
+    offers: Vec<(String, Taken)>,
+}
 
 /// A flagged endpoint and what its profiles say.
-pub(super) struct Flagged {
+struct Flagged {
     endpoint: String,
     /// Whether it is here because memory leaks, which no endpoint was flagged for.
     is_of_leak: bool,
     answer: Result<ProfileDiff, QueryError>,
 }
 
+impl Functions {
+    /// Asks for those of every endpoint that the deploy made heavier or lighter, and of a leak.
+    pub(super) async fn ask(
+        client: &QueryClient,
+        comparison: &Comparison,
+        wanted: Wanted<'_>,
+        leaks: bool,
+    ) -> Self {
+        let mut flagged = ask(client, comparison, wanted).await;
+        if leaks {
+            flagged.extend(ask_of_leak(client, comparison).await);
+        }
+        let mut offers = Vec::new();
+        if !flagged.is_empty() {
+            // The answers are worth showing without a choice of others.
+            let profiles = client.profiles(&comparison.service, &comparison.head).await;
+            let mut profiles = profiles.unwrap_or_default();
+            profiles.retain(|profile| {
+                let mut endpoints = flagged.iter().map(|one| &one.endpoint);
+                endpoints.any(|endpoint| *endpoint == profile.of.endpoint)
+            });
+            offers.extend(profiles.into_iter().map(|one| (one.of.timer, one.of.taken)));
+            offers.sort();
+            offers.dedup();
+        }
+        Self { flagged, offers }
+    }
+
+    /// The questions that were answered, for those who want that as JSON.
+    pub(super) fn questions(&self) -> impl Iterator<Item = String> {
+        self.flagged.iter().filter_map(Flagged::question)
+    }
+
+    pub(super) fn render(&self, deploy: &Deploy) -> Markup {
+        html! {
+            @if !self.flagged.is_empty() {
+                section.panel #functions {
+                    div.panel-head { h2 { "Functions" } (self.choice(deploy)) }
+                    @for one in &self.flagged { (one.render()) }
+                }
+            }
+        }
+    }
+
+    fn choice(&self, deploy: &Deploy) -> Markup {
+        let mut shown = self.flagged.iter().filter(|one| !one.is_of_leak);
+        let shown = shown.find_map(|one| one.answer.as_ref().ok());
+        let is_shown = |timer: &str, taken| {
+            shown.is_some_and(|found| (found.of.timer.as_str(), found.of.taken) == (timer, taken))
+        };
+        html! {
+            @if self.offers.len() > 1 {
+                nav.ranges aria-label="What functions are told by" {
+                    @for (timer, taken) in &self.offers {
+                        a href=(href::functions(deploy, timer, *taken))
+                            aria-current=[is_shown(timer, *taken).then_some("true")] {
+                            bdi { (timer) } @if *taken == Taken::Sampled { " (sampled)" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl Flagged {
-    /// The question that was answered, for those who want it as JSON.
-    pub(super) fn question(&self) -> Option<String> {
+    fn question(&self) -> Option<String> {
         let found = self.answer.as_ref().ok()?;
         Some(QueryClient::profile_diff_question(&DiffAsked {
             service: &found.service,
@@ -38,17 +115,29 @@ impl Flagged {
             head: &found.head,
             endpoint: &found.of.endpoint,
             kind: found.of.kind,
-            timer: &found.of.timer,
+            timer: Some(&found.of.timer),
+            taken: Some(found.of.taken.as_str()),
         }))
+    }
+
+    fn render(&self) -> Markup {
+        html! {
+            h3.endpoint {
+                bdi { (self.endpoint) }
+                @if self.is_of_leak { span.tag { "memory" } }
+            }
+            @if self.is_of_leak {
+                p.note { "Memory leaks, which is the whole process’s. Here most is allocated that was not before." }
+            }
+            @match &self.answer {
+                Ok(found) => (endpoint(found)),
+                Err(error) => p.note { "Which function it was is not known. " (error) },
+            }
+        }
     }
 }
 
-/// Asks for the functions of every endpoint that the deploy made heavier or lighter.
-pub(super) async fn ask(client: &QueryClient, comparison: &Comparison) -> Vec<Flagged> {
-    let timer = match comparison.metric {
-        Metric::Instructions => "instructions",
-        Metric::Cpu => "cpu",
-    };
+async fn ask(client: &QueryClient, comparison: &Comparison, wanted: Wanted<'_>) -> Vec<Flagged> {
     let flagged = comparison.endpoints.iter().filter(|endpoint| {
         matches!(
             endpoint.verdict,
@@ -61,7 +150,7 @@ pub(super) async fn ask(client: &QueryClient, comparison: &Comparison) -> Vec<Fl
             endpoint: endpoint.endpoint.clone(),
             is_of_leak: false,
             answer: client
-                .profile_diff(&asked(comparison, endpoint, timer))
+                .profile_diff(&asked(comparison, endpoint, wanted))
                 .await,
         });
     }
@@ -69,12 +158,18 @@ pub(super) async fn ask(client: &QueryClient, comparison: &Comparison) -> Vec<Fl
 }
 
 /// Asks where most of what is allocated more than before is: a leak is the process's, and no endpoint is flagged for it.
-pub(super) async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -> Option<Flagged> {
+async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -> Option<Flagged> {
+    let wanted = Wanted {
+        timer: Some(ALLOCATED),
+        taken: None,
+    };
     let mut most: Option<(f64, Flagged)> = None;
     for endpoint in comparison.endpoints.iter().take(MOST_SEARCHED) {
-        let asked = asked(comparison, endpoint, ALLOCATED);
         // Where nothing was profiled nothing can be said.
-        let Ok(found) = client.profile_diff(&asked).await else {
+        let Ok(found) = client
+            .profile_diff(&asked(comparison, endpoint, wanted))
+            .await
+        else {
             continue;
         };
         let gain = found
@@ -100,7 +195,7 @@ pub(super) async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -
 fn asked<'a>(
     comparison: &'a Comparison,
     endpoint: &'a EndpointComparison,
-    timer: &'a str,
+    wanted: Wanted<'a>,
 ) -> DiffAsked<'a> {
     DiffAsked {
         service: &comparison.service,
@@ -108,257 +203,7 @@ fn asked<'a>(
         head: &comparison.head,
         endpoint: &endpoint.endpoint,
         kind: endpoint.kind,
-        timer,
+        timer: wanted.timer,
+        taken: wanted.taken,
     }
-}
-
-pub(super) fn render(flagged: &[Flagged]) -> Markup {
-    html! {
-        @if !flagged.is_empty() {
-            section.panel #functions {
-                div.panel-head { h2 { "Functions" } }
-                @for one in flagged {
-                    h3.endpoint {
-                        bdi { (one.endpoint) }
-                        @if one.is_of_leak { span.tag { "memory" } }
-                    }
-                    @if one.is_of_leak {
-                        p.note { "Memory leaks, which is the whole process’s. Here most is allocated that was not before." }
-                    }
-                    @match &one.answer {
-                        Ok(found) => (endpoint(found)),
-                        Err(error) => p.note { "Which function it was is not known. " (error) },
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn endpoint(found: &ProfileDiff) -> Markup {
-    let unit = &found.diff.timer.unit;
-    let total = &found.diff.total;
-    let shown = shown(found);
-    let relative: Vec<(Look, Change)> = shown
-        .iter()
-        .filter_map(|change| Some((look(change), share(found, &change.own)?)))
-        .collect();
-    let scale = glyph::scale(relative.iter().map(|(look, change)| (*look, change)));
-    html! {
-        p.culprit {
-            @if let Some(culprit) = &found.diff.culprit {
-                "Most of the change lies in " (path(&culprit.path)) ": "
-                strong { (format::signed_amount_of(culprit.total.difference(), unit)) }
-                " of " (format::signed_amount_of(total.difference(), unit)) " per request."
-            } @else {
-                strong { (format::signed_amount_of(total.difference(), unit)) }
-                " per request; no single chain of calls has most of it."
-            }
-        }
-        div.scroll role="region" aria-label={ "Functions of " (found.of.endpoint) } tabindex="0" {
-            table {
-                caption.visually-hidden { "Own cost of functions per request, before and after" }
-                thead { tr {
-                    th scope="col" { "Function" }
-                    th scope="col" { "Change of its own cost " small { "per request; bars to ±" (format::share(scale)) " of a request" } }
-                    th.number scope="col" { "Before" }
-                    th.number scope="col" { "After" }
-                    th.number scope="col" { (seen(found)) " " small { "per request, before / after" } }
-                } }
-                tbody {
-                    @if shown.is_empty() { tr { td colspan="5" { "No function changed." } } }
-                    @for change in &shown { (row(found, change, scale)) }
-                }
-            }
-        }
-        @if let Some(moves) = moves(found) { (moves) }
-        (graph(found))
-        p.note { (basis(found)) }
-    }
-}
-
-/// Those that surely changed or whose cost moved; if there are none, the few that seem to have changed most.
-fn shown(found: &ProfileDiff) -> Vec<&FunctionChange> {
-    let changed = |change: &&FunctionChange| change.own.difference() != 0.0;
-    let told: Vec<&FunctionChange> = found
-        .diff
-        .functions
-        .iter()
-        .filter(changed)
-        .filter(|change| change.own.is_sure() || change.moved != 0.0)
-        .take(MOST_FUNCTIONS)
-        .collect();
-    if told.is_empty() {
-        return found
-            .diff
-            .functions
-            .iter()
-            .filter(changed)
-            .take(3)
-            .collect();
-    }
-    told
-}
-
-fn row(found: &ProfileDiff, change: &FunctionChange, scale: f64) -> Markup {
-    let unit = &found.diff.timer.unit;
-    let look = look(change);
-    html! {
-        tr.(look.class()) {
-            th scope="row" {
-                code { bdi { (change.function.name) } }
-                @if change.moved != 0.0 { span.tag { "moved" } }
-                @if change.own.interval.is_some() && !change.own.is_sure() { span.tag { "not sure" } }
-                (place(&change.function))
-            }
-            td.change {
-                @if let Some(share) = share(found, &change.own) { (glyph::interval(&share, look, scale)) }
-                span { (difference(&change.own, unit)) }
-            }
-            td.number { (format::amount_of(change.own.before, unit)) }
-            td.number { (format::amount_of(change.own.after, unit)) }
-            td.number { (format::rate(change.calls[0])) br; (format::rate(change.calls[1])) }
-        }
-    }
-}
-
-fn look(change: &FunctionChange) -> Look {
-    if change.moved != 0.0 && change.net().abs() < change.own.difference().abs() / 2.0 {
-        Look::Same
-    } else if !change.own.is_sure() {
-        Look::Unsure
-    } else if change.own.difference() > 0.0 {
-        Look::Heavier
-    } else {
-        Look::Lighter
-    }
-}
-
-/// The change as a part of what a request cost before.
-fn share(found: &ProfileDiff, cost: &Cost) -> Option<Change> {
-    let whole = found.diff.total.before;
-    let interval = cost.interval.filter(|_| whole > 0.0)?;
-    Some(Change {
-        relative: cost.difference() / whole,
-        low: interval.low / whole,
-        high: interval.high / whole,
-        confidence: found.diff.confidence,
-        standard_error: 0.0,
-    })
-}
-
-fn difference(cost: &Cost, unit: &str) -> String {
-    let difference = format::signed_amount_of(cost.difference(), unit);
-    match cost.interval {
-        Some(interval) => format!(
-            "{difference} ({} … {})",
-            format::amount_of(interval.low, unit),
-            format::amount_of(interval.high, unit)
-        ),
-        None => difference,
-    }
-}
-
-fn place(function: &Function) -> Markup {
-    html! {
-        @if !function.file.is_empty() {
-            small.place { bdi { (function.file) @if function.line > 0 { ":" (function.line) } } }
-        }
-    }
-}
-
-fn path(names: &[String]) -> Markup {
-    html! {
-        @for (at, name) in names.iter().enumerate() {
-            @if at > 0 { " → " }
-            code { bdi { (name) } }
-        }
-    }
-}
-
-fn seen(found: &ProfileDiff) -> &'static str {
-    match found.of.taken {
-        Taken::Scopes => "Calls",
-        Taken::Sampled => "Samples",
-    }
-}
-
-fn moves(found: &ProfileDiff) -> Option<Markup> {
-    let moves = &found.diff.moves;
-    (!moves.is_empty()).then(|| {
-        html! {
-            ul.moves {
-                @for one in moves.iter().take(MOST_MOVES) { (moved(one, &found.diff.timer.unit)) }
-            }
-        }
-    })
-}
-
-fn moved(one: &Move, unit: &str) -> Markup {
-    html! {
-        li {
-            span.badge.same { (Look::Same.icon()) "moved" }
-            span {
-                (format::amount_of(one.amount, unit)) " per request only moved"
-                @if !one.within.is_empty() { ", within " (path(&one.within)) }
-                ": "
-                @for (at, part) in one.parts.iter().enumerate() {
-                    @if at > 0 { ", " }
-                    (format::signed_amount_of(part.difference, unit)) " "
-                    @match part.path.get(one.within.len()..) {
-                        Some(rest) if !rest.is_empty() => (path(rest)),
-                        _ => "itself",
-                    }
-                }
-                "."
-            }
-        }
-    }
-}
-
-fn graph(found: &ProfileDiff) -> Markup {
-    let address = href::flamegraph(found);
-    html! {
-        figure.flamegraph {
-            a href=(address) {
-                img src=(address) loading="lazy" width="1200" height="200"
-                    alt={ "Flame graph of " (found.of.endpoint) ": as wide as after, red where a function itself became dearer, blue where cheaper" };
-            }
-            figcaption.note {
-                "Wide: what it costs after. Red: dearer itself than before; blue: cheaper. "
-                a href=(address) { "Open it" } " to search and to zoom."
-            }
-        }
-    }
-}
-
-fn basis(found: &ProfileDiff) -> String {
-    let of = &found.of;
-    let taken = match of.taken {
-        Taken::Scopes => "every call of the instrumented functions",
-        Taken::Sampled => "sampled stacks",
-    };
-    let age = match of.age {
-        Age::Warm => "",
-        Age::WarmingUp => ", in processes that were warming up",
-    };
-    let what = match of.kind {
-        Kind::Request => "requests",
-        Kind::Task => "tasks",
-    };
-    let [before, after] = found.diff.requests;
-    let sure = if found.diff.total.interval.is_some() {
-        format!(
-            "all intervals hold together with {}",
-            format::confidence(found.diff.confidence)
-        )
-    } else {
-        "too few spans of time were profiled for intervals".to_owned()
-    };
-    format!(
-        "By {} of {} and {} profiled {what} ({taken}{age}); {sure}.",
-        of.timer,
-        format::count(before),
-        format::count(after)
-    )
 }

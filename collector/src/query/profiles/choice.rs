@@ -126,29 +126,37 @@ pub(super) fn offered(
     Ok(all)
 }
 
-/// The one to show first: by the surest timer, of warm processes, with every call counted, of requests.
-pub(super) fn best(offers: Vec<ProfileSummary>) -> Option<ProfileSummary> {
-    offers.into_iter().min_by_key(|summary| {
+/// What there is in the order in which it is shown: by the surest timer first, then of warm processes, with every call
+/// counted, of requests. Only what counts the same kind of thing as the first is left: memory is no answer to who
+/// is asked about time.
+pub(super) fn ranked(mut offers: Vec<ProfileSummary>) -> Vec<ProfileSummary> {
+    offers.sort_by_cached_key(|summary| {
         let of = &summary.of;
-        let timer = match of.timer.as_str() {
-            "instructions" => 0,
-            "cpu" => 1,
-            _ => 2,
-        };
         (
-            timer,
-            if timer == 2 {
-                of.timer.clone()
-            } else {
-                String::new()
-            },
+            rank(&of.timer),
+            of.timer.clone(),
             of.age != Age::Warm,
             of.taken != Taken::Scopes,
             of.kind != Kind::Request,
             std::cmp::Reverse(summary.requests),
         )
-    })
+    });
+    let counted = |of: &ProfileOf| (rank(&of.timer) == OTHER).then(|| of.timer.clone());
+    if let Some(first) = offers.first().map(|first| counted(&first.of)) {
+        offers.retain(|summary| counted(&summary.of) == first);
+    }
+    offers
 }
+
+/// Timers by how sure they tell what a request takes of a CPU.
+fn rank(timer: &str) -> usize {
+    const OF_CPU: [&str; OTHER] = ["instructions", "cpu", "user_cpu"];
+    let known = OF_CPU.iter().position(|known| *known == timer);
+    known.unwrap_or(OTHER)
+}
+
+/// The rank of those that tell something else.
+const OTHER: usize = 3;
 
 fn way(of: &ProfileOf) -> String {
     let json = |value: serde_json::Result<serde_json::Value>| {
@@ -201,9 +209,8 @@ mod tests {
     }
 
     fn chosen(all: Vec<ProfileSummary>, wanted: &Wanted) -> (String, Taken, Age) {
-        let of = best(offered(all, wanted, "deploy", "a").unwrap())
-            .unwrap()
-            .of;
+        let offers = offered(all, wanted, "deploy", "a").unwrap();
+        let of = ranked(offers).remove(0).of;
         (of.timer, of.taken, of.age)
     }
 
@@ -235,6 +242,28 @@ mod tests {
             .filter(|summary| summary.of.timer != "cpu")
             .collect();
         assert_eq!(chosen(rest, &left_out), ("allocated".into(), Scopes, Warm));
+    }
+
+    #[test]
+    fn sampled_time_goes_before_memory_and_is_what_there_is_besides() {
+        use {Age::*, Taken::*};
+        let all = vec![
+            summary("/feed", "allocated", Scopes, Warm),
+            summary("/feed", "live", Sampled, Warm),
+            summary("/feed", "user_cpu", Sampled, Warm),
+        ];
+        let in_order = |all: &[ProfileSummary]| -> Vec<(String, Taken)> {
+            let ranked = ranked(all.to_vec()).into_iter();
+            ranked.map(|one| (one.of.timer, one.of.taken)).collect()
+        };
+        assert_eq!(in_order(&all), [("user_cpu".into(), Sampled)]);
+        assert_eq!(in_order(&all[..2]), [("allocated".into(), Scopes)]);
+        let mut all = all;
+        all.push(summary("/feed", "cpu", Scopes, Warm));
+        all.push(summary("/feed", "instructions", Sampled, WarmingUp));
+        let names = ["instructions", "cpu", "user_cpu"];
+        let found = in_order(&all).into_iter().map(|(timer, _)| timer);
+        assert_eq!(found.collect::<Vec<_>>(), names);
     }
 
     #[test]

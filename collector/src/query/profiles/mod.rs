@@ -15,7 +15,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{StatusCode, Uri};
 
-use self::choice::{Wanted, best, offered};
+use self::choice::{Wanted, offered, ranked};
 use super::compare::known;
 use super::page::{self, Page};
 use super::params::Params;
@@ -23,7 +23,7 @@ use super::refused::Refused;
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
-use crate::store::{ProfileQuery, StoreError};
+use crate::store::ProfileQuery;
 
 /// Nodes of a tree that are answered if nothing else is asked for: more than a screen shows, and a few megabytes.
 const NODES: u32 = 10_000;
@@ -75,9 +75,9 @@ pub(crate) async fn list(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
         ("deploy" = String, Query, description = "The deploy's id", min_length = 1),
         ("endpoint" = Option<String>, Query, description = "May be left out if only one was profiled. Given but empty: samples of whole processes that belong to no request"),
-        ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; instructions if left out, else cpu, else any"),
+        ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; if left out the surest that there is of instructions, cpu and user_cpu (sampled) and that tells of functions, else any"),
         ("unit" = Option<String>, Query, description = "What the timer counts in, if it did so in several"),
-        ("taken" = Option<Taken>, Query, description = "`scopes` or `sampled`; scopes if left out and there are any"),
+        ("taken" = Option<Taken>, Query, description = "`scopes` or `sampled`; if left out scopes, where there are any that tell of functions"),
         ("kind" = Option<Kind>, Query, description = "`request` or `task`; requests if left out and there are any"),
         ("age" = Option<Age>, Query, description = "`warm` or `warming_up`; warm if left out and there are any"),
         ("instruction_source" = Option<InstructionSource>, Query, description = "How instructions were counted, if it was in several ways"),
@@ -103,17 +103,11 @@ pub(crate) async fn one(
     let nodes = params.number_within("nodes", NODES, MOST_NODES)?;
     let wanted = Wanted::of(&params)?;
     let offers = offers(&app, &service, "deploy", &deploy, &wanted).await?;
-    let Some(summary) = best(offers) else {
+    let found = first_that_tells(&app, &service, [&deploy], offers).await?;
+    let Some((summary, [whole])) = found else {
         return Err(nothing(&deploy));
     };
-    let parts = replicates(&app, &service, &deploy, &summary.of).await?;
-    let tree =
-        off_the_runtime(move || merged(parts).map(|whole| to_tree(&prune(&whole, nodes as usize))))
-            .await?;
-    // Forgotten since it was listed.
-    let Some(tree) = tree else {
-        return Err(nothing(&deploy));
-    };
+    let tree = off_the_runtime(move || to_tree(&prune(&whole, nodes as usize))).await?;
     Ok(Json(ProfileView {
         service,
         deploy,
@@ -132,9 +126,9 @@ pub(crate) async fn one(
         ("base" = String, Query, description = "The old deploy's id", min_length = 1),
         ("head" = String, Query, description = "The new deploy's id", min_length = 1),
         ("endpoint" = Option<String>, Query, description = "May be left out if only one was profiled"),
-        ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; instructions if left out, else cpu, else any"),
+        ("timer" = Option<String>, Query, description = "`instructions`, `cpu`, `wall`, `allocated`, …; if left out the surest that there is of instructions, cpu and user_cpu (sampled) and that tells of functions, else any"),
         ("unit" = Option<String>, Query, description = "What the timer counts in, if it did so in several"),
-        ("taken" = Option<Taken>, Query, description = "`scopes` or `sampled`; scopes if left out and both have them"),
+        ("taken" = Option<Taken>, Query, description = "`scopes` or `sampled`; if left out scopes, where both deploys have them and they tell of functions"),
         ("kind" = Option<Kind>, Query, description = "`request` or `task`; requests if left out and both have them"),
         ("age" = Option<Age>, Query, description = "`warm` or `warming_up`; warm if left out and both have them"),
         ("instruction_source" = Option<InstructionSource>, Query, description = "How instructions were counted, if it was in several ways"),
@@ -167,40 +161,30 @@ pub(crate) async fn diff(
     let both = before
         .into_iter()
         .filter(|old| after.iter().any(|new| new.of == old.of));
-    let Some(summary) = best(both.collect()) else {
+    let both: Vec<ProfileSummary> = both.collect();
+    if both.is_empty() {
         let detail = format!(
             "No profile of {base} was taken as one of {head} was: /v1/profiles tells what there is of each."
         );
         return Err(Refusal::of(StatusCode::NOT_FOUND, "head", detail));
+    }
+    let found = first_that_tells(&app, &service, [&base, &head], both).await?;
+    let Some((summary, sides)) = found else {
+        return Err(nothing(&head));
     };
     let of = summary.of;
-    let sides = [
-        replicates(&app, &service, &base, &of).await?,
-        replicates(&app, &service, &head, &of).await?,
-    ];
     let compared = off_the_runtime(move || {
-        let [Some(before), Some(after)] = sides.map(merged) else {
-            return None;
-        };
         let wrappers = if raw == Some(true) {
             Wrappers::default()
         } else {
             Wrappers::of_rust()
         };
-        let sides = [before, after].map(|side| look_through(&side, &wrappers));
-        Some(set_side_by_side(&sides[0], &sides[1], confidence))
+        let sides = sides.map(|side| look_through(&side, &wrappers));
+        set_side_by_side(&sides[0], &sides[1], confidence)
     });
-    let mut diff = match compared.await? {
-        Some(Ok(diff)) => diff,
-        Some(Err(error)) => {
-            return Err(Refusal::of(
-                StatusCode::CONFLICT,
-                "endpoint",
-                error.to_string(),
-            ));
-        }
-        None => return Err(nothing(&head)),
-    };
+    let mut diff = compared
+        .await?
+        .map_err(|error| Refusal::of(StatusCode::CONFLICT, "endpoint", error.to_string()))?;
     let functions_total = diff.functions.len() as u64;
     diff.functions.truncate(limit);
     diff.moves.truncate(limit);
@@ -226,25 +210,51 @@ async fn offers(
     offered(all, wanted, param, deploy)
 }
 
-async fn replicates(
+/// Of these deploys the profiles of the first offer in which a function is told; if none is in any, of the first. A service
+/// without scopes has profiles of scopes too, which are of its requests as a whole: sampled stacks tell more then.
+/// `None` if what was listed was forgotten meanwhile.
+async fn first_that_tells<const N: usize>(
+    app: &App,
+    service: &str,
+    deploys: [&str; N],
+    offers: Vec<ProfileSummary>,
+) -> Result<Option<(ProfileSummary, [Profile; N])>, Refusal> {
+    let mut first = None;
+    for summary in ranked(offers) {
+        let mut sides = Vec::with_capacity(N);
+        for deploy in deploys {
+            sides.extend(merged(app, service, deploy, &summary.of).await?);
+        }
+        let Ok(sides) = <[Profile; N]>::try_from(sides) else {
+            continue;
+        };
+        if sides.iter().any(|side| side.nodes().len() > 1) {
+            return Ok(Some((summary, sides)));
+        }
+        first.get_or_insert((summary, sides));
+    }
+    Ok(first)
+}
+
+async fn merged(
     app: &App,
     service: &str,
     deploy: &str,
     of: &ProfileOf,
-) -> Result<Vec<Profile>, StoreError> {
+) -> Result<Option<Profile>, Refusal> {
     let query = ProfileQuery {
         service: service.to_owned(),
         deploy: deploy.to_owned(),
         of: of.clone(),
     };
-    app.store.profile(query).await
-}
-
-fn merged(parts: Vec<Profile>) -> Option<Profile> {
-    parts.into_iter().reduce(|mut sum, part| {
-        sum.merge(&part);
-        sum
-    })
+    let parts = app.store.profile(query).await?;
+    let sum = off_the_runtime(move || {
+        parts.into_iter().reduce(|mut sum, part| {
+            sum.merge(&part);
+            sum
+        })
+    });
+    Ok(sum.await?)
 }
 
 fn nothing(deploy: &str) -> Refusal {

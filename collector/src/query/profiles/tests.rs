@@ -82,6 +82,61 @@ async fn a_difference_names_the_function_with_its_interval() {
 }
 
 #[tokio::test]
+async fn sampled_stacks_are_shown_where_scopes_tell_of_no_function() {
+    let bench = Bench::new();
+    let sampled = |second: u64, deploy_cost: i64| {
+        let mut profile = profile(NOON + second * SECOND, &[("feed;query", deploy_cost)]);
+        profile.taken = Taken::Sampled;
+        profile.samples = 1;
+        profile.timers[0].name = "user_cpu".into();
+        profile
+    };
+    for (source, deploy, cost) in [(1, "a", 1_000), (2, "b", 2_000)] {
+        let mut batch = batch(source, 0, deploy);
+        for second in 0..20 {
+            batch.profiles.push(profile(NOON + second * SECOND, &[]));
+            batch.profiles.push(sampled(second, cost));
+        }
+        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
+    }
+    let view: ProfileView = ask(&bench, "/v1/profile?deploy=a").await;
+    assert_eq!(view.summary.of.timer, "user_cpu");
+    let found: ProfileDiff = ask(&bench, "/v1/profile/diff?base=a&head=b").await;
+    assert_eq!(found.of.taken, Taken::Sampled);
+    assert_eq!(found.diff.functions[0].function.name, "query");
+    // What was asked for is answered, also if it tells little.
+    let view: ProfileView = ask(&bench, "/v1/profile?deploy=a&taken=scopes").await;
+    assert_eq!(
+        (view.summary.of.timer.as_str(), view.tree.parents.len()),
+        ("cpu", 1)
+    );
+}
+
+#[tokio::test]
+async fn builds_are_kept_and_told_of_both_sides() {
+    let bench = Bench::new();
+    for (source, deploy, builds) in [(1, "a", ["5f0c", "5f0c"]), (2, "b", ["5f0c", "a1"])] {
+        let mut batch = batch(source, 0, deploy);
+        for (second, build) in (0..).zip(builds) {
+            let mut profile = profile(NOON + second * SECOND, &[("feed", 7)]);
+            profile.builds = vec![build.into()];
+            batch.profiles.push(profile);
+        }
+        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
+    }
+    let view: ProfileView = ask(&bench, "/v1/profile?deploy=b").await;
+    assert_eq!(view.tree.builds.iter().collect::<Vec<_>>(), ["5f0c", "a1"]);
+    let found: ProfileDiff = ask(&bench, "/v1/profile/diff?base=a&head=b").await;
+    assert_eq!(
+        found.diff.builds.each_ref().map(|builds| builds.count()),
+        [1, 2]
+    );
+    assert_eq!(found.diff.same_build(), None);
+    let same: ProfileDiff = ask(&bench, "/v1/profile/diff?base=a&head=a").await;
+    assert_eq!(same.diff.same_build(), Some("5f0c"));
+}
+
+#[tokio::test]
 async fn json_batches_bring_profiles_too() {
     let bench = Bench::new();
     let mut batch = batch(1, 0, "a");
