@@ -16,6 +16,7 @@ pub mod detect;
 pub mod evidence;
 pub mod gate;
 pub mod judge;
+mod median;
 pub mod memory;
 pub mod profile;
 pub mod simulate;

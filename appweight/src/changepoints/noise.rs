@@ -1,5 +1,7 @@
 //! Single wrong values of a series, and how large its noise is.
 
+use crate::median::median;
+
 /// The median of |x| for a standard normal x.
 const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_081_7;
 /// So many standard deviations from its neighbours' median is drawn in to just that.
@@ -46,18 +48,4 @@ pub(super) fn variance(innovations: &[f64]) -> f64 {
         .collect();
     // Differences of independent noise have twice its variance.
     (median(&mut distances) / MEDIAN_OF_NORMAL).powi(2) / 2.0
-}
-
-/// The median; 0 of nothing.
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    let count = values.len();
-    if count == 0 {
-        return 0.0;
-    }
-    let (below, middle, _) = values.select_nth_unstable_by(count / 2, f64::total_cmp);
-    if count % 2 == 1 {
-        return *middle;
-    }
-    let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    f64::midpoint(lower, *middle)
 }

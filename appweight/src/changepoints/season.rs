@@ -1,6 +1,6 @@
 //! A shape that comes again in every period, as the week in a series of days.
 
-use super::noise::median;
+use crate::median::median;
 
 /// A period is seen only if it has come so often.
 const TIMES: usize = 3;
