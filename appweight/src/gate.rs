@@ -26,6 +26,8 @@ pub struct GateLine {
     pub subject: String,
     /// What is said of it.
     pub outcome: Outcome,
+    /// The increase that was still fine: 0.01 is 1 %.
+    pub max_increase: f64,
     /// The change with its interval at the gate's own confidence.
     pub change: Option<Change>,
     /// How many more requests on each side would tell, if any number would.
@@ -82,6 +84,7 @@ pub fn gate(
             ),
             subject: name,
             outcome: Outcome::CannotTell,
+            max_increase,
             change: None,
             more_requests: Some(missing),
         });
@@ -92,6 +95,7 @@ pub fn gate(
     let mut line = GateLine {
         subject: name,
         outcome: Outcome::CannotTell,
+        max_increase,
         change: Some(change),
         more_requests: None,
         reason: String::new(),

@@ -10,6 +10,7 @@
 //! [`profile`] is the algebra of function profiles. [`api`] holds the questions and answers of the query API, which speak in these terms.
 
 pub mod api;
+pub mod cells;
 pub mod changepoints;
 pub mod compare;
 pub mod detect;

@@ -39,9 +39,10 @@ pub(crate) enum Command {
     Dashboard(Dashboard),
     /// Fail if one deploy is heavier than another
     ///
-    /// Exits 1 when the interval of the increase lies above the limit, 0 when it lies below, and
+    /// The deploys are those of a collector, or two files of records (--base-file, --head-file).
+    /// Exits 1 when the interval of an increase lies above its limit, 0 when all lie below, and
     /// else 2: it cannot be told (with how many more requests would tell), a deploy is unknown,
-    /// instructions were counted in different ways, or the collector does not answer.
+    /// instructions were counted in different ways, a file cannot be read, or the collector does not answer.
     Gate(Gate),
     /// Tell the collector that a roll-out starts or ends
     Deploy(Deploy),
@@ -210,22 +211,54 @@ pub(crate) enum OutputFormat {
     Json,
     /// A table for a pull request
     Markdown,
+    /// Workflow commands of GitHub Actions, which are shown beside the change
+    Github,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Gate {
-    /// The deploy that is the measure
-    #[arg(long, env = "APPWEIGHT_GATE_BASE", value_name = "DEPLOY")]
-    pub(crate) base: String,
+    /// The deploy that is the measure; with files it may be left out if its file has only one
+    #[arg(
+        long,
+        env = "APPWEIGHT_GATE_BASE",
+        required_unless_present = "base_file",
+        value_name = "DEPLOY"
+    )]
+    pub(crate) base: Option<String>,
     /// The deploy that is held against it
-    #[arg(long, env = "APPWEIGHT_GATE_HEAD", value_name = "DEPLOY")]
-    pub(crate) head: String,
-    /// The increase that is still fine
-    #[arg(long, env = "APPWEIGHT_GATE_MAX_INCREASE", default_value = "1%", value_parser = units::percentage, allow_hyphen_values = true, value_name = "PERCENT")]
-    pub(crate) max_increase: f64,
-    /// How sure the interval is
-    #[arg(long, env = "APPWEIGHT_GATE_CONFIDENCE", default_value = "99%", value_parser = units::confidence, value_name = "PERCENT")]
-    pub(crate) confidence: f64,
+    #[arg(
+        long,
+        env = "APPWEIGHT_GATE_HEAD",
+        required_unless_present = "head_file",
+        value_name = "DEPLOY"
+    )]
+    pub(crate) head: Option<String>,
+    /// Records of the old deploy in a file, instead of a collector: batches as JSON, one after another or
+    /// in an array, or one as MessagePack; compressed if the name ends in .gz
+    #[arg(
+        long,
+        env = "APPWEIGHT_GATE_BASE_FILE",
+        requires = "head_file",
+        value_name = "FILE"
+    )]
+    pub(crate) base_file: Option<PathBuf>,
+    /// Records of the new deploy in a file
+    #[arg(
+        long,
+        env = "APPWEIGHT_GATE_HEAD_FILE",
+        requires = "base_file",
+        value_name = "FILE"
+    )]
+    pub(crate) head_file: Option<PathBuf>,
+    /// Limits by endpoint, and increases that are accepted until a day; by default appweight.toml, if it is there
+    #[arg(long, env = "APPWEIGHT_GATE_BUDGET", value_name = "FILE")]
+    pub(crate) budget: Option<PathBuf>,
+    /// The increase that is still fine; by default the budget's, else 1%
+    #[arg(long, env = "APPWEIGHT_GATE_MAX_INCREASE", value_parser = units::percentage, allow_hyphen_values = true, value_name = "PERCENT")]
+    pub(crate) max_increase: Option<f64>,
+    /// How sure the interval is; by default the budget's, else 99%
+    #[arg(long, env = "APPWEIGHT_GATE_CONFIDENCE", value_parser = units::confidence, value_name = "PERCENT")]
+    pub(crate) confidence: Option<f64>,
     /// Hold this endpoint to the limit instead of all together; can be repeated
     #[arg(
         long,
@@ -252,9 +285,13 @@ pub(crate) struct Gate {
     /// How to print the answer
     #[arg(long, env = "APPWEIGHT_FORMAT", default_value = "table")]
     pub(crate) format: OutputFormat,
+    /// With --format github: where the table for the run's page is added
+    #[arg(long, env = "GITHUB_STEP_SUMMARY", value_name = "FILE")]
+    pub(crate) summary_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum MetricName {
     /// CPU instructions
     Instructions,
@@ -297,7 +334,7 @@ pub(crate) struct Deploy {
     pub(crate) at: At,
 }
 
-fn endpoint_change(text: &str) -> Result<(String, f64), String> {
+pub(crate) fn endpoint_change(text: &str) -> Result<(String, f64), String> {
     let (endpoint, percent) = text.rsplit_once('=').ok_or("write it as /feed=0.5%")?;
     Ok((endpoint.to_owned(), units::percentage(percent)?))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use appweight::api::Problem;
+use appweight::cells;
 use appweight_wire::{Batch, Deploy, decode_batch, decode_deploy};
 use axum::Json;
 use axum::body::Body;
@@ -18,7 +19,6 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::body;
-use crate::cells;
 use crate::committer::{Full, NotKept};
 use crate::encoding::Encoding;
 use crate::metrics::{Outcome, RecordCounts};

@@ -6,7 +6,6 @@
 mod access;
 mod app;
 mod body;
-mod cells;
 mod clock;
 mod collector;
 mod committer;

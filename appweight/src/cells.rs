@@ -8,7 +8,7 @@ use appweight_wire::{Batch, Cell, CellKey, Content, RequestRecord};
 const WIDTH_US: u64 = 60_000_000;
 
 /// Fills in the cells of a batch whose counts are in its request records.
-pub(crate) fn fill_in(batch: &mut Batch) {
+pub fn fill_in(batch: &mut Batch) {
     if batch.content != Content::Requests {
         return;
     }
