@@ -1,7 +1,7 @@
 //! The detector on simulated days: how often it is wrong, and that it never looks ahead.
 
 use appweight::detect::{CellLine, DeployLine, Detector, Ruling, VerdictLine};
-use appweight::simulate::{Shape, Simulation, score};
+use appweight::simulate::{Cause, Shape, Simulation, Truth, score};
 
 fn small() -> Shape {
     Shape {
@@ -97,6 +97,61 @@ fn neither_the_order_within_a_minute_nor_the_hosts_names_matter() {
         let (one, other) = (one.effect.unwrap_or(0.0), other.effect.unwrap_or(0.0));
         assert!((one - other).abs() < 1e-6, "{one} {other}");
     }
+}
+
+/// What a quiet day's detector says once something is made to happen in it.
+fn told_with(seed: u64, what: impl Fn(&Simulation) -> Vec<Truth>) -> Vec<VerdictLine> {
+    let mut simulation = Simulation::new(&small().unchanged(), seed, 1);
+    let happens = what(&simulation);
+    simulation.plan.truth.extend(happens);
+    let mut detector = Detector::new();
+    for deploy in simulation.deploy_lines() {
+        detector.add_deploy(deploy);
+    }
+    let mut told = Vec::new();
+    while simulation.next_minute(&mut |cell| {
+        told.extend(detector.add_cell(cell).expect("a simulated cell is sound"));
+    }) {}
+    told.extend(detector.finish());
+    told
+}
+
+/// The last word on each pair, of those that stand as changed.
+fn standing(told: &[VerdictLine]) -> Vec<&VerdictLine> {
+    let mut last = std::collections::BTreeMap::new();
+    for line in told {
+        last.insert(name(line), line);
+    }
+    let is_alarm =
+        |line: &VerdictLine| matches!(line.verdict, Ruling::Regressed | Ruling::Improved);
+    last.into_values().filter(|line| is_alarm(line)).collect()
+}
+
+#[test]
+fn a_spike_across_the_edge_of_a_roll_out_is_charged_to_no_deploy() {
+    let shift = |deploy: &appweight::simulate::PlannedDeploy, from: i64, minutes: i64| Truth {
+        cause: Cause::Spike,
+        deploy: None,
+        flag: None,
+        endpoint: None,
+        host: None,
+        effect: 0.15,
+        start: deploy.start + from,
+        end: Some(deploy.start + from + minutes),
+    };
+    let told = told_with(21, |simulation| {
+        // Begins within a roll-out, ends within one, lies within one; each of several kinds of roll-out.
+        let deploys = &simulation.plan.deploys;
+        (4..16)
+            .map(|at| {
+                let (from, minutes) = [(3, 25), (-15, 19), (2, 4)][at % 3];
+                shift(&deploys[at], from, minutes)
+            })
+            .collect()
+    });
+    assert!(told.len() > 16 * 8, "{}", told.len());
+    let standing = standing(&told);
+    assert!(standing.is_empty(), "{standing:?}");
 }
 
 /// The rate is in docs/performance.md.

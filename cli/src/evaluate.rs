@@ -59,11 +59,9 @@ fn share(part: usize, whole: usize) -> String {
 }
 
 fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
-    let mut minutes = score.minutes.clone();
-    minutes.sort_unstable();
-    let median = minutes
-        .get(minutes.len() / 2)
-        .map_or("-".to_owned(), ToString::to_string);
+    let median = score
+        .median_minutes()
+        .map_or("-".to_owned(), |minutes| format!("{minutes}"));
     let per_100 = |part: usize, whole: usize| match whole {
         0 => "-".to_owned(),
         _ => format!(
@@ -137,15 +135,11 @@ fn print_power(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
         "{:<20} {:>12} {:>8} {:>8} {:>8}",
         "endpoint", "requests/min", "5 min", "15 min", "60 min"
     )?;
-    for (endpoint, (per_minute, errors)) in &score.power {
-        let seen = errors.each_ref().map(|errors| {
-            let mut errors = errors.clone();
-            errors.sort_by(f64::total_cmp);
-            errors
-                .get(errors.len() / 2)
-                .map_or("-".to_owned(), |error| {
-                    format!("{:.2} %", 100.0 * (SEEN_AT * error).exp_m1())
-                })
+    for (endpoint, per_minute, errors) in score.median_errors() {
+        let seen = errors.map(|error| {
+            error.map_or("-".to_owned(), |error| {
+                format!("{:.2} %", 100.0 * (SEEN_AT * error).exp_m1())
+            })
         });
         writeln!(
             out,

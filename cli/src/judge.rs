@@ -4,8 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use appweight::detect::{CellLine, DeployLine, Detector, VerdictLine};
+use appweight::detect::{CellLine, DeployLine, Detector, Settings, VerdictLine};
 use flate2::read::MultiGzDecoder;
+
+use crate::args::{MetricName, endpoint_change};
+use crate::units;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Judge {
@@ -16,13 +19,42 @@ pub(crate) struct Judge {
     /// Tell beside each verdict what it rests on
     #[arg(long, env = "APPWEIGHT_JUDGE_EXPLAIN")]
     pub(crate) explain: bool,
+    /// The metric to judge; by default that of the first cell
+    #[arg(long, env = "APPWEIGHT_JUDGE_METRIC", value_name = "METRIC")]
+    pub(crate) metric: Option<MetricName>,
+    /// The smallest change that is worth a word: what lies within it is unchanged
+    #[arg(long, env = "APPWEIGHT_MIN_CHANGE", default_value = "1%", value_parser = units::percentage, value_name = "PERCENT")]
+    pub(crate) min_change: f64,
+    /// The same for one endpoint, as /feed=0.5%; can be repeated
+    #[arg(long, env = "APPWEIGHT_MIN_CHANGE_OF", value_parser = endpoint_change, value_delimiter = ',', value_name = "ENDPOINT=PERCENT")]
+    pub(crate) min_change_of: Vec<(String, f64)>,
+    /// The expected share of false ones among all that is called in a day
+    #[arg(long, env = "APPWEIGHT_FALSE_DISCOVERIES", default_value = "10%", value_parser = units::share, value_name = "PERCENT")]
+    pub(crate) false_discoveries: f64,
+}
+
+impl Judge {
+    fn settings(&self) -> Settings {
+        Settings {
+            metric: self.metric.map(|metric| {
+                let name = match metric {
+                    MetricName::Instructions => "instructions",
+                    MetricName::Cpu => "cpu_ns",
+                };
+                name.to_owned()
+            }),
+            min_change: self.min_change,
+            min_change_of: self.min_change_of.iter().cloned().collect(),
+            false_discovery_rate: self.false_discoveries,
+        }
+    }
 }
 
 /// Judges a file and writes each verdict as soon as it is sure.
 pub(crate) fn run(options: &Judge, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = options.cells.as_path();
     let mut lines = open(path)?;
-    let mut detector = Detector::new();
+    let mut detector = Detector::with_settings(options.settings());
     let mut text = String::new();
     let mut number = 0_u64;
     loop {
@@ -88,44 +120,60 @@ fn write(out: &mut dyn Write, told: Vec<VerdictLine>, explain: bool) -> anyhow::
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::{Args, Command};
 
     const DEPLOYS: &str = r#"{"deploy":"a","service":"photo","replaces":null,"start":0,"end":0}
 {"deploy":"b","service":"photo","replaces":"a","start":90,"end":93,"who":"unknown fields are ignored"}
 "#;
 
-    fn cell(minute: i64, deploy: &str, host: usize, log: f64) -> String {
+    fn cell(minute: i64, deploy: &str, host: usize, log: f64, variance: f64) -> String {
         let (n, sum) = (400.0, 400.0 * log.exp());
         format!(
             r#"{{"minute":{minute},"deploy":"{deploy}","endpoint":"/feed","host":"h{host}","cluster":"c","metric":"instructions","n":{n},"weight":{n},"sum":{sum},"sumsq":{},"sumlog":{},"sumsqlog":{},"min":1.0,"max":9.0,"hist":{{"0":400}}}}"#,
             sum * sum / n,
             n * log,
-            n * (log * log + 0.01),
+            n * (log * log + variance),
         )
     }
 
-    fn judged(lines: &str, explain: bool) -> anyhow::Result<String> {
+    fn judged(lines: &str, words: &[&str]) -> anyhow::Result<String> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("cells.ndjson");
         std::fs::write(&path, lines)?;
-        let mut out = Vec::new();
-        let options = Judge {
-            cells: path,
-            explain,
+        let file = path.to_str().context("a path that is no text")?;
+        let words = [&["appweight", "judge", file], words].concat();
+        let Command::Judge(options) = Args::try_parse_from(words)?.command else {
+            anyhow::bail!("another command");
         };
+        let mut out = Vec::new();
         run(&options, &mut out)?;
         Ok(String::from_utf8(out)?)
     }
 
-    fn day() -> String {
+    /// The last line of an endpoint.
+    fn last(told: &str, endpoint: &str) -> serde_json::Value {
+        let lines = told.lines().map(|line| serde_json::from_str(line).unwrap());
+        let mut lines = lines.filter(|line: &serde_json::Value| line["endpoint"] == endpoint);
+        lines.next_back().unwrap()
+    }
+
+    fn day(change: f64) -> String {
+        day_of_requests(change, 0.01)
+    }
+
+    /// With that variance of a request's log cost.
+    fn day_of_requests(change: f64, variance: f64) -> String {
         let mut lines = DEPLOYS.to_owned();
         for minute in 1..140 {
             for host in 0..4 {
                 let is_new = minute >= 90 + host as i64;
                 // A fixed wave in place of noise, so that the figures are the same everywhere.
                 let wave = 0.002 * f64::from((minute as i32 * 7 + host as i32 * 3) % 5 - 2);
-                let log = 2.0 + wave + if is_new { 0.1 } else { 0.0 };
-                lines += &cell(minute, if is_new { "b" } else { "a" }, host, log);
+                let log = 2.0 + wave + if is_new { change } else { 0.0 };
+                lines += &cell(minute, if is_new { "b" } else { "a" }, host, log, variance);
                 lines.push('\n');
             }
         }
@@ -134,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_change_is_told_when_it_is_sure_and_again_at_the_end() {
-        let told = judged(&day(), false).unwrap();
+        let told = judged(&day(0.1), &[]).unwrap();
         let feed: Vec<serde_json::Value> = told
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -147,19 +195,71 @@ mod tests {
             assert!((effect - 0.1_f64.exp_m1()).abs() < 0.01, "{line}");
         }
         assert!(feed[0]["at_minute"].as_i64() < feed[1]["at_minute"].as_i64());
-        assert!(judged(&day(), true).unwrap().contains("standard errors"));
+        assert!(
+            judged(&day(0.1), &["--explain"])
+                .unwrap()
+                .contains("standard errors")
+        );
     }
 
     #[test]
     fn a_cell_without_a_deploy_line_is_an_error_that_names_the_line() {
-        let lines = format!("{DEPLOYS}{}\n", cell(1, "c", 0, 2.0));
-        let error = judged(&lines, false).unwrap_err();
+        let lines = format!("{DEPLOYS}{}\n", cell(1, "c", 0, 2.0, 0.01));
+        let error = judged(&lines, &[]).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("line 3") && text.contains("\"c\""), "{text}");
     }
 
     #[test]
+    fn what_is_worth_a_word_is_a_setting_of_the_endpoint() {
+        let verdict = |words: &[&str]| last(&judged(&day(0.0), words).unwrap(), "/feed");
+        assert_eq!(verdict(&[])["verdict"], "unchanged");
+        let narrow = verdict(&["--min-change-of", "/feed=0.01%"]);
+        assert_eq!(narrow["verdict"], "undecided", "{narrow}");
+        let other = verdict(&["--min-change", "0.01%", "--min-change-of", "/feed=1%"]);
+        assert_eq!(other["verdict"], "unchanged", "{other}");
+    }
+
+    #[test]
+    fn undecided_says_how_many_more_requests_would_decide() {
+        let undecided = judged(&day_of_requests(0.0, 4.0), &[]).unwrap();
+        let line = last(&undecided, "/feed");
+        assert_eq!(line["verdict"], "undecided", "{line}");
+        let more = line["more_requests"].as_u64();
+        assert!(more.is_some_and(|more| more > 1_000), "{line}");
+        // What restarts change by themselves is more than that.
+        let never = judged(&day(0.0), &["--min-change", "0.01%", "--explain"]).unwrap();
+        let line = last(&never, "/feed");
+        assert_eq!(line["verdict"], "undecided", "{line}");
+        assert!(line["more_requests"].is_null(), "{line}");
+        assert!(
+            line["checks"].to_string().contains("no number of requests"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn the_metric_is_a_choice() {
+        let mixed: String = day(0.1)
+            .lines()
+            .flat_map(|line| {
+                let cpu = line.replace("instructions", "cpu_ns");
+                let cells = if cpu == line {
+                    vec![line.to_owned()]
+                } else {
+                    vec![line.to_owned(), cpu]
+                };
+                cells.into_iter().map(|line| line + "\n")
+            })
+            .collect();
+        let alone = judged(&day(0.1), &[]).unwrap();
+        assert_eq!(judged(&mixed, &[]).unwrap(), alone);
+        assert_eq!(judged(&mixed, &["--metric", "cpu"]).unwrap(), alone);
+        assert!(judged(&day(0.1), &["--metric", "cpu"]).unwrap().is_empty());
+    }
+
+    #[test]
     fn neither_deploy_nor_cell_is_an_error() {
-        assert!(judged("{\"deploy\":1}\n", false).is_err());
+        assert!(judged("{\"deploy\":1}\n", &[]).is_err());
     }
 }

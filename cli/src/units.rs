@@ -40,6 +40,16 @@ pub(crate) fn percentage(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A percentage between 0 % and 100 %, both excluded.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let fraction = percentage(text)?;
+    if fraction > 0.0 && fraction < 1.0 {
+        Ok(fraction)
+    } else {
+        Err("must lie between 0% and 100%".to_owned())
+    }
+}
+
 /// A percentage between 50 % and 100 %, both excluded.
 pub(crate) fn confidence(text: &str) -> Result<f64, String> {
     let fraction = percentage(text)?;
@@ -63,6 +73,8 @@ mod tests {
             assert!(percentage(bad).is_err(), "{bad}");
         }
         assert!(confidence("100%").is_err());
+        assert!(share("0%").is_err() && share("100%").is_err());
+        assert_eq!(share("10%"), Ok(0.1));
         assert_eq!(confidence("95%"), Ok(0.95));
     }
 

@@ -44,6 +44,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Draw the pictures of docs/method.md from simulated days
+    Pictures,
     /// Run what Miri can run of the unsafe code; needs a nightly toolchain with miri
     Miri,
 }
@@ -98,6 +100,18 @@ fn run(task: Task) -> anyhow::Result<()> {
             cargo(&words)
         }
         Task::Overhead { rest } => overhead(&rest),
+        Task::Pictures => cargo(&[
+            "run",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--package",
+            "appweight",
+            "--example",
+            "pictures",
+            "--",
+            "docs/images",
+        ]),
         Task::Miri => run_program(Command::new("rustup").args([
             "run",
             "nightly",

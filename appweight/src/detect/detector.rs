@@ -8,13 +8,13 @@ use super::endpoint::{Cell, Endpoint};
 use super::flags::{FlagCell, Flags};
 use super::hosts::Hosts;
 use super::lines::{CellLine, DeployLine, VerdictLine};
+use super::settings::Settings;
+use super::stream::{DayStream, Place};
 use super::tell::Step;
 use super::warm_up::{Curve, WarmUp};
 
 /// Minutes after a roll-out for which it is watched.
 const WATCH_MINUTES: i64 = 60;
-/// Expected share of false ones among the endpoints that are called of a deploy.
-const FALSE_DISCOVERY_RATE: f64 = 0.1;
 /// Chance of a false call of a whole service, per deploy.
 const SERVICE_LEVEL: f64 = 0.01;
 /// Hosts that must have warmed up with a deploy before anything is said of it: one may be a bad one.
@@ -56,6 +56,9 @@ struct Deploy {
     last_restart: i64,
     new_hosts: Vec<bool>,
     curve: Curve,
+    is_curve_taken: bool,
+    /// Once judged: its place in the day's stream of tests.
+    place: Option<Place>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,8 @@ impl Names {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Detector {
+    settings: Settings,
+    stream: DayStream,
     deploys: Vec<Deploy>,
     deploy_numbers: HashMap<String, usize>,
     services: Names,
@@ -132,7 +137,16 @@ impl Detector {
     /// A detector that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_settings(Settings::default())
+    }
+
+    /// The same with settings of one's own.
+    #[must_use]
+    pub fn with_settings(settings: Settings) -> Self {
         Self {
+            stream: DayStream::new(settings.false_discovery_rate),
+            metric: settings.metric.clone(),
+            settings,
             deploys: Vec::new(),
             deploy_numbers: HashMap::new(),
             services: Names::default(),
@@ -140,7 +154,6 @@ impl Detector {
             host_names: Names::default(),
             merged_hosts: Vec::new(),
             cluster_names: Names::default(),
-            metric: None,
             endpoints: Vec::new(),
             endpoint_services: Vec::new(),
             totals: Vec::new(),
@@ -161,7 +174,9 @@ impl Detector {
     pub fn add_deploy(&mut self, line: DeployLine) {
         let service = self.services.number(&line.service);
         while self.totals.len() <= service {
-            self.totals.push(Endpoint::new(None, self.columns.len()));
+            let min_change = self.settings.min_change;
+            self.totals
+                .push(Endpoint::new(None, min_change, self.columns.len()));
             self.endpoint_numbers.push(HashMap::new());
         }
         let parent = line
@@ -178,6 +193,8 @@ impl Detector {
             is_seen: false,
             new_hosts: Vec::new(),
             curve: Curve::default(),
+            is_curve_taken: false,
+            place: None,
         });
     }
 
@@ -212,7 +229,7 @@ impl Detector {
             .metric
             .get_or_insert_with(|| line.metric.clone().into_owned());
         if *metric != line.metric {
-            // One metric is judged, that of the first cell.
+            // One metric is judged: the one asked for, else that of the first cell.
             return Ok(told);
         }
         let cell = Cell {
@@ -278,8 +295,9 @@ impl Detector {
         }
         let number = self.endpoints.len();
         self.endpoint_numbers[service].insert(name.to_owned(), number);
-        self.endpoints
-            .push(Endpoint::new(Some(name.to_owned()), self.columns.len()));
+        let min_change = self.settings.min_change_of(name);
+        let endpoint = Endpoint::new(Some(name.to_owned()), min_change, self.columns.len());
+        self.endpoints.push(endpoint);
         self.endpoint_services.push(service);
         self.by_endpoint.push(Vec::new());
         number

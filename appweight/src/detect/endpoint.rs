@@ -1,5 +1,6 @@
 use super::evidence::log_e_value;
 use super::filter::LevelFilter;
+use super::learn::Prepared;
 use super::noise::NoiseLearner;
 use super::regression::{Estimate, Regression};
 use super::tail::Tail;
@@ -29,12 +30,16 @@ const REFERENCE_MINUTES: u32 = 30;
 const GROWTH_OF_INFORMATION: f64 = 8.0;
 /// Standard errors below which an alarm has lost its ground.
 const DOUBTED_BELOW_Z: f64 = 2.0;
+/// Ratios of two changes that may well be the same one.
+pub(crate) const ABOUT_THE_SAME: std::ops::Range<f64> = 0.5..2.0;
 
 /// One endpoint, or a whole service at a fixed mix.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     /// None: the service.
     pub(crate) name: Option<String>,
+    /// The smallest change that is worth a word, relative.
+    pub(crate) min_change: f64,
     pub(crate) filter: LevelFilter,
     pub(crate) learner: NoiseLearner,
     pub(crate) tail: Tail,
@@ -44,6 +49,8 @@ pub(crate) struct Endpoint {
     pub(crate) pairs: Vec<Pair>,
     /// Columns that the data demand.
     pub(crate) chosen: Vec<usize>,
+    /// The last minute and its cells.
+    pub(crate) previous: Option<(i64, Vec<Prepared>)>,
     reference: Reference,
     /// The information that the last watched deploy had in the end.
     last_information: Option<f64>,
@@ -63,11 +70,17 @@ pub(crate) struct Pair {
     pub(crate) expected_information: Option<f64>,
     pub(crate) estimate: Option<Estimate>,
     pub(crate) log_e: f64,
+    /// The log e-value at which it would be called alone.
+    pub(crate) needed_log_e: f64,
     /// Minute of the first alarm and the effect then.
     pub(crate) alarm: Option<(i64, f64)>,
     pub(crate) is_withdrawn: bool,
+    /// How far the level had moved when it was withdrawn.
+    pub(crate) withdrawn_after: f64,
     /// Jumps of the level since the alarm that no deploy explains, in logs.
     pub(crate) jumps: f64,
+    /// The same of those that all endpoints made together.
+    pub(crate) common_jumps: f64,
     /// The last minute of which a line was written.
     pub(crate) told: Option<i64>,
 }
@@ -83,25 +96,33 @@ impl Pair {
         })
     }
 
+    /// By how much the level moved since the alarm without a deploy. What all endpoints did together is this
+    /// pair's matter only if `is_common`: if the deploy seems to have changed them all.
+    pub(crate) fn moved(&self, is_common: bool) -> f64 {
+        self.jumps + if is_common { self.common_jumps } else { 0.0 }
+    }
+
     /// Whether the level came back without a deploy: what looked like a change was a spike.
-    pub(crate) fn went_away(&self) -> bool {
+    pub(crate) fn went_away(&self, is_common: bool) -> bool {
         self.alarm.is_some_and(|(_, effect)| {
-            let share = -self.jumps / effect;
-            (0.5..2.0).contains(&share)
+            let share = -self.moved(is_common) / effect;
+            ABOUT_THE_SAME.contains(&share)
         })
     }
 }
 
 impl Endpoint {
-    pub(crate) fn new(name: Option<String>, columns: usize) -> Self {
+    pub(crate) fn new(name: Option<String>, min_change: f64, columns: usize) -> Self {
         Self {
             name,
+            min_change,
             filter: LevelFilter::new(columns),
             learner: NoiseLearner::new(),
             tail: Tail::default(),
             effects: vec![0.0; columns],
             pairs: vec![Pair::default(); columns],
             chosen: Vec::new(),
+            previous: None,
             reference: Reference::default(),
             last_information: None,
         }
@@ -121,6 +142,11 @@ impl Endpoint {
             .retire_column(column, self.effects[column], last);
         self.effects.remove(column);
         self.pairs.remove(column);
+        for part in self.previous.iter_mut().flat_map(|(_, parts)| parts) {
+            if column < part.columns.len() {
+                part.columns.remove(column);
+            }
+        }
         self.chosen.retain(|chosen| *chosen != column);
         for chosen in &mut self.chosen {
             if *chosen > column {
@@ -130,9 +156,11 @@ impl Endpoint {
     }
 
     /// Notes that the level jumped without a deploy, for those that were called before.
-    pub(crate) fn note_jump(&mut self, jump: f64) {
-        for pair in &mut self.pairs {
-            if pair.alarm.is_some() {
+    pub(crate) fn note_jump(&mut self, jump: f64, is_common: bool) {
+        for pair in self.pairs.iter_mut().filter(|pair| pair.alarm.is_some()) {
+            if is_common {
+                pair.common_jumps += jump;
+            } else {
                 pair.jumps += jump;
             }
         }

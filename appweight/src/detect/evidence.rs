@@ -17,18 +17,10 @@ pub(crate) fn log_e_value(z: f64, information: f64, expected_information: f64) -
     z * z / 2.0 * information / (information + rho) - 0.5 * (information / rho).ln_1p()
 }
 
-/// Of these log e-values, the least that is rejected by the e-BH procedure at that level
-/// (Wang and Ramdas 2022, "False discovery rate control with e-values"): the largest k such that the k-th largest is
-/// at least n / (k × level). None: nothing is.
-pub(crate) fn e_benjamini_hochberg(log_e_values: &mut [f64], level: f64) -> Option<f64> {
-    log_e_values.sort_by(|a, b| b.total_cmp(a));
-    let n = log_e_values.len() as f64;
-    log_e_values
-        .iter()
-        .enumerate()
-        .rev()
-        .find(|(rank, value)| **value >= (n / (level * (rank + 1) as f64)).ln())
-        .map(|(_, value)| *value)
+/// The standard errors at which that log e-value is reached when all information that is expected is in.
+pub(crate) fn z_of(log_e: f64) -> f64 {
+    let reached = log_e.max(0.0) + 0.5 * (1.0 + INFORMATION_RATIO).ln();
+    (2.0 * reached * (1.0 + INFORMATION_RATIO) / INFORMATION_RATIO).sqrt()
 }
 
 #[cfg(test)]
@@ -75,10 +67,8 @@ mod tests {
     }
 
     #[test]
-    fn e_bh_takes_the_largest_set_that_bears_its_own_threshold() {
-        let mut values = [60.0_f64.ln(), 25.0_f64.ln(), 1.0_f64.ln(), 0.0_f64.ln()];
-        assert_eq!(e_benjamini_hochberg(&mut values, 0.1), Some(25.0_f64.ln()));
-        let mut values = [39.0_f64.ln(), 15.0_f64.ln(), 1.0_f64.ln(), 0.0];
-        assert_eq!(e_benjamini_hochberg(&mut values, 0.1), None);
+    fn an_e_value_is_reached_at_its_own_z() {
+        let log_e = 8.0;
+        assert!((log_e_value(z_of(log_e), 500.0, 500.0) - log_e).abs() < 1e-12);
     }
 }

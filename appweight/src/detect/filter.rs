@@ -1,15 +1,21 @@
 use super::noise::Noise;
 
-/// States before the clusters' and hosts': level, slope, and what moves one minute.
+/// States before the clusters' and hosts': level, slope, what moves one minute, and by what share this endpoint's
+/// warm-up differs from the usual one.
 const LEVEL: usize = 0;
 const SLOPE: usize = 1;
 const SHOCK: usize = 2;
+const WARM: usize = 3;
+const FIXED_STATES: usize = 4;
 /// Prior variances: a level is read from the first minute; slopes reach 3 % in an hour; hosts differ by 15 %.
 const LEVEL_PRIOR: f64 = 1.0;
 const SLOPE_PRIOR: f64 = 2.5e-7;
 const HOST_PRIOR: f64 = 0.0225;
-/// Variance that a slope gains in a minute.
-const SLOPE_DRIFT: f64 = 2e-9;
+/// An endpoint's warm-up is within a quarter of the usual one or so, and a tenth more apart at each roll-out.
+const WARM_PRIOR: f64 = 0.0625;
+const WARM_BY_ROLL_OUT: f64 = 0.01;
+/// Variance that a slope gains in a minute: 1e-4 in an hour, as much as a daily shape of ±10 % turns at most.
+const SLOPE_DRIFT: f64 = 2e-10;
 
 /// A Kalman filter of one endpoint's log cost that carries regressors along.
 ///
@@ -44,10 +50,10 @@ pub(crate) struct Innovation {
 impl LevelFilter {
     pub(crate) fn new(columns: usize) -> Self {
         let mut filter = Self {
-            dimension: 3,
-            covariance: vec![0.0; 9],
-            data: vec![0.0; 3],
-            columns: vec![vec![0.0; 3]; columns],
+            dimension: FIXED_STATES,
+            covariance: vec![0.0; FIXED_STATES * FIXED_STATES],
+            data: vec![0.0; FIXED_STATES],
+            columns: vec![vec![0.0; FIXED_STATES]; columns],
             information: vec![0.0; columns * columns],
             score: vec![0.0; columns],
             clusters: Vec::new(),
@@ -57,6 +63,7 @@ impl LevelFilter {
         };
         *filter.variance(LEVEL) = LEVEL_PRIOR;
         *filter.variance(SLOPE) = SLOPE_PRIOR;
+        *filter.variance(WARM) = WARM_PRIOR;
         filter
     }
 
@@ -182,6 +189,12 @@ impl LevelFilter {
         }
     }
 
+    /// A roll-out begins, whose warm-up may be another one.
+    pub(crate) fn loosen_warm_up(&mut self) {
+        let variance = self.variance(WARM);
+        *variance = (*variance + WARM_BY_ROLL_OUT).min(WARM_PRIOR);
+    }
+
     /// A host's offset may have changed, with that variance.
     pub(crate) fn loosen_host(&mut self, host: usize, variance: f64) {
         let state = self.host_state(host);
@@ -232,13 +245,14 @@ impl LevelFilter {
         (self.data[state], *self.variance(state))
     }
 
-    /// Learns from a cell: its log cost, the variance of that, and what each column is for it.
+    /// Learns from a cell: its log cost without the usual warm-up, the variance of that, how much usual warm-up
+    /// was taken off, and what each column is for it.
     pub(crate) fn observe(
         &mut self,
-        cluster: usize,
-        host: usize,
+        (cluster, host): (usize, usize),
         value: f64,
         noise: f64,
+        warming: f64,
         columns: &[f64],
     ) {
         let states = [
@@ -256,9 +270,15 @@ impl LevelFilter {
                 *sum += part;
             }
         }
-        let variance = noise + states.iter().map(|state| self.gain[*state]).sum::<f64>();
-        let innovation_of =
-            |state: &[f64], value: f64| value - states.iter().map(|at| state[*at]).sum::<f64>();
+        if warming != 0.0 {
+            let row = &self.covariance[WARM * size..(WARM + 1) * size];
+            for (sum, part) in self.gain.iter_mut().zip(row) {
+                *sum += warming * part;
+            }
+        }
+        let seen = |of: &[f64]| states.iter().map(|at| of[*at]).sum::<f64>() + warming * of[WARM];
+        let variance = noise + seen(&self.gain);
+        let innovation_of = |state: &[f64], value: f64| value - seen(state);
         let learn = |state: &mut [f64], innovation: f64, gain: &[f64]| {
             let step = innovation / variance;
             for (value, gain) in state.iter_mut().zip(gain) {
@@ -334,7 +354,7 @@ mod tests {
                     [20, 40].map(|start| f64::from(u8::from(minute >= start + host as i32)));
                 let wave = 0.001 * f64::from((minute * 7 + host as i32 * 3) % 5 - 2);
                 let value = 0.1 * columns[0] - 0.02 * columns[1] + wave;
-                filter.observe(0, host, value, 1e-6, &columns);
+                filter.observe((0, host), value, 1e-6, 0.0, &columns);
             }
         }
         let estimate = |filter: &LevelFilter, column: usize, others: &[usize]| {

@@ -2,6 +2,7 @@ use foldhash::HashMap;
 
 use super::endpoint::Cell;
 use super::flag::FlagPair;
+use super::stream::Place;
 
 /// The value that others are held against.
 const OFF: &str = "off";
@@ -17,6 +18,8 @@ pub(crate) struct Arm {
     pub(crate) over_since: Option<i64>,
     pub(crate) is_told: bool,
     pub(crate) alarms: Vec<usize>,
+    /// Once judged: its place in the day's stream of tests.
+    pub(crate) place: Option<Place>,
     shares: HashMap<(usize, usize), f64>,
     pub(crate) pairs: HashMap<usize, FlagPair>,
 }
@@ -69,6 +72,7 @@ impl Flags {
                     over_since: None,
                     is_told: false,
                     alarms: Vec::new(),
+                    place: None,
                     shares: HashMap::default(),
                     pairs: HashMap::default(),
                 });

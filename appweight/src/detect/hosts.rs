@@ -1,4 +1,5 @@
 use super::filter::MAX_COLUMNS;
+use crate::median::median;
 
 /// A host costs more than its fellows from so many standard errors on, and by so much, in logs.
 const BAD_AT: f64 = 6.0;
@@ -89,8 +90,7 @@ impl Hosts {
             if levels.len() < FELLOWS {
                 continue;
             }
-            levels.sort_by(f64::total_cmp);
-            let usual = levels[levels.len() / 2];
+            let usual = median(&mut levels);
             for (at, host) in self.hosts.iter().enumerate() {
                 if host.precision > 0.0 && host.deploy == deploy {
                     let excess = host.sum / host.precision - usual;

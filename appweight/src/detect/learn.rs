@@ -5,6 +5,8 @@ use super::noise::QuietCell;
 
 /// A cluster's minute is a jump that no deploy explains from so many standard errors on.
 const JUMP_AT: f64 = 5.0;
+/// The least move from one minute to the next that is taken for a jump, in logs.
+pub(crate) const LEAST_MOVE: f64 = 0.01;
 /// Variance that a level gains at a jump, over the jump's square: so much that nothing else takes a part of it up.
 pub(crate) const JUMP_ROOM: f64 = 100.0;
 
@@ -12,10 +14,12 @@ pub(crate) const JUMP_ROOM: f64 = 100.0;
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) cell: Cell,
-    /// Log cost.
+    /// Log cost, without the usual warm-up.
     pub(crate) value: f64,
-    /// Variance of it by its requests alone.
+    /// Variance of it by its requests alone, and by the host's own warm-up.
     pub(crate) sampling: f64,
+    /// The usual warm-up that was taken off.
+    pub(crate) warming: f64,
     /// Whether its host runs its deploy for long enough to show a jump.
     pub(crate) is_settled: bool,
     pub(crate) columns: Vec<f64>,
@@ -41,20 +45,27 @@ pub(crate) fn excess(
     Some((excess, innovation.variance))
 }
 
-/// Takes an endpoint's minute up.
-pub(crate) fn learn(endpoint: &mut Endpoint, prepared: &[Prepared], minute: i64, is_quiet: bool) {
+/// Takes an endpoint's minute up. `freed` are clusters whose level was let go for this minute.
+pub(crate) fn learn(
+    endpoint: &mut Endpoint,
+    prepared: Vec<Prepared>,
+    minute: i64,
+    is_quiet: bool,
+    freed: &[usize],
+) {
     if prepared.is_empty() {
         return;
     }
     let level = prepared.iter().map(|part| part.value).sum::<f64>() / prepared.len() as f64;
     endpoint.filter.start(level);
-    let jumped = find_jumps(endpoint, prepared);
+    let jumped = find_jumps(endpoint, &prepared, minute, freed);
     if jumped {
         endpoint.learner.interrupt();
     }
     let mut quiet = Vec::new();
-    for part in prepared {
+    for part in &prepared {
         let cell = &part.cell;
+        let place = (cell.cluster, cell.host);
         if is_quiet && !jumped {
             let (offset, offset_variance) = endpoint.filter.host_offset(cell.host);
             // An offset that is hardly known is no measure yet.
@@ -70,53 +81,110 @@ pub(crate) fn learn(endpoint: &mut Endpoint, prepared: &[Prepared], minute: i64,
             }
         }
         let noise = part.sampling + endpoint.learner.noise.cell;
-        endpoint
-            .filter
-            .observe(cell.cluster, cell.host, part.value, noise, &part.columns);
+        let filter = &mut endpoint.filter;
+        filter.observe(place, part.value, noise, part.warming, &part.columns);
     }
     endpoint.learner.add_minute(minute, &quiet);
+    endpoint.previous = Some((minute, prepared));
 }
 
 /// Lets clusters' levels go where a minute cannot be explained: an incident begins or ends.
-fn find_jumps(endpoint: &mut Endpoint, prepared: &[Prepared]) -> bool {
-    let noise = endpoint.learner.noise;
-    let clusters = prepared
-        .iter()
-        .map(|part| part.cell.cluster + 1)
-        .max()
-        .unwrap_or(0);
+fn find_jumps(
+    endpoint: &mut Endpoint,
+    prepared: &[Prepared],
+    minute: i64,
+    freed: &[usize],
+) -> bool {
+    let moves = moves(endpoint, prepared, minute);
+    let clusters = moves.len();
     let mut jumps = Vec::new();
-    for cluster in 0..clusters {
-        let (mut sum, mut precision, mut expectation, mut count) = (0.0, 0.0, 0.0_f64, 0.0);
-        for part in prepared {
-            if part.cell.cluster != cluster || !part.is_settled {
-                continue;
-            }
-            if let Some((excess, variance)) =
-                excess(endpoint, &part.cell, part.value, &part.columns)
-            {
-                let weight = 1.0 / (part.sampling + noise.cell);
-                sum += weight * excess;
-                precision += weight;
-                expectation += variance;
-                count += 1.0;
-            }
+    for (cluster, moved) in moves.into_iter().enumerate() {
+        if freed.contains(&cluster) {
+            continue;
         }
-        if count > 0.0 {
-            let jump = sum / precision;
-            let variance = 1.0 / precision + expectation / count + noise.shock;
-            if jump.abs() > JUMP_AT * variance.sqrt() {
-                jumps.push((cluster, jump));
-            }
-        }
+        let moved =
+            moved.filter(|(by, variance)| by.abs() > (JUMP_AT * variance.sqrt()).max(LEAST_MOVE));
+        let jump = moved
+            .map(|(by, _)| by)
+            .or_else(|| unexpected(endpoint, prepared, cluster));
+        jumps.extend(jump.map(|jump| (cluster, jump)));
     }
     for &(cluster, jump) in &jumps {
-        endpoint
-            .filter
-            .loosen_cluster(cluster, JUMP_ROOM * jump * jump);
-        endpoint.note_jump(jump / clusters as f64);
+        let variance = JUMP_ROOM * jump * jump;
+        endpoint.filter.loosen_cluster(cluster, variance);
+        endpoint.note_jump(jump / clusters as f64, false);
     }
-    !jumps.is_empty()
+    !jumps.is_empty() || !freed.is_empty()
+}
+
+/// How far a cluster is from what is expected, if that cannot be chance.
+fn unexpected(endpoint: &mut Endpoint, prepared: &[Prepared], cluster: usize) -> Option<f64> {
+    let noise = endpoint.learner.noise;
+    let (mut sum, mut precision, mut expectation, mut count) = (0.0, 0.0, 0.0_f64, 0.0);
+    for part in prepared {
+        if part.cell.cluster != cluster || !part.is_settled {
+            continue;
+        }
+        if let Some((excess, variance)) = excess(endpoint, &part.cell, part.value, &part.columns) {
+            let weight = 1.0 / (part.sampling + noise.cell);
+            sum += weight * excess;
+            precision += weight;
+            expectation += variance;
+            count += 1.0;
+        }
+    }
+    if count <= 0.0 {
+        return None;
+    }
+    let jump = sum / precision;
+    let variance = 1.0 / precision + expectation / count + noise.shock;
+    (jump.abs() > JUMP_AT * variance.sqrt()).then_some(jump)
+}
+
+/// By cluster: how far its hosts moved since the minute before, and the variance of that. Only hosts count that ran the
+/// same deploy in both, so that neither a deploy nor a restart can move them; one that is warming up counts by what it
+/// has beyond that.
+pub(crate) fn moves(
+    endpoint: &Endpoint,
+    prepared: &[Prepared],
+    minute: i64,
+) -> Vec<Option<(f64, f64)>> {
+    let clusters = prepared.iter().map(|part| part.cell.cluster + 1).max();
+    let mut sums = vec![(0.0, 0.0); clusters.unwrap_or(0)];
+    let noise = &endpoint.learner.noise;
+    let own = |part: &Prepared| {
+        let effect = |column: &usize| {
+            endpoint.effects[*column] * part.columns.get(*column).copied().unwrap_or(0.0)
+        };
+        part.value - endpoint.chosen.iter().map(effect).sum::<f64>()
+    };
+    if let Some((last, before)) = &endpoint.previous
+        && last + 1 == minute
+    {
+        let mut of_host: Vec<Option<&Prepared>> = Vec::new();
+        for part in before {
+            if of_host.len() <= part.cell.host {
+                of_host.resize(part.cell.host + 1, None);
+            }
+            of_host[part.cell.host] = Some(part);
+        }
+        for part in prepared {
+            let Some(Some(before)) = of_host.get(part.cell.host) else {
+                continue;
+            };
+            if before.cell.deploy == part.cell.deploy {
+                let weight = 1.0 / (part.sampling + before.sampling + 2.0 * noise.cell);
+                let sum: &mut (f64, f64) = &mut sums[part.cell.cluster];
+                sum.0 += weight * (own(part) - own(before));
+                sum.1 += weight;
+            }
+        }
+    }
+    sums.iter()
+        .map(|(sum, weight)| {
+            (*weight > 0.0).then(|| (sum / weight, 1.0 / weight + 2.0 * noise.shock))
+        })
+        .collect()
 }
 
 #[derive(Debug, Clone, Default)]
@@ -124,6 +192,7 @@ struct TotalCell {
     weight: f64,
     sum: f64,
     square_weight: f64,
+    warming: f64,
     is_settled: bool,
     columns: Vec<f64>,
 }
@@ -152,6 +221,7 @@ impl TotalCells {
             }
             total.weight += weight;
             total.sum += weight * (part.value - usual_log);
+            total.warming += weight * part.warming;
             total.square_weight += weight * weight * (part.sampling + noise.cell + noise.shock);
             for (sum, value) in total.columns.iter_mut().zip(&part.columns) {
                 *sum += weight * value;
@@ -180,6 +250,7 @@ impl TotalCells {
                 },
                 value: total.sum / total.weight,
                 sampling: total.square_weight / (total.weight * total.weight),
+                warming: total.warming / total.weight,
                 is_settled: total.is_settled,
                 columns: total.columns.iter().map(|sum| sum / total.weight).collect(),
             };

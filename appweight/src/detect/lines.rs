@@ -111,6 +111,9 @@ pub struct VerdictLine {
     pub high: Option<f64>,
     /// The minute whose cells were needed; no later one was used.
     pub at_minute: i64,
+    /// Of an undecided endpoint: at least how many more requests of each side it takes to decide, if the estimate stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_requests: Option<u64>,
     /// Why: each check with its figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,

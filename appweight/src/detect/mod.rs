@@ -14,9 +14,12 @@ mod learn;
 mod lines;
 mod noise;
 mod regression;
+mod settings;
+mod stream;
 mod tail;
 mod tell;
 mod warm_up;
 
 pub use detector::{DetectError, Detector};
 pub use lines::{CellLine, DeployLine, Ruling, VerdictLine};
+pub use settings::Settings;

@@ -12,6 +12,13 @@ struct Totals {
     sum_log: f64,
 }
 
+/// Requests of a deploy, and the number of groups of hosts that served them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) requests: f64,
+    pub(crate) groups: f64,
+}
+
 impl Totals {
     fn tail(&self) -> f64 {
         (self.sum / self.n).ln() - self.sum_log / self.n
@@ -34,6 +41,16 @@ impl Tail {
         totals.n += n;
         totals.sum += sum;
         totals.sum_log += sum_log;
+    }
+
+    /// What was seen of a deploy's warm processes.
+    pub(crate) fn seen(&self, deploy: usize) -> Seen {
+        let groups = self.by_deploy.get(&deploy).into_iter().flatten();
+        let groups = groups.filter(|group| group.n > 0.0);
+        groups.fold(Seen::default(), |seen, group| Seen {
+            requests: seen.requests + group.n,
+            groups: seen.groups + 1.0,
+        })
     }
 
     /// Deploys that no one is compared with any more.

@@ -1,9 +1,8 @@
-use super::endpoint::Endpoint;
+use super::endpoint::{ABOUT_THE_SAME, Endpoint};
+use super::evidence::z_of;
 use super::lines::{Ruling, VerdictLine};
 use super::regression::Estimate;
 
-/// The smallest change that is worth a word, in logs.
-const MIN_CHANGE: f64 = 0.01;
 /// Normal quantile of a 95 % interval.
 const Z_95: f64 = 1.959_964;
 
@@ -15,25 +14,34 @@ pub(crate) struct Step<'a> {
     pub(crate) parent: Option<usize>,
 }
 
-/// Raises an alarm that is due, and takes back one that went away.
+/// Raises an alarm that is due, and takes back one that went away, until it comes again.
 pub(crate) fn raise(
     endpoint: &mut Endpoint,
     column: usize,
     is_sure: bool,
     minute: i64,
     step: Step<'_>,
+    service_effect: Option<f64>,
     told: &mut Vec<VerdictLine>,
 ) {
+    let is_service = endpoint.name.is_none();
     let pair = &mut endpoint.pairs[column];
+    let is_common = is_service
+        || pair
+            .alarm
+            .zip(service_effect)
+            .is_some_and(|((_, own), of_service)| ABOUT_THE_SAME.contains(&(of_service / own)));
+    let went_away = pair.went_away(is_common);
     let mut is_news = false;
     match (pair.alarm, pair.estimate) {
         (None, Some(estimate)) if is_sure => {
             pair.alarm = Some((minute, estimate.effect));
-            pair.jumps = 0.0;
+            (pair.jumps, pair.common_jumps) = (0.0, 0.0);
             is_news = true;
         }
-        (Some(_), _) if !pair.is_withdrawn && pair.went_away() => {
-            pair.is_withdrawn = true;
+        (Some(_), _) if pair.is_withdrawn != went_away => {
+            pair.is_withdrawn = went_away;
+            pair.withdrawn_after = pair.moved(is_common);
             is_news = true;
         }
         _ => {}
@@ -65,8 +73,29 @@ pub(crate) fn deploy_line(
     let mut line = VerdictLine {
         deploy: Some(step.name.to_owned()),
         endpoint: endpoint.name.clone(),
-        ..verdict(estimate, pair.alarm.is_some(), pair.is_withdrawn, minute)
+        ..verdict(
+            estimate,
+            pair.alarm.is_some(),
+            pair.is_withdrawn,
+            endpoint.min_change,
+            minute,
+        )
     };
+    if let (Ruling::Undecided, Some(estimate), Some(parent)) = (line.verdict, estimate, step.parent)
+    {
+        let new = endpoint.tail.seen(step.number);
+        let fewest = new.requests.min(endpoint.tail.seen(parent).requests);
+        // What restarts change by themselves is the part that surely does not fall with requests.
+        let rest = endpoint.learner.noise.restart / new.groups;
+        let z = z_of(pair.needed_log_e);
+        line.more_requests = more_requests(estimate, rest, fewest, endpoint.min_change, z);
+        if endpoint.name.is_some() && line.more_requests.is_none() {
+            line.checks.push(
+                "no number of requests would decide it: more hosts or more roll-outs would"
+                    .to_owned(),
+            );
+        }
+    }
     if let Some(estimate) = pair.estimate {
         line.checks.push(format!(
             "evidence: {:.1} standard errors, e-value {:.2e}",
@@ -88,10 +117,14 @@ pub(crate) fn deploy_line(
         ));
     }
     if pair.is_withdrawn {
-        line.checks.push(format!(
-            "withdrawn: the level moved by {:+.2} % since, without a deploy",
-            100.0 * pair.jumps.exp_m1()
-        ));
+        line.checks.push(if pair.withdrawn_after == 0.0 {
+            "withdrawn: the evidence did not last".to_owned()
+        } else {
+            format!(
+                "withdrawn: the level moved by {:+.2} % since, without a deploy",
+                100.0 * pair.withdrawn_after.exp_m1()
+            )
+        });
     }
     if let Some((change, _)) = tail {
         line.checks.push(format!(
@@ -107,6 +140,7 @@ pub(crate) fn verdict(
     estimate: Option<Estimate>,
     is_alarmed: bool,
     is_withdrawn: bool,
+    min_change: f64,
     minute: i64,
 ) -> VerdictLine {
     let ends = estimate.map(|estimate| {
@@ -118,7 +152,7 @@ pub(crate) fn verdict(
         (Some(estimate), Some(_)) if is_alarmed && estimate.effect > 0.0 => Ruling::Regressed,
         (Some(_), Some(_)) if is_alarmed => Ruling::Improved,
         (Some(_), Some((low, high)))
-            if low.exp_m1() > -MIN_CHANGE && high.exp_m1() < MIN_CHANGE =>
+            if low.exp_m1() > -min_change && high.exp_m1() < min_change =>
         {
             Ruling::Unchanged
         }
@@ -135,6 +169,64 @@ pub(crate) fn verdict(
         low: ends.map(|(low, _)| low.exp_m1()),
         high: ends.map(|(_, high)| high.exp_m1()),
         at_minute: minute,
+        more_requests: None,
         checks: Vec::new(),
+    }
+}
+
+/// At least how many more requests on each side would decide, if the estimate stays where it is and `rest` is all of its variance
+/// that does not fall with their number: would either draw the interval within the smallest change worth a word,
+/// or bring the evidence that calls it. None: the rest is too large for both, or there are no requests yet.
+fn more_requests(
+    estimate: Estimate,
+    rest: f64,
+    fewest: f64,
+    min_change: f64,
+    called_at_z: f64,
+) -> Option<u64> {
+    let effect = estimate.effect.abs();
+    let room = min_change.ln_1p() - effect;
+    let wanted = (room.max(0.0) / Z_95).max(effect / called_at_z).powi(2);
+    let times = (estimate.variance - rest) / (wanted - rest);
+    let more = (fewest * (times - 1.0)).ceil();
+    (fewest > 0.0 && wanted > rest && more < 1e12).then(|| more.max(1.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_requests_are_those_that_draw_the_interval_in() {
+        let of_requests = 2.0 / 10_000.0;
+        let more = |effect: f64, rest: f64| {
+            let estimate = Estimate {
+                effect,
+                variance: of_requests + rest,
+            };
+            more_requests(estimate, rest, 10_000.0, 0.01, 4.5)
+        };
+        let wanted = (0.01_f64.ln_1p() / Z_95).powi(2);
+        for rest in [0.0, wanted / 2.0] {
+            let needed = 2.0 / (wanted - rest);
+            let told = more(0.0, rest).unwrap() as f64 + 10_000.0;
+            assert!((told - needed).abs() <= 1.0, "{told} {needed}");
+        }
+        // At ±d exactly only a call decides.
+        let told = more(0.01_f64.ln_1p(), 0.0).unwrap() as f64 + 10_000.0;
+        let called = 2.0 / (0.01_f64.ln_1p() / 4.5).powi(2);
+        assert!((told - called).abs() <= 1.0, "{told} {called}");
+        assert_eq!(more(0.001, 2.0 * wanted), None);
+    }
+
+    #[test]
+    fn unchanged_is_what_lies_within_the_endpoints_own_change() {
+        let estimate = Some(Estimate {
+            effect: 0.001,
+            variance: 1e-6,
+        });
+        let of = |min_change: f64| verdict(estimate, false, false, min_change, 7).verdict;
+        assert_eq!(of(0.01), Ruling::Unchanged);
+        assert_eq!(of(0.002), Ruling::Undecided);
     }
 }

@@ -1,24 +1,38 @@
+use crate::median::median;
+
 /// Minutes after a restart that a curve has.
-const AGES: usize = 26;
-/// From this age on a process is taken to be warm.
+pub(crate) const AGES: usize = 26;
+/// From this age on a process is taken to be warm; before enough roll-outs were seen, younger ones are left out.
 const WARM_AGE: usize = 20;
 /// Curves kept: warm-up changes with the code.
 const CURVES: usize = 20;
-/// Minutes left out before enough roll-outs were seen.
-const ASSUMED_MINUTES: i64 = 6;
 /// Roll-outs that it takes to know better.
 const ENOUGH_CURVES: usize = 3;
 /// Excess, in logs, under which a process is as good as warm: a sixth of the smallest change that can matter.
 const NEGLIGIBLE: f64 = 0.0005;
+/// Minutes with more excess are left out: where in its minute a host restarted moves them by too much.
+const TOO_COLD: f64 = 0.05;
+/// Standard deviation of one host's excess about the usual one, as a share of it.
+const HOST_SPREAD: f64 = 0.25;
 
-/// Learns for how many minutes a process costs more, or less, after its start.
+/// What a process of some age costs more, in logs, because of its age.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Warming {
+    /// The usual excess.
+    pub(crate) excess: f64,
+    /// Variance of one host's about it.
+    pub(crate) variance: f64,
+}
+
+/// Learns by how much a process costs more, or less, after its start, minute by minute.
 ///
 /// For each roll-out, how far its hosts were from what was expected of them, by minutes since their restart and
 /// over all endpoints; of several roll-outs the median, so that one that changed everything does not count.
 #[derive(Debug, Clone)]
 pub(crate) struct WarmUp {
     curves: Vec<[f64; AGES]>,
-    minutes: i64,
+    /// By age, until warm.
+    usual: Vec<f64>,
 }
 
 /// One roll-out's excess by age: sums of excess × precision, and of precision.
@@ -49,13 +63,23 @@ impl WarmUp {
     pub(crate) fn new() -> Self {
         Self {
             curves: Vec::new(),
-            minutes: ASSUMED_MINUTES,
+            usual: vec![f64::INFINITY; WARM_AGE],
         }
     }
 
-    /// Minutes after a restart whose cells are left out.
+    /// Minutes after a restart in which a process is warming up.
     pub(crate) fn minutes(&self) -> i64 {
-        self.minutes
+        self.usual.len() as i64
+    }
+
+    /// What to take off at that age; none: the cell is to be left out.
+    pub(crate) fn at(&self, age: i64) -> Option<Warming> {
+        let age = usize::try_from(age).unwrap_or(0);
+        let excess = self.usual.get(age).copied().unwrap_or(0.0);
+        (excess.abs() <= TOO_COLD).then_some(Warming {
+            excess,
+            variance: (HOST_SPREAD * excess).powi(2),
+        })
     }
 
     pub(crate) fn add(&mut self, curve: &Curve) {
@@ -73,25 +97,29 @@ impl WarmUp {
             curve.sums[age].0 / curve.sums[age].1 - warm
         }));
         if self.curves.len() >= ENOUGH_CURVES {
-            self.minutes = self.learned();
+            self.usual = self.learned();
         }
     }
 
-    fn learned(&self) -> i64 {
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        let cold = (0..WARM_AGE).rev().find(|&age| {
-            let at: Vec<f64> = self.curves.iter().map(|curve| curve[age]).collect();
-            let middle = median(at.clone());
-            let spread = median(at.iter().map(|value| (value - middle).abs()).collect());
+    fn learned(&self) -> Vec<f64> {
+        let at_age = |age: usize| {
+            let mut at: Vec<f64> = self.curves.iter().map(|curve| curve[age]).collect();
+            let middle = median(&mut at);
+            let mut distances: Vec<f64> = at.iter().map(|value| (value - middle).abs()).collect();
             // 1.4826 makes a deviation of the median absolute one, 1.2533 is the price of a median.
-            let error = 1.4826 * 1.2533 * spread / (self.curves.len() as f64).sqrt();
-            middle.abs() > NEGLIGIBLE + 2.0 * error
-        });
+            let error = 1.4826 * 1.2533 * median(&mut distances) / (at.len() as f64).sqrt();
+            (middle, error)
+        };
+        let excesses: Vec<(f64, f64)> = (0..WARM_AGE).map(at_age).collect();
+        let last = excesses
+            .iter()
+            .rposition(|(excess, error)| excess.abs() > NEGLIGIBLE + 2.0 * error);
         // A restart falls into the middle of a minute: one more.
-        cold.map_or(1, |age| age as i64 + 2)
+        let minutes = last.map_or(1, |age| age + 2).min(WARM_AGE);
+        excesses[..minutes]
+            .iter()
+            .map(|(excess, _)| *excess)
+            .collect()
     }
 }
 
@@ -111,5 +139,16 @@ mod tests {
         }
         // 0.2 e^(-8 / 1.5) = 0.00097, 0.2 e^(-9 / 1.5) = 0.0005.
         assert_eq!(warm_up.minutes(), 10);
+        assert_eq!(warm_up.at(2), None, "0.2 e^(-2 / 1.5) = 0.053");
+        let warming = warm_up.at(3).unwrap();
+        assert!((warming.excess - 0.2 * (-2.0_f64).exp()).abs() < 1e-4);
+        assert_eq!(warm_up.at(10).unwrap().excess, 0.0);
+    }
+
+    #[test]
+    fn before_it_is_known_no_young_process_is_used() {
+        let warm_up = WarmUp::new();
+        assert_eq!(warm_up.at(19), None);
+        assert!(warm_up.at(20).is_some() && warm_up.at(i64::MAX).is_some());
     }
 }

@@ -13,7 +13,7 @@ mod simulation;
 mod truth;
 
 pub use plan::{Plan, PlannedDeploy, RollOut};
-pub use score::{Score, score};
+pub use score::{Score, ScoredPair, score};
 pub use shape::Shape;
 pub use simulation::Simulation;
 pub use truth::{Cause, Truth};

@@ -5,6 +5,7 @@ use super::shape::Shape;
 use super::simulation::Simulation;
 use super::truth::Cause;
 use crate::detect::{Detector, Ruling, VerdictLine};
+use crate::median::median;
 
 /// Minutes before and after a roll-out that the oracle uses.
 const ORACLE_MINUTES: i64 = 30;
@@ -70,6 +71,25 @@ pub struct Score {
     pub mistakes: Vec<String>,
     /// By endpoint: requests a minute, and standard errors 5, 15 and 60 minutes after starts.
     pub power: BTreeMap<String, (f64, [Vec<f64>; 3])>,
+    /// Every pair of deploy and endpoint.
+    pub pairs: Vec<ScoredPair>,
+}
+
+/// A pair of deploy and endpoint: what is true of it and what was said in the end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoredPair {
+    /// The first minute of the roll-out.
+    pub start: i64,
+    /// What the deploy did to the endpoint, in logs.
+    pub effect: f64,
+    /// The oracle's standard error, in logs.
+    pub oracle_error: f64,
+    /// The ends of the 95 % interval, in logs, if there is one.
+    pub interval: Option<(f64, f64)>,
+    /// What was said.
+    pub ruling: Ruling,
+    /// When it was first called changed.
+    pub called: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -225,7 +245,16 @@ fn score_deploys(
                 deploy.roll_out,
             );
             let alarmed = line.filter(|line| is_alarm(line));
-            if let Some((low, high)) = line.and_then(|line| line.low.zip(line.high)) {
+            let interval = line.and_then(|line| line.low.zip(line.high));
+            score.pairs.push(ScoredPair {
+                start: deploy.start,
+                effect,
+                oracle_error: oracle,
+                interval: interval.map(|(low, high)| (low.ln_1p(), high.ln_1p())),
+                ruling: line.map_or(Ruling::NoData, |line| line.verdict),
+                called: first.get(&key).copied(),
+            });
+            if let Some((low, high)) = interval {
                 let holds = low <= effect.exp_m1() && effect.exp_m1() <= high;
                 score.intervals += 1;
                 score.covered += usize::from(holds);
@@ -343,6 +372,24 @@ fn score_flags(simulation: &Simulation, told: &[VerdictLine], score: &mut Score)
 }
 
 impl Score {
+    /// The median of the minutes from a roll-out's start to the first alarm, of what was found.
+    #[must_use]
+    pub fn median_minutes(&self) -> Option<f64> {
+        let minutes = self.minutes.iter().map(|minute| *minute as f64);
+        let mut minutes: Vec<f64> = minutes.collect();
+        (!minutes.is_empty()).then(|| median(&mut minutes))
+    }
+
+    /// By endpoint: requests a minute, and the median standard errors 5, 15 and 60 minutes after starts.
+    pub fn median_errors(&self) -> impl Iterator<Item = (&str, f64, [Option<f64>; 3])> {
+        self.power.iter().map(|(endpoint, (per_minute, errors))| {
+            let errors = errors
+                .each_ref()
+                .map(|errors| (!errors.is_empty()).then(|| median(&mut errors.clone())));
+            (endpoint.as_str(), *per_minute, errors)
+        })
+    }
+
     /// Adds other days' counts.
     pub fn absorb(&mut self, other: Self) {
         self.days += other.days;
@@ -371,6 +418,7 @@ impl Score {
         self.clean_flag_pairs += other.clean_flag_pairs;
         self.flag_false_alarms += other.flag_false_alarms;
         self.mistakes.extend(other.mistakes);
+        self.pairs.extend(other.pairs);
         for (endpoint, (per_minute, errors)) in other.power {
             let own = self.power.entry(endpoint).or_default();
             own.0 = per_minute;

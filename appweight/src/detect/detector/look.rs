@@ -2,12 +2,9 @@
 
 use foldhash::HashMap;
 
-use super::{
-    Column, Detector, FALSE_DISCOVERY_RATE, FLAG_CHANGES, MIN_NEW_HOSTS, SERVICE_LEVEL,
-    WATCH_MINUTES,
-};
+use super::{Column, Detector, FLAG_CHANGES, MIN_NEW_HOSTS, SERVICE_LEVEL, WATCH_MINUTES};
 use crate::detect::endpoint::Cell;
-use crate::detect::evidence::{e_benjamini_hochberg, log_e_value};
+use crate::detect::evidence::log_e_value;
 use crate::detect::flag::FlagPair;
 use crate::detect::lines::VerdictLine;
 use crate::detect::tell::{deploy_line, raise, verdict};
@@ -57,21 +54,37 @@ impl Detector {
             let service = self.deploys[deploy].service;
             let of_service = |at: &usize| self.endpoint_services[*at] == service;
             let numbers: Vec<usize> = (0..self.endpoints.len()).filter(of_service).collect();
-            let mut values: Vec<f64> = numbers
+            let stream = &mut self.stream;
+            let place = *self.deploys[deploy]
+                .place
+                .get_or_insert_with(|| stream.enter(minute));
+            let needed = self.stream.needed(place, numbers.len(), 1);
+            let mut values = Vec::new();
+            for at in &numbers {
+                let pair = &mut self.endpoints[*at].pairs[column];
+                pair.needed_log_e = needed;
+                if pair.alarm.is_none() {
+                    values.push(pair.log_e);
+                }
+            }
+            let of_service = self.totals[service].pairs[column].estimate;
+            let of_service = of_service.map(|estimate| estimate.effect);
+            let limit = self.stream.limit(place, numbers.len(), &mut values);
+            let called = values
                 .iter()
-                .map(|at| self.endpoints[*at].pairs[column].log_e)
-                .collect();
-            let limit = e_benjamini_hochberg(&mut values, FALSE_DISCOVERY_RATE);
+                .filter(|value| limit.is_some_and(|limit| **value >= limit))
+                .count();
+            self.stream.note(place, called);
             for at in numbers {
                 let step = self.deploys[deploy].step(deploy);
                 let endpoint = &mut self.endpoints[at];
                 let is_sure = limit.is_some_and(|limit| endpoint.pairs[column].log_e >= limit);
-                raise(endpoint, column, is_sure, minute, step, told);
+                raise(endpoint, column, is_sure, minute, step, of_service, told);
             }
             let total = &mut self.totals[service];
             let is_sure = total.pairs[column].log_e >= (1.0 / SERVICE_LEVEL).ln();
             let step = self.deploys[deploy].step(deploy);
-            raise(total, column, is_sure, minute, step, told);
+            raise(total, column, is_sure, minute, step, None, told);
         }
     }
 
@@ -99,16 +112,20 @@ impl Detector {
                     (*endpoint, mean.ln().min(f64::MAX))
                 })
                 .collect();
+            let tests = values.len();
+            values.retain(|(endpoint, _)| !arm.alarms.contains(endpoint));
             values.sort_unstable_by_key(|(endpoint, _)| *endpoint);
             let mut sorted: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
-            let limit = e_benjamini_hochberg(&mut sorted, FALSE_DISCOVERY_RATE);
-            for (endpoint, value) in values {
-                if limit.is_some_and(|limit| value >= limit)
-                    && !self.flags.arms[at].alarms.contains(&endpoint)
-                {
-                    self.flags.arms[at].alarms.push(endpoint);
-                    told.push(self.flag_line(at, endpoint, minute));
-                }
+            let stream = &mut self.stream;
+            let place = *self.flags.arms[at]
+                .place
+                .get_or_insert_with(|| stream.enter(minute));
+            let limit = self.stream.limit(place, tests, &mut sorted);
+            values.retain(|(_, value)| limit.is_some_and(|limit| *value >= limit));
+            self.stream.note(place, values.len());
+            for (endpoint, _) in values {
+                self.flags.arms[at].alarms.push(endpoint);
+                told.push(self.flag_line(at, endpoint, minute));
             }
             let is_over = self.flags.arms[at]
                 .over_since
@@ -140,7 +157,13 @@ impl Detector {
             flag: Some(arm.flag.clone()),
             value: Some(arm.value.clone()),
             endpoint: self.endpoints[endpoint].name.clone(),
-            ..verdict(estimate, is_alarmed, false, minute)
+            ..verdict(
+                estimate,
+                is_alarmed,
+                false,
+                self.endpoints[endpoint].min_change,
+                minute,
+            )
         }
     }
 
@@ -158,8 +181,6 @@ impl Detector {
                         continue;
                     }
                     self.tell_all(column, minute, told);
-                    let curve = self.deploys[at].curve;
-                    self.warm_up.add(&curve);
                     let parent = self.deploys[at].parent.unwrap_or(0);
                     for endpoint in &mut self.endpoints {
                         endpoint.tail.forget_before(parent);

@@ -6,9 +6,10 @@ use super::{COMMON_JUMP, COMMON_JUMP_AT, Column, Detector, SETTLED_AFTER};
 use crate::detect::endpoint::Cell;
 use crate::detect::filter::MAX_COLUMNS;
 use crate::detect::flags::FlagCell;
-use crate::detect::learn::{JUMP_ROOM, Prepared, TotalCells, excess, learn};
+use crate::detect::learn::{JUMP_ROOM, Prepared, TotalCells, excess, learn, moves};
 use crate::detect::lines::VerdictLine;
 use crate::detect::noise::Excesses;
+use crate::detect::warm_up::{AGES, Warming};
 
 impl Detector {
     pub(super) fn close_minute(&mut self) -> Vec<VerdictLine> {
@@ -33,55 +34,94 @@ impl Detector {
         self.note_restarts(&cells, minute, is_first);
         let ages = self.ages(&cells, minute);
         let columns = self.column_values(&cells);
-        let bad = self.find_bad_hosts(&cells, &ages, &columns);
+        let (bad, freed) = self.find_bad_hosts(&cells, &ages, &columns);
         let is_quiet = self.is_quiet(&cells, &ages);
-        let warm = self.warm_up.minutes();
+        let prepared: Vec<Vec<Prepared>> = (0..self.endpoints.len())
+            .map(|at| self.prepare(at, &cells, &ages, &columns, &bad))
+            .collect();
+        let freed = self.free_where_all_move(&prepared, minute, freed);
         let mut totals = TotalCells::default();
-        for at in 0..self.endpoints.len() {
-            let used = self.by_endpoint[at]
-                .iter()
-                .copied()
-                .filter(|cell| ages[*cell] >= warm && !bad[cells[*cell].host]);
-            let settled = |cell: usize| ages[cell] >= warm.saturating_add(SETTLED_AFTER);
+        for (at, prepared) in prepared.into_iter().enumerate() {
             let service = self.endpoint_services[at];
-            let prepared: Vec<Prepared> = used
-                .map(|index| {
-                    let cell = &cells[index];
-                    let noise = &self.endpoints[at].learner.noise;
-                    Prepared {
-                        cell: *cell,
-                        value: cell.log_cost(),
-                        sampling: noise.request / cell.n,
-                        is_settled: settled(index),
-                        columns: self.with_flags(&columns[&cell.deploy], at, cell.cluster),
-                    }
-                })
-                .collect();
             let endpoint = &mut self.endpoints[at];
             for part in &prepared {
                 let cell = &part.cell;
-                endpoint
-                    .learner
-                    .add_requests(cell.n, cell.sum_log, cell.sum_square_log);
-                endpoint
-                    .tail
-                    .add(cell.deploy, cell.host, cell.n, cell.sum, cell.sum_log);
                 self.deploys[cell.deploy].note_host(cell.host);
+                if part.warming == 0.0 {
+                    endpoint
+                        .learner
+                        .add_requests(cell.n, cell.sum_log, cell.sum_square_log);
+                    endpoint
+                        .tail
+                        .add(cell.deploy, cell.host, cell.n, cell.sum, cell.sum_log);
+                }
             }
             endpoint.refer(prepared.iter().map(|part| &part.cell));
-            learn(endpoint, &prepared, minute, is_quiet);
             totals.add(service, endpoint, &prepared);
+            learn(endpoint, prepared, minute, is_quiet, &freed);
         }
         for (service, prepared) in totals.prepared() {
-            learn(&mut self.totals[service], &prepared, minute, is_quiet);
+            learn(
+                &mut self.totals[service],
+                prepared,
+                minute,
+                is_quiet,
+                &freed,
+            );
         }
         self.settle_noise(minute);
         self.look(minute, &mut told);
         self.look_at_flags(minute, &mut told);
+        self.learn_warm_up(minute);
         self.retire(minute, &columns, &cells, &mut told);
         self.cells = cells;
         self.cells.clear();
         told
+    }
+
+    /// An endpoint's cells that are fit to be learned from.
+    fn prepare(
+        &self,
+        at: usize,
+        cells: &[Cell],
+        ages: &[i64],
+        columns: &HashMap<usize, Vec<f64>>,
+        bad: &[bool],
+    ) -> Vec<Prepared> {
+        let settled = self.warm_up.minutes().saturating_add(SETTLED_AFTER);
+        let noise = &self.endpoints[at].learner.noise;
+        self.by_endpoint[at]
+            .iter()
+            .filter(|index| !bad[cells[**index].host])
+            .filter_map(|&index| {
+                let cell = &cells[index];
+                let warming = self.warming(cell, ages[index])?;
+                Some(Prepared {
+                    cell: *cell,
+                    value: cell.log_cost() - warming.excess,
+                    sampling: noise.request / cell.n + warming.variance,
+                    warming: warming.excess,
+                    is_settled: ages[index] >= settled,
+                    columns: self.with_flags(&columns[&cell.deploy], at, cell.cluster),
+                })
+            })
+            .collect()
+    }
+
+    /// What to take off a cell of that age; none: it is to be left out. Hosts that are merged are of all ages.
+    fn warming(&self, cell: &Cell, age: i64) -> Option<Warming> {
+        let is_mixed = self.merged_hosts[cell.host] && age < self.warm_up.minutes();
+        self.warm_up.at(age).filter(|_| !is_mixed)
+    }
+
+    fn learn_warm_up(&mut self, minute: i64) {
+        for deploy in &mut self.deploys {
+            let is_seen = deploy.is_seen && deploy.parent.is_some();
+            if is_seen && !deploy.is_curve_taken && minute >= deploy.last_restart + AGES as i64 {
+                deploy.is_curve_taken = true;
+                self.warm_up.add(&deploy.curve);
+            }
+        }
     }
 
     fn group(&mut self, cells: &[Cell]) {
@@ -119,8 +159,12 @@ impl Detector {
             return;
         }
         self.columns.push(column);
+        let is_deploy = matches!(column, Column::Deploy(_));
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
             endpoint.add_column();
+            if is_deploy {
+                endpoint.filter.loosen_warm_up();
+            }
         }
     }
 
@@ -190,8 +234,8 @@ impl Detector {
         cells: &[Cell],
         ages: &[i64],
         columns: &HashMap<usize, Vec<f64>>,
-    ) -> Vec<bool> {
-        let warm = self.warm_up.minutes();
+    ) -> (Vec<bool>, Vec<usize>) {
+        let settled = self.warm_up.minutes().saturating_add(SETTLED_AFTER);
         let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
         for at in 0..self.endpoints.len() {
             for &index in &self.by_endpoint[at] {
@@ -222,16 +266,18 @@ impl Detector {
                         .curve
                         .add(ages[index], excess, precision);
                 }
-                if ages[index] >= warm {
+                if let Some(warming) = self.warming(cell, ages[index]) {
+                    let precision = 1.0 / (1.0 / precision + warming.variance);
+                    let excess = excess - warming.excess;
                     self.hosts.add(cell.host, cell.deploy, excess, precision);
                 }
-                if ages[index] >= warm.saturating_add(SETTLED_AFTER) {
+                if ages[index] >= settled {
                     clusters[cell.cluster].0 += excess * precision;
                     clusters[cell.cluster].1 += precision;
                 }
             }
         }
-        self.free_where_all_jump(&clusters);
+        let freed = self.free_where_all_jump(&clusters);
         let (mut bad, for_good) = self.hosts.close_minute();
         bad.resize(self.host_names.numbers.len(), false);
         for host in for_good {
@@ -239,12 +285,35 @@ impl Detector {
                 endpoint.filter.loosen_host(host, 0.02);
             }
         }
-        bad
+        (bad, freed)
+    }
+
+    /// The same by how far all hosts moved since the minute before, which shows a jump within a roll-out too.
+    fn free_where_all_move(
+        &mut self,
+        prepared: &[Vec<Prepared>],
+        minute: i64,
+        freed: Vec<usize>,
+    ) -> Vec<usize> {
+        if !freed.is_empty() {
+            return freed;
+        }
+        let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
+        for (endpoint, prepared) in self.endpoints.iter().zip(prepared) {
+            for (cluster, moved) in moves(endpoint, prepared, minute).into_iter().enumerate() {
+                if let Some((by, variance)) = moved {
+                    clusters[cluster].0 += by / variance;
+                    clusters[cluster].1 += 1.0 / variance;
+                }
+            }
+        }
+        self.free_where_all_jump(&clusters)
     }
 
     /// Lets the level of every endpoint go in clusters where all jump together: by cluster, the sum of how far cells
     /// are from what is expected × precision, and of precision. A cluster that has nothing to show goes with the others.
-    fn free_where_all_jump(&mut self, clusters: &[(f64, f64)]) {
+    /// Returns the clusters let go.
+    fn free_where_all_jump(&mut self, clusters: &[(f64, f64)]) -> Vec<usize> {
         let jumps: Vec<(usize, f64)> = clusters
             .iter()
             .enumerate()
@@ -255,20 +324,25 @@ impl Detector {
             .map(|(cluster, jump, _)| (cluster, jump))
             .collect();
         let Some(&(_, any)) = jumps.first() else {
-            return;
+            return Vec::new();
         };
         let silent = (0..clusters.len()).filter(|cluster| clusters[*cluster].1 <= 0.0);
         let freed: Vec<(usize, f64)> = silent.map(|cluster| (cluster, any)).collect();
         let count = clusters.len() as f64;
-        for endpoint in &mut self.endpoints {
+        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
             for &(cluster, jump) in jumps.iter().chain(&freed) {
                 endpoint
                     .filter
                     .loosen_cluster(cluster, JUMP_ROOM * jump * jump);
-                endpoint.note_jump(jump / count);
+                endpoint.note_jump(jump / count, true);
             }
             endpoint.learner.interrupt();
         }
+        jumps
+            .iter()
+            .chain(&freed)
+            .map(|(cluster, _)| *cluster)
+            .collect()
     }
 
     /// Whether all hosts run one deploy and are warm.
