@@ -48,6 +48,8 @@ enum Task {
     Pictures,
     /// Run what Miri can run of the unsafe code; needs a nightly toolchain with miri and rust-src
     Miri,
+    /// Look at the licences of all dependencies, and at versions that nobody chose; needs cargo-deny
+    Deny,
 }
 
 fn main() -> ExitCode {
@@ -113,6 +115,8 @@ fn run(task: Task) -> anyhow::Result<()> {
             "docs/images",
         ]),
         Task::Miri => miri(),
+        Task::Deny => cargo(&["deny", "--locked", "check", "bans", "licenses"])
+            .context("cargo install cargo-deny --locked installs what it needs"),
     }
 }
 
