@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Run collector and dashboard in one process on one SQLite file
     Serve(Serve),
     /// Run the collector alone: it takes batches, judges deploys and answers queries
-    Collector(Serve),
+    Collector(Box<Collector>),
     /// Run the dashboard alone, for a collector elsewhere
     Dashboard(Dashboard),
     /// Fail if one deploy is heavier than another
@@ -71,6 +71,21 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Collector {
+    #[command(subcommand)]
+    pub(crate) chore: Option<Chore>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// What can be done with a collector's store instead of serving it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Chore {
+    /// Write what is in the store as Parquet files, also while a collector runs on it
+    Export(crate::export::Export),
 }
 
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,7 @@ mod collector;
 mod deploy;
 mod doctor;
 mod evaluate;
+mod export;
 mod gate;
 mod judge;
 mod logging;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Args, Command};
+use args::{Args, Chore, Command};
 pub use collector::Collector;
 
 /// Runs the command that the process was called with.
@@ -30,7 +31,10 @@ pub fn main() -> ExitCode {
     logging::start(&args.log);
     let ran = match args.command {
         Command::Serve(options) => serve::serve(&options),
-        Command::Collector(options) => serve::collector(&options),
+        Command::Collector(options) => match &options.chore {
+            None => serve::collector(&options.serve),
+            Some(Chore::Export(export)) => export::run(export, &mut std::io::stdout().lock()),
+        },
         Command::Dashboard(options) => serve::dashboard(&options),
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),

@@ -65,7 +65,7 @@ impl Collector {
         Self(Arc::new(app))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "parquet"))]
     pub(crate) fn app(&self) -> &App {
         &self.0
     }

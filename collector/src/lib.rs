@@ -10,6 +10,8 @@ mod clock;
 mod collector;
 mod committer;
 mod encoding;
+#[cfg(feature = "parquet")]
+mod export;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -31,6 +33,8 @@ mod testing;
 pub use access::{Access, Token, TokenError};
 pub use clock::Clock;
 pub use collector::{Collector, CollectorError};
+#[cfg(feature = "parquet")]
+pub use export::{ExportError, Exported};
 pub use ingest::BatchReceipt;
 pub use openapi::document;
 pub use options::CollectorOptions;

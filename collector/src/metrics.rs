@@ -59,7 +59,8 @@ const VERDICTS: [DeployVerdict; 7] = [
     DeployVerdict::First,
 ];
 
-fn verdict_name(verdict: DeployVerdict) -> &'static str {
+/// A verdict as a label says it.
+pub(crate) fn verdict_name(verdict: DeployVerdict) -> &'static str {
     match verdict {
         DeployVerdict::Pending => "pending",
         DeployVerdict::Regressed => "regressed",

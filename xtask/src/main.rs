@@ -68,15 +68,10 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test { rest } => test(&rest),
         Task::Check => {
             cargo(&["fmt", "--check"])?;
-            cargo(&[
-                "clippy",
-                "--locked",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ])?;
+            let mut clippy = vec!["clippy", "--locked", "--workspace", "--all-targets"];
+            clippy.extend(FEATURES);
+            clippy.extend(["--", "-D", "warnings"]);
+            cargo(&clippy)?;
             cargo_with(
                 "RUSTDOCFLAGS",
                 "-D warnings",
@@ -152,12 +147,15 @@ fn miri() -> anyhow::Result<()> {
     )
 }
 
+/// What the programs can do beyond what people build by default: it is tested too.
+const FEATURES: [&str; 2] = ["--features", "appweight-cli/parquet"];
+
 /// The end-to-end tests start the real programs, so these are built first.
 fn test(rest: &[String]) -> anyhow::Result<()> {
     if rest.is_empty() {
         locks()?;
     }
-    cargo(&[
+    let mut build = vec![
         "build",
         "--locked",
         "--package",
@@ -165,10 +163,13 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
         "--package",
         "photo-backend",
         "--bins",
-    ])?;
+    ];
+    build.extend(FEATURES);
+    cargo(&build)?;
     let mut words = vec!["test", "--locked"];
     if rest.is_empty() {
         words.push("--workspace");
+        words.extend(FEATURES);
     }
     words.extend(rest.iter().map(String::as_str));
     cargo(&words)
