@@ -1,0 +1,144 @@
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::traffic::{Made, RECORDS};
+use crate::{Measured, measure};
+
+const SENDERS: usize = 8;
+
+/// Clients that each send one batch after another and wait for its answer.
+pub(crate) struct Senders(Vec<Connection>);
+
+impl Senders {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self((0..SENDERS).map(|_| Connection::to(address)).collect())
+    }
+
+    /// Sends batches, each sender its part.
+    pub(crate) async fn send(&mut self, batches: Vec<Made>) -> Measured {
+        let records = batches.len() * RECORDS;
+        let mut parts: Vec<Vec<Made>> = (0..SENDERS).map(|_| Vec::new()).collect();
+        for (at, batch) in batches.into_iter().enumerate() {
+            parts[at % SENDERS].push(batch);
+        }
+        let connections = &mut self.0;
+        // The runtime's threads go on serving meanwhile.
+        tokio::task::block_in_place(|| {
+            measure(records, || {
+                std::thread::scope(|scope| {
+                    let threads: Vec<_> = connections
+                        .iter_mut()
+                        .zip(parts)
+                        .map(|(connection, part)| {
+                            scope.spawn(move || {
+                                part.iter()
+                                    .map(|made| connection.put(made))
+                                    .collect::<Vec<_>>()
+                            })
+                        })
+                        .collect();
+                    let waits = threads.into_iter().map(|thread| thread.join());
+                    waits.flat_map(|waits| waits.expect("a sender")).collect()
+                })
+            })
+        })
+    }
+
+    /// Roll-outs that were judged for good.
+    pub(crate) fn verdicts(&mut self) -> u64 {
+        let metrics = tokio::task::block_in_place(|| self.0[0].call("GET", "/metrics", "", &[]));
+        metrics
+            .1
+            .lines()
+            .filter_map(|line| line.strip_prefix("appweight_collector_verdicts_total{"))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+}
+
+/// Posts a roll-out each second, over when it is told, so that the watch always has one to judge: by all the cells
+/// since its start, of the new deploy and of the old one beside it.
+pub(crate) async fn keep_judging(address: SocketAddr, began_us: u64) {
+    for second in 1_u64.. {
+        let started_us = began_us + second * 1_000_000;
+        let ended_us = started_us + 1_000_000;
+        let body = format!(
+            r#"{{"service":"photos","id":"8f2c1a9","replaced":"5f9cd00","started_us":{started_us},"ended_us":{ended_us}}}"#
+        );
+        let told = tokio::task::spawn_blocking(move || {
+            let headers = "content-type: application/json\r\n";
+            Connection::to(address).call("POST", "/v1/deploys", headers, body.as_bytes())
+        });
+        let (status, said) = told.await.expect("it is told");
+        assert!((200..300).contains(&status), "{said}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// HTTP/1.1 over a connection that is kept: as little of it as costs next to nothing.
+struct Connection(TcpStream);
+
+impl Connection {
+    fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_nodelay(true).expect("an option of TCP");
+        Self(stream)
+    }
+
+    /// Sends a batch, and tells how long it took until it was stored.
+    fn put(&mut self, made: &Made) -> Duration {
+        let path = format!("/v1/batches/{}", made.batch.id());
+        let headers = "content-type: application/msgpack\r\ncontent-encoding: zstd\r\n";
+        let began = Instant::now();
+        let (status, said) = self.call("PUT", &path, headers, &made.body);
+        assert_eq!(status, 201, "{said}");
+        began.elapsed()
+    }
+
+    fn call(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: here\r\n{headers}content-length: {length}\r\n\r\n"
+        );
+        self.0
+            .write_all(&[head.as_bytes(), body].concat())
+            .expect("it reads");
+        let mut answer = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let text = String::from_utf8_lossy(&answer);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                let length: usize = length.and_then(|text| text.parse().ok()).expect("a length");
+                if body.len() >= length {
+                    let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
+                    return (status.expect("a status"), body.to_owned());
+                }
+            }
+            let read = self.0.read(&mut buffer).expect("it answers");
+            assert!(read > 0, "it hung up");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+    }
+}
+
+/// What this process used of the CPU so far, all threads: to a hundredth of a second.
+pub(crate) fn cpu_time() -> Duration {
+    const TICK_MS: u64 = 10;
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("procfs");
+    // Behind the program's name, which may hold blanks.
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    Duration::from_millis(ticks * TICK_MS)
+}
