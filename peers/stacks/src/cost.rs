@@ -43,7 +43,12 @@ pub fn tell() {
             let each = |time: f64| (time - without) / (time / PERIOD_NS as f64);
             interrupts.push(each(interrupted));
             if let Some(recorder) = &mut recorder {
-                recorded.push(each(recorder.while_it_runs(|| timed(&mut working))));
+                let time = recorder.while_it_runs(|| {
+                    timed(&mut || {
+                        working();
+                    })
+                });
+                recorded.push(each(time));
             }
             let before = agent.status().sampling.samples;
             let with = timed(&mut || {
