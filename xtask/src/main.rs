@@ -1,5 +1,8 @@
 //! AppWeight's own chores. `cargo xtask help` lists them.
 
+mod clickhouse;
+
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
@@ -73,8 +76,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             clippy.extend(["--", "-D", "warnings"]);
             cargo(&clippy)?;
             cargo_with(
-                "RUSTDOCFLAGS",
-                "-D warnings",
+                &[("RUSTDOCFLAGS", "-D warnings")],
                 &["doc", "--locked", "--workspace", "--no-deps"],
             )?;
             test(&[])
@@ -150,7 +152,11 @@ fn miri() -> anyhow::Result<()> {
 /// What the programs can do beyond what people build by default: it is tested too.
 const FEATURES: [&str; 2] = ["--features", "appweight-cli/parquet"];
 
-/// The end-to-end tests start the real programs, so these are built first.
+/// Tests that need ClickHouse's engine, which is started for them.
+const ENGINE: &str = "clickhouse-front/engine";
+
+/// The end-to-end tests start the real programs, so these are built first. All tests together have ClickHouse's engine too, and
+/// so have those for which its feature is named.
 fn test(rest: &[String]) -> anyhow::Result<()> {
     if rest.is_empty() {
         locks()?;
@@ -165,14 +171,31 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
         "--bins",
     ];
     build.extend(FEATURES);
+    let with_clickhouse = rest.is_empty() || rest.iter().any(|word| word.contains(ENGINE));
+    if with_clickhouse {
+        build.extend(["--package", "clickhouse-front"]);
+    }
     cargo(&build)?;
     let mut words = vec!["test", "--locked"];
     if rest.is_empty() {
         words.push("--workspace");
         words.extend(FEATURES);
+        words.extend(["--features", ENGINE]);
     }
     words.extend(rest.iter().map(String::as_str));
-    cargo(&words)
+    let clickhouse = if with_clickhouse {
+        clickhouse::Clickhouse::start(&std::path::absolute(target())?)?
+    } else {
+        None
+    };
+    let variables = clickhouse.iter().flat_map(|started| &started.variables);
+    let variables = variables.map(|(name, value)| (*name, value.as_str()));
+    cargo_with(&variables.collect::<Vec<_>>(), &words)
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
 }
 
 /// With the programs as people run them.
@@ -202,12 +225,13 @@ fn overhead(rest: &[String]) -> anyhow::Result<()> {
 }
 
 fn cargo(words: &[&str]) -> anyhow::Result<()> {
-    cargo_with("CARGO_TERM_PROGRESS_WHEN", "auto", words)
+    cargo_with(&[], words)
 }
 
-fn cargo_with(name: &str, value: &str, words: &[&str]) -> anyhow::Result<()> {
+fn cargo_with(variables: &[(&str, &str)], words: &[&str]) -> anyhow::Result<()> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run_program(Command::new(program).args(words).env(name, value))
+    let variables = variables.iter().copied();
+    run_program(Command::new(program).args(words).envs(variables))
 }
 
 fn run_program(command: &mut Command) -> anyhow::Result<()> {
