@@ -3,11 +3,10 @@
 #[cfg(test)]
 mod support;
 
-use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use appweight_wire::RequestRecord;
+use appweight_wire::{Cell, RequestRecord};
 
 use support::{SOON, TestCollector, get_request};
 
@@ -54,28 +53,28 @@ fn the_costliest_of_each_span_and_endpoint_is_recorded_and_averages_stay_unbiase
     assert_eq!(counted, u64::from(3 * EACH));
 
     let width_us = WIDTH.as_micros() as u64;
-    let mut by_endpoint: HashMap<&str, Vec<&RequestRecord>> = HashMap::new();
     for record in &records {
         assert!([0, ONE_IN].contains(&record.weight));
-        by_endpoint
-            .entry(&record.endpoint)
-            .or_default()
-            .push(record);
     }
-    let mut costly = 0;
-    for cell in &cells {
+    // Costs can be equal to the nanosecond, so that a cell may have several such records.
+    let is_costliest = |record: &RequestRecord, cell: &Cell| {
         let span = cell.key.start_us..cell.key.start_us + width_us;
-        let dearest = cell.cpu_ns.as_ref().unwrap().max;
-        let mut found = by_endpoint[&*cell.key.endpoint].iter().filter(|record| {
-            record.cpu_ns == Some(dearest)
-                && end_us(record) + SLACK_US >= span.start
-                && end_us(record) < span.end + SLACK_US
-        });
-        let found = found.next().unwrap_or_else(|| panic!("of {:?}", cell.key));
-        costly += u64::from(found.weight == 0);
+        record.endpoint == *cell.key.endpoint
+            && record.cpu_ns == cell.cpu_ns.as_ref().map(|cpu_ns| cpu_ns.max)
+            && end_us(record) + SLACK_US >= span.start
+            && end_us(record) < span.end + SLACK_US
+    };
+    for cell in &cells {
+        let found = records.iter().any(|record| is_costliest(record, cell));
+        assert!(found, "of {:?}", cell.key);
     }
-    let of_no_weight = records.iter().filter(|record| record.weight == 0).count() as u64;
-    assert_eq!(of_no_weight, costly, "none but the costliest of a cell");
+    let of_no_weight = || records.iter().filter(|record| record.weight == 0);
+    for record in of_no_weight() {
+        let of_a_cell = cells.iter().any(|cell| is_costliest(record, cell));
+        assert!(of_a_cell, "none but the costliest of a cell: {record:?}");
+    }
+    let costly = of_no_weight().count();
+    assert!(costly <= cells.len(), "one of each cell");
     assert!(costly > 10, "{costly} of {} cells", cells.len());
 
     // Sums over the records, each times its weight, against those over all requests; six standard
