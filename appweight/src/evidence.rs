@@ -4,6 +4,9 @@ use appweight_wire::{ActiveUsers, Cell, EndpointCount};
 
 use crate::api::Comparison;
 
+/// The host group of a cell that was folded over all hosts.
+pub const ALL_HOSTS: u8 = 255;
+
 /// A cell with the facts that its batch's origin adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacedCell {
@@ -11,7 +14,7 @@ pub struct PlacedCell {
     pub deploy: String,
     /// The part of the fleet.
     pub cluster: String,
-    /// The group of hosts, 0 to 15.
+    /// The group of hosts, 0 to 15, or [`ALL_HOSTS`].
     pub host_group: u8,
     /// What was counted.
     pub cell: Cell,

@@ -114,9 +114,18 @@ pub(crate) struct Serve {
     /// How long after its end a roll-out is judged for good, so that late cells are in
     #[arg(long, env = "APPWEIGHT_SETTLE", default_value = "2m", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) settle: Duration,
-    /// How long single requests and process records are kept; cells stay
-    #[arg(long, env = "APPWEIGHT_KEEP_RECORDS", default_value = "1d", value_parser = units::duration, value_name = "DURATION")]
+    /// How long single requests and process records are kept
+    #[arg(long, env = "APPWEIGHT_KEEP_RECORDS", default_value = "48h", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_records: Duration,
+    /// How long cells are kept by group of hosts; older ones are folded over hosts, and to minutes
+    #[arg(long, env = "APPWEIGHT_KEEP_HOSTS", default_value = "7d", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) keep_hosts: Duration,
+    /// How long cells of minutes are kept; older ones are added up to hours
+    #[arg(long, env = "APPWEIGHT_KEEP_MINUTES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) keep_minutes: Duration,
+    /// How long cells of hours are kept
+    #[arg(long, env = "APPWEIGHT_KEEP_HOURS", default_value = "730d", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) keep_hours: Duration,
     /// How long function profiles are kept after the last one of their deploy was added
     #[arg(long, env = "APPWEIGHT_KEEP_PROFILES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_profiles: Duration,

@@ -1,18 +1,13 @@
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use appweight::api::DeployReport;
 use axum::Router;
 
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
-use crate::options::micros;
-use crate::store::{Horizons, SqliteStore, StoreError};
-use crate::{CollectorOptions, routes, watch};
-
-/// How often old records are looked for, µs.
-const FORGET_EVERY_US: u64 = 3_600_000_000;
+use crate::store::{SqliteStore, StoreError};
+use crate::{CollectorOptions, retention, routes, watch};
 
 /// A collector: an HTTP API and a watch loop over one store.
 ///
@@ -81,29 +76,18 @@ impl Collector {
         routes::inner_router(Arc::clone(&self.0))
     }
 
-    /// Judges roll-outs and forgets old records until `shutdown` is done. What is being judged then
+    /// Judges roll-outs, and forgets what is too old, until `shutdown` is done. What is being judged then
     /// is finished first.
     pub async fn watch(&self, shutdown: impl Future<Output = ()> + Send) {
         let app = &self.0;
-        let mut shutdown = std::pin::pin!(shutdown);
-        let mut forget_us = 0;
-        loop {
-            if app.options.watch
-                && let Err(error) = watch::look(app).await
-            {
-                tracing::error!(%error, "could not look for roll-outs to judge; will try again");
-            }
-            let now_us = app.options.clock.now_us();
-            if now_us >= forget_us {
-                forget_us = now_us.saturating_add(FORGET_EVERY_US);
-                self.forget(now_us).await;
-            }
-            let tick = watch::tick(app).await.unwrap_or(Duration::from_secs(5));
-            tokio::select! {
-                () = &mut shutdown => return,
-                () = tokio::time::sleep(tick) => {}
-            }
-        }
+        let (stop, stopped) = tokio::sync::watch::channel(());
+        let until_shutdown = async {
+            shutdown.await;
+            drop(stop);
+        };
+        let judging = watch::keep_looking(app, closed(stopped.clone()));
+        let forgetting = retention::keep_forgetting(app, closed(stopped));
+        tokio::join!(until_shutdown, judging, forgetting);
     }
 
     /// Looks once for roll-outs whose time has come, and judges them for good.
@@ -129,19 +113,11 @@ impl Collector {
             .await
             .map_err(|error| failed(&self.0.options, error))
     }
+}
 
-    pub(crate) async fn forget(&self, now_us: u64) {
-        let options = &self.0.options;
-        let horizons = Horizons {
-            records_us: now_us.saturating_sub(micros(options.keep_records)),
-            batches_us: now_us.saturating_sub(micros(options.keep_batch_ids)),
-            profiles_us: now_us.saturating_sub(micros(options.keep_profiles)),
-        };
-        match self.0.store.forget(horizons).await {
-            Ok(forgotten) => tracing::debug!(?forgotten, "forgot old records"),
-            Err(error) => tracing::error!(%error, "could not forget old records; will try again"),
-        }
-    }
+/// Returns when the sender is gone.
+async fn closed(mut stopped: tokio::sync::watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
 }
 
 fn failed(options: &CollectorOptions, error: StoreError) -> CollectorError {

@@ -23,6 +23,7 @@ mod openapi;
 mod options;
 mod problem;
 mod query;
+mod retention;
 mod routes;
 mod store;
 mod watch;

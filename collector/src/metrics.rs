@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::store::{DiskUse, Forgotten};
+
 type Labels = [(&'static str, &'static str); 1];
 
 /// What became of a batch, as its label says it.
@@ -86,6 +88,10 @@ pub(crate) struct Metrics {
     queue_room_free: Gauge,
     verdicts: Family<Labels, Counter>,
     store_size: Gauge,
+    store_reusable: Gauge,
+    forgotten: Family<Labels, Counter>,
+    retention_steps: Histogram,
+    retention_done: Gauge,
 }
 
 impl Metrics {
@@ -105,6 +111,10 @@ impl Metrics {
             queue_room_free: Gauge::default(),
             verdicts: Family::default(),
             store_size: Gauge::default(),
+            store_reusable: Gauge::default(),
+            forgotten: Family::default(),
+            retention_steps: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
+            retention_done: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -164,9 +174,32 @@ impl Metrics {
         );
         registry.register_with_unit(
             "store_size",
-            "The store's size",
+            "What the store occupies on the disk",
             Unit::Bytes,
             metrics.store_size.clone(),
+        );
+        registry.register_with_unit(
+            "store_reusable",
+            "What of it was forgotten and will be written over",
+            Unit::Bytes,
+            metrics.store_reusable.clone(),
+        );
+        registry.register(
+            "forgotten",
+            "What was too old, by kind: folded cells were added to wider ones",
+            metrics.forgotten.clone(),
+        );
+        registry.register_with_unit(
+            "retention_step",
+            "How long a step of the retention took, waiting for the store included",
+            Unit::Seconds,
+            metrics.retention_steps.clone(),
+        );
+        registry.register_with_unit(
+            "retention_done_timestamp",
+            "When nothing was left that is too old, Unix time; 0 if not since the start",
+            Unit::Seconds,
+            metrics.retention_done.clone(),
         );
         metrics.begin_at_zero();
         metrics
@@ -231,17 +264,42 @@ impl Metrics {
             .inc();
     }
 
-    /// All of it as text, with what is asked for at each look: the store's size, and the queue's room and
-    /// what of it is free, bytes.
-    pub(crate) fn render(&self, store_size: u64, room: usize, free: usize) -> String {
-        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.store_size.set(gauge(store_size));
-        self.queue_room.set(gauge(room as u64));
-        self.queue_room_free.set(gauge(free as u64));
+    /// A step of the retention is done.
+    pub(crate) fn forgot(&self, step: &Forgotten, took: Duration) {
+        self.retention_steps.observe(took.as_secs_f64());
+        for (kind, count) in [
+            ("record", step.records),
+            ("batch_id", step.batches),
+            ("profile", step.profiles),
+            ("folded_cell", step.folded),
+            ("cell", step.cells),
+        ] {
+            self.forgotten
+                .get_or_create(&[("kind", kind)])
+                .inc_by(count);
+        }
+    }
+
+    /// Nothing is left that was too old at that time.
+    pub(crate) fn retained(&self, now_us: u64) {
+        self.retention_done.set(gauged(now_us / 1_000_000));
+    }
+
+    /// All of it as text, with what is asked for at each look: what the store occupies, and the queue's room
+    /// and what of it is free, bytes.
+    pub(crate) fn render(&self, disk: DiskUse, room: usize, free: usize) -> String {
+        self.store_size.set(gauged(disk.bytes));
+        self.store_reusable.set(gauged(disk.reusable_bytes));
+        self.queue_room.set(gauged(room as u64));
+        self.queue_room_free.set(gauged(free as u64));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
+}
+
+fn gauged(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Cells, request records, process records and profiles: as many as there are [`KINDS`].

@@ -33,8 +33,15 @@ pub struct CollectorOptions {
     /// How much memory batches may take that wait for their commit, bytes. Beyond it clients are
     /// asked to come again. There is always room for one of the largest bodies.
     pub queue_bytes: usize,
-    /// How long request records and process records are kept. Cells stay.
+    /// How long request records and process records are kept.
     pub keep_records: Duration,
+    /// How long cells are kept as they came, by group of hosts. Older ones are folded over all hosts, and
+    /// to minutes where they are narrower.
+    pub keep_hosts: Duration,
+    /// How long cells of minutes are kept. Older ones are added up to hours.
+    pub keep_minutes: Duration,
+    /// How long cells are kept at all.
+    pub keep_hours: Duration,
     /// How long the profiles of a deploy are kept after the last one was added to them.
     pub keep_profiles: Duration,
     /// How long the ids of batches are kept: longer than any agent keeps a batch to send it again.
@@ -56,7 +63,10 @@ impl Default for CollectorOptions {
             watch: true,
             body_limit: 8 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
-            keep_records: Duration::from_secs(24 * HOUR),
+            keep_records: Duration::from_secs(48 * HOUR),
+            keep_hosts: Duration::from_secs(7 * 24 * HOUR),
+            keep_minutes: Duration::from_secs(30 * 24 * HOUR),
+            keep_hours: Duration::from_secs(2 * 365 * 24 * HOUR),
             keep_profiles: Duration::from_secs(30 * 24 * HOUR),
             keep_batch_ids: Duration::from_secs(8 * 24 * HOUR),
             access: Access::default(),

@@ -87,9 +87,8 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str,
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refusal> {
     let (room, free) = app.committer.room_bytes();
-    let text = app
-        .metrics
-        .render(app.store.size_bytes().await?, room, free);
+    let disk = app.store.disk_use().await?;
+    let text = app.metrics.render(disk, room, free);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text))
 }

@@ -15,6 +15,24 @@ use crate::store::{StoreError, TimeRange};
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_millis(500);
 
+/// Judges roll-outs until `shutdown` is done, if this collector is the one that does.
+pub(crate) async fn keep_looking(app: &Arc<App>, shutdown: impl Future<Output = ()>) {
+    if !app.options.watch {
+        return;
+    }
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        if let Err(error) = look(app).await {
+            tracing::error!(%error, "could not look for roll-outs to judge; will try again");
+        }
+        let tick = tick(app).await.unwrap_or(LONGEST_TICK);
+        tokio::select! {
+            () = &mut shutdown => return,
+            () = tokio::time::sleep(tick) => {}
+        }
+    }
+}
+
 /// Judges every roll-out whose time has come. Returns what was said.
 pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError> {
     let mut reports = Vec::new();
@@ -112,7 +130,7 @@ fn announce(report: &DeployReport) {
 }
 
 /// How long to wait before the next look: half of the narrowest cell, within bounds.
-pub(crate) async fn tick(app: &App) -> Result<Duration, StoreError> {
+async fn tick(app: &App) -> Result<Duration, StoreError> {
     let mut tick = LONGEST_TICK;
     for service in app.store.services().await? {
         if let Some((narrowest_us, _)) = app.store.cell_widths(&service.service).await? {

@@ -8,10 +8,11 @@ use crate::by_hand::ByHand;
 use crate::child::Child;
 use crate::http::{Answer, get};
 use crate::program::program;
+use crate::today::an_hour_ago;
 use crate::wait::eventually;
 
-/// Some Saturday in 2021, long before anything else that is counted.
-const LONG_AGO_US: u64 = 1_630_000_000_000_000;
+/// A hundred days: long before anything else that is counted, and not yet forgotten.
+const LONG_US: u64 = 100 * 86_400_000_000;
 /// The deploy that others are held against to be counted.
 const REFERENCE: &str = "reference";
 
@@ -113,7 +114,8 @@ impl Collector {
         deploy: &str,
     ) -> Result<BTreeMap<String, Counted>, String> {
         let mut other = ByHand::new(&self.url, service, REFERENCE, "reference").again(service);
-        let batch = other.batch(&[ByHand::request(LONG_AGO_US, "/reference", 1)]);
+        let long_ago_us = an_hour_ago() - LONG_US;
+        let batch = other.batch(&[ByHand::request(long_ago_us, "/reference", 1)]);
         let sent = other.send(&batch)?;
         assert!(matches!(sent.status, 200 | 201), "{sent:?}");
         let answer = self.get(&format!(

@@ -9,7 +9,8 @@ fn state(collector: &Collector) -> Vec<String> {
         "/v1/services",
         "/v1/deploys?service=photos",
         "/v1/deploys/good?service=photos",
-        "/v1/requests?service=photos",
+        // Without the reference to which others are compared: records as old as it are forgotten at any moment.
+        "/v1/requests?service=photos&deploy=good",
         "/v1/processes?service=photos",
         "/v1/weight?service=photos&from_us=1789999000000000&until_us=1790001000000000",
     ]

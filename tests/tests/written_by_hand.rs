@@ -1,20 +1,19 @@
 //! An agent in another language: clients that know `docs/wire.md` and nothing of the Rust types.
 
-use appweight_tests::{ByHand, Collector, Counted, put, put_encoded};
+use appweight_tests::{ByHand, Collector, Counted, an_hour_ago, put, put_encoded};
 use serde_json::{Value, json};
 
 const SECOND: u64 = 1_000_000;
-const NOON: u64 = 1_790_000_000 * SECOND;
 
 fn requests() -> Vec<Value> {
-    let mut failed = ByHand::request(NOON + 3, "/save", 500_000);
+    let mut failed = ByHand::request(an_hour_ago() + 3, "/save", 500_000);
     failed["error"] = json!(true);
     failed["status"] = json!(503);
     vec![
-        ByHand::request(NOON, "/feed/{user}", 800_000),
-        ByHand::request(NOON + 1, "/feed/{user}", 1_200_000),
-        ByHand::request(NOON + 2 * SECOND, "/feed/{user}", 1_000_000),
-        ByHand::request(NOON + 2, "/save", 300_000),
+        ByHand::request(an_hour_ago(), "/feed/{user}", 800_000),
+        ByHand::request(an_hour_ago() + 1, "/feed/{user}", 1_200_000),
+        ByHand::request(an_hour_ago() + 2 * SECOND, "/feed/{user}", 1_000_000),
+        ByHand::request(an_hour_ago() + 2, "/save", 300_000),
         failed,
     ]
 }
@@ -111,9 +110,9 @@ fn cells_made_by_hand_are_those_that_the_collector_makes() {
         })
     };
     batch["cells"] = json!([
-        cell(NOON, "/feed/{user}", 0, &[800_000, 1_200_000]),
-        cell(NOON + 2 * SECOND, "/feed/{user}", 0, &[1_000_000]),
-        cell(NOON, "/save", 1, &[300_000, 500_000]),
+        cell(an_hour_ago(), "/feed/{user}", 0, &[800_000, 1_200_000]),
+        cell(an_hour_ago() + 2 * SECOND, "/feed/{user}", 0, &[1_000_000]),
+        cell(an_hour_ago(), "/save", 1, &[300_000, 500_000]),
     ]);
     let answer = client.send(&batch).unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");

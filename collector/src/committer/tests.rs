@@ -70,7 +70,7 @@ async fn what_waits_together_is_committed_together_and_each_is_answered() {
         [PutOutcome::Duplicate, PutOutcome::Conflict]
     );
     assert_eq!(kept(&bench).await, 18);
-    let text = metrics.render(0, 0, 0);
+    let text = metrics.render(crate::store::DiskUse::default(), 0, 0);
     assert!(text.contains("commit_batches_count 1\n"), "{text}");
     assert!(text.contains("commit_batches_sum 20.0\n"), "{text}");
     assert!(text.contains("queue_batches 0\n"), "{text}");

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::{CellQuery, Horizons, Store, TimeRange};
+use crate::retention;
+use crate::store::{CellQuery, Store, TimeRange};
 use crate::testing::{Bench, NOON, SECOND, batch, cell, process, request};
 
 async fn cells(bench: &Bench) -> Vec<appweight::evidence::PlacedCell> {
@@ -478,13 +479,20 @@ async fn bad_deploys_are_refused_by_field() {
 async fn old_records_are_forgotten() {
     let bench = Bench::new();
     bench.put_batch(&full()).await;
-    bench.collector.forget(NOON + 2 * 86_400 * SECOND).await;
+    bench.at(NOON + 3 * 86_400 * SECOND);
+    let forgotten = retention::forget(bench.collector.app()).await.unwrap();
+    assert_eq!((forgotten.records, forgotten.cells), (2, 0));
     assert_eq!(bench.get("/v1/requests").await.body, json!([]));
     assert_eq!(cells(&bench).await.len(), 1);
-    let nothing_more = Horizons {
-        records_us: u64::MAX,
-        batches_us: 0,
-        profiles_us: 0,
-    };
-    assert_eq!(bench.store.forget(nothing_more).await.unwrap().records, 0);
+    let metrics = bench.get("/metrics").await.body;
+    let metrics = metrics.as_str().unwrap();
+    for line in [
+        "appweight_collector_forgotten_total{kind=\"record\"} 2".to_owned(),
+        format!(
+            "appweight_collector_retention_done_timestamp_seconds {}",
+            NOON / SECOND + 3 * 86_400
+        ),
+    ] {
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Where everything is kept. Only this folder knows SQL.
 
 mod profiles;
+mod retention;
 mod rollouts;
 mod sqlite;
 #[cfg(test)]
 mod suite;
 
+pub(crate) use retention::{DiskUse, Forgotten, Horizons};
 pub(crate) use sqlite::SqliteStore;
 
 use std::sync::Arc;
@@ -79,12 +81,14 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The replicates of a profile; none if there is no such profile.
     async fn profile(&self, query: ProfileQuery) -> Result<Vec<Profile>, StoreError>;
 
-    /// Deletes what is older than its horizon.
-    async fn forget(&self, horizons: Horizons) -> Result<Forgotten, StoreError>;
+    /// One short step towards keeping no more than the horizons say: no batch waits long behind it. Whoever
+    /// calls it again until nothing is left to do finds every older cell folded and all else forgotten.
+    /// A store that does so by itself has nothing to do.
+    async fn forget_some(&self, horizons: Horizons) -> Result<Forgotten, StoreError>;
     /// Whether the store answers.
     async fn check(&self) -> Result<(), StoreError>;
-    /// What it occupies, bytes.
-    async fn size_bytes(&self) -> Result<u64, StoreError>;
+    /// What it occupies.
+    async fn disk_use(&self) -> Result<DiskUse, StoreError>;
     /// Leaves everything tidy before the process ends.
     async fn close(&self) -> Result<(), StoreError>;
 }
@@ -240,28 +244,6 @@ pub(crate) struct ProfileQuery {
     pub(crate) deploy: String,
     /// Of what.
     pub(crate) of: ProfileOf,
-}
-
-/// Up to when things are forgotten, each in µs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Horizons {
-    /// Request and process records that began before.
-    pub(crate) records_us: u64,
-    /// Ids of batches that came before.
-    pub(crate) batches_us: u64,
-    /// Profiles to which nothing was added since.
-    pub(crate) profiles_us: u64,
-}
-
-/// How much was forgotten.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Forgotten {
-    /// Request and process records.
-    pub(crate) records: u64,
-    /// Ids of batches.
-    pub(crate) batches: u64,
-    /// Replicates of profiles.
-    pub(crate) profiles: u64,
 }
 
 /// Why the store could not do it.

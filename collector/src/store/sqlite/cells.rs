@@ -1,61 +1,80 @@
 //! Cells: added up in memory for a whole commit, then each to what is stored under its key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use appweight_wire::{Batch, Cell, CellKey, host_group};
-use rusqlite::{OptionalExtension, Transaction, named_params};
+use rusqlite::{OptionalExtension, ToSql, Transaction, named_params};
 
 use super::code;
+use super::fold::Folded;
 use crate::store::StoreError;
 
-/// The sums of the cells of many batches.
+/// Which cell: the columns of its key. For statements that bind [`KeyColumns::params`].
+macro_rules! where_key {
+    ($before:literal) => {
+        concat!(
+            $before,
+            " WHERE service = :service AND start_us = :start_us AND width_us = :width_us AND deploy = :deploy
+            AND kind = :kind AND endpoint = :endpoint AND cluster = :cluster AND host_group = :host_group
+            AND instruction_source = :source AND age = :age AND flag_name = :flag_name AND flag_value = :flag_value"
+        )
+    };
+}
+
+/// The sums of many cells.
 #[derive(Default)]
 pub(super) struct CellSums<'a>(BTreeMap<(Place<'a>, CellKey), Cell>);
 
 /// Where a cell belongs, beside its own key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place<'a> {
-    service: &'a str,
-    deploy: &'a str,
-    cluster: &'a str,
-    host_group: u8,
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place<'a> {
+    pub(super) service: Cow<'a, str>,
+    pub(super) deploy: Cow<'a, str>,
+    pub(super) cluster: Cow<'a, str>,
+    pub(super) host_group: u8,
 }
 
 impl<'a> CellSums<'a> {
-    pub(super) fn add(&mut self, batch: &'a Batch) {
+    /// Adds the cells of a batch, in as much detail as is kept of their time.
+    pub(super) fn add(&mut self, batch: &'a Batch, folded: Folded) {
         let origin = &batch.origin;
-        let place = Place {
-            service: &origin.service,
-            deploy: &origin.deploy,
-            cluster: &origin.cluster,
-            host_group: host_group(&origin.host),
-        };
+        let group = host_group(&origin.host);
         for cell in &batch.cells {
-            self.0
-                .entry((place, cell.key.clone()))
-                .or_insert_with(|| Cell::new(cell.key.clone()))
-                .add(cell);
+            let (key, host_group) = folded.place(&cell.key, group);
+            let place = Place {
+                service: Cow::Borrowed(&origin.service),
+                deploy: Cow::Borrowed(&origin.deploy),
+                cluster: Cow::Borrowed(&origin.cluster),
+                host_group,
+            };
+            self.add_cell(place, key, cell);
         }
+    }
+
+    /// Adds one cell to that of a key.
+    pub(super) fn add_cell(&mut self, place: Place<'a>, key: CellKey, cell: &Cell) {
+        self.0
+            .entry((place, key.clone()))
+            .or_insert_with(|| Cell::new(key))
+            .add(cell);
     }
 
     /// Adds each to what is stored under its key.
     pub(super) fn add_to(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         for ((place, _), cell) in &self.0 {
-            add_cell(transaction, place, cell)?;
+            add_to_stored(transaction, place, cell)?;
         }
         Ok(())
     }
 }
 
-fn add_cell(
+fn add_to_stored(
     transaction: &Transaction<'_>,
     place: &Place<'_>,
     cell: &Cell,
 ) -> Result<(), StoreError> {
-    const FIND: &str = "SELECT n, weight, errors, scaled, metrics FROM cells
-        WHERE service = :service AND start_us = :start_us AND width_us = :width_us AND deploy = :deploy
-        AND kind = :kind AND endpoint = :endpoint AND cluster = :cluster AND host_group = :host_group
-        AND instruction_source = :source AND age = :age AND flag_name = :flag_name AND flag_value = :flag_value";
+    const FIND: &str = where_key!("SELECT n, weight, errors, scaled, metrics FROM cells");
     const WRITE: &str = "INSERT INTO cells (service, start_us, width_us, deploy, kind, endpoint, cluster, host_group,
             instruction_source, age, flag_name, flag_value, n, weight, errors, scaled, metrics)
         VALUES (:service, :start_us, :width_us, :deploy, :kind, :endpoint, :cluster, :host_group,
@@ -63,27 +82,11 @@ fn add_cell(
         ON CONFLICT DO UPDATE SET n = excluded.n, weight = excluded.weight, errors = excluded.errors,
             scaled = excluded.scaled, metrics = excluded.metrics";
     let key = &cell.key;
-    let (flag_name, flag_value) = key
-        .flag
-        .as_ref()
-        .map_or(("", ""), |flag| (flag.name.as_str(), flag.value.as_str()));
-    let of = named_params! {
-        ":service": place.service,
-        ":start_us": code::time(key.start_us),
-        ":width_us": code::time(key.width_us),
-        ":deploy": place.deploy,
-        ":kind": code::kind(key.kind),
-        ":endpoint": key.endpoint,
-        ":cluster": place.cluster,
-        ":host_group": place.host_group,
-        ":source": code::source(key.instruction_source),
-        ":age": code::age(key.age),
-        ":flag_name": flag_name,
-        ":flag_value": flag_value,
-    };
+    let columns = KeyColumns::of(place, key);
+    let of = columns.params();
     let found = transaction
         .prepare_cached(FIND)?
-        .query_row(of, |row| {
+        .query_row(of.as_slice(), |row| {
             let mut stored = Cell::new(key.clone());
             stored.n = row.get::<_, i64>(0)?.cast_unsigned();
             stored.weight = row.get::<_, i64>(1)?.cast_unsigned();
@@ -109,6 +112,70 @@ fn add_cell(
     };
     transaction
         .prepare_cached(WRITE)?
-        .execute([of, sums].concat().as_slice())?;
+        .execute([of.as_slice(), sums].concat().as_slice())?;
     Ok(())
+}
+
+/// Deletes the cell of that key.
+pub(super) fn remove(
+    transaction: &Transaction<'_>,
+    place: &Place<'_>,
+    key: &CellKey,
+) -> Result<(), StoreError> {
+    let columns = KeyColumns::of(place, key);
+    transaction
+        .prepare_cached(where_key!("DELETE FROM cells"))?
+        .execute(columns.params().as_slice())?;
+    Ok(())
+}
+
+/// A cell's key and place as they are written in columns.
+struct KeyColumns<'a> {
+    service: &'a str,
+    start_us: i64,
+    width_us: i64,
+    deploy: &'a str,
+    kind: i64,
+    endpoint: &'a str,
+    cluster: &'a str,
+    host_group: u8,
+    source: i64,
+    age: i64,
+    flag: (&'a str, &'a str),
+}
+
+impl<'a> KeyColumns<'a> {
+    fn of(place: &'a Place<'_>, key: &'a CellKey) -> Self {
+        Self {
+            service: &place.service,
+            start_us: code::time(key.start_us),
+            width_us: code::time(key.width_us),
+            deploy: &place.deploy,
+            kind: code::kind(key.kind),
+            endpoint: &key.endpoint,
+            cluster: &place.cluster,
+            host_group: place.host_group,
+            source: code::source(key.instruction_source),
+            age: code::age(key.age),
+            flag: code::flag(key.flag.as_ref()),
+        }
+    }
+
+    /// What [`where_key`] binds.
+    fn params(&self) -> [(&'static str, &dyn ToSql); 12] {
+        [
+            (":service", &self.service),
+            (":start_us", &self.start_us),
+            (":width_us", &self.width_us),
+            (":deploy", &self.deploy),
+            (":kind", &self.kind),
+            (":endpoint", &self.endpoint),
+            (":cluster", &self.cluster),
+            (":host_group", &self.host_group),
+            (":source", &self.source),
+            (":age", &self.age),
+            (":flag_name", &self.flag.0),
+            (":flag_value", &self.flag.1),
+        ]
+    }
 }

@@ -1,6 +1,6 @@
 //! How values are written in columns.
 
-use appweight_wire::{Age, Cell, Distribution, InstructionSource, Kind, Taken};
+use appweight_wire::{Age, Cell, Distribution, Flag, InstructionSource, Kind, Taken};
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,16 @@ pub(super) fn age_of(code: i64) -> Result<Age, StoreError> {
     }
 }
 
+/// A flag's name and value; both empty where there is none.
+pub(super) fn flag(flag: Option<&Flag>) -> (&str, &str) {
+    flag.map_or(("", ""), |flag| (flag.name.as_str(), flag.value.as_str()))
+}
+
+/// What [`flag`] wrote.
+pub(super) fn flag_of(name: String, value: String) -> Option<Flag> {
+    (!name.is_empty()).then_some(Flag { name, value })
+}
+
 pub(super) fn taken(taken: Taken) -> i64 {
     match taken {
         Taken::Scopes => 0,
@@ -139,7 +149,7 @@ pub(super) fn taken_of(code: i64) -> Result<Taken, StoreError> {
     }
 }
 
-fn unknown(what: &'static str, code: i64) -> StoreError {
+pub(super) fn unknown(what: &'static str, code: i64) -> StoreError {
     StoreError::Corrupt {
         what,
         reason: format!("{code} has no meaning"),

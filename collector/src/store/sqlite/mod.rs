@@ -7,6 +7,7 @@
 mod cells;
 mod code;
 mod deploys;
+mod fold;
 mod forget;
 mod profiles;
 mod read;
@@ -28,8 +29,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    CellQuery, DeployEntry, DeployQuery, Forgotten, Horizons, NewBatch, PostedDeploy, ProcessQuery,
-    ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange,
+    CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
+    ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange,
 };
 use crate::off_the_runtime::off_the_runtime;
 
@@ -50,6 +51,8 @@ impl SqliteStore {
     /// Opens the file, or makes it, and brings its schema up to date.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let mut writer = Connection::open(path)?;
+        // Before anything is written, or it is too late: so that what is forgotten can be given back.
+        writer.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "foreign_keys", true)?;
@@ -103,6 +106,13 @@ impl Inner {
         set_up(&reader)?;
         Ok(reader)
     }
+}
+
+/// The file that SQLite keeps beside its own under that ending.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 #[cfg(test)]
@@ -227,19 +237,9 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn forget(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
-        let mut total = Forgotten::default();
-        loop {
-            let (some, more) = self
-                .write(move |connection| forget::forget_some(connection, horizons))
-                .await?;
-            total.records += some.records;
-            total.batches += some.batches;
-            total.profiles += some.profiles;
-            if !more {
-                return Ok(total);
-            }
-        }
+    async fn forget_some(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
+        self.write(move |connection| forget::forget_some(connection, horizons))
+            .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -249,10 +249,20 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn size_bytes(&self) -> Result<u64, StoreError> {
-        self.read(|connection| {
-            let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
-            Ok(connection.query_row(sql, [], |row| code::time_of(row, 0))?)
+    async fn disk_use(&self) -> Result<DiskUse, StoreError> {
+        let log = beside(&self.0.path, "-wal");
+        self.read(move |connection| {
+            let sql = "SELECT page_count * page_size, freelist_count * page_size
+                FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()";
+            let (file, free) = connection.query_row(sql, [], |row| {
+                Ok((code::time_of(row, 0)?, code::time_of(row, 1)?))
+            })?;
+            // Not there before the first write, nor after the last one.
+            let log = std::fs::metadata(&log).map_or(0, |log| log.len());
+            Ok(DiskUse {
+                bytes: file + log,
+                reusable_bytes: free,
+            })
         })
         .await
     }

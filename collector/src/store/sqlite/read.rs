@@ -63,7 +63,8 @@ pub(super) fn cells(
     Ok(cells)
 }
 
-fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
+/// A cell from the columns that [`cells`] asks for, without its flag.
+pub(super) fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
     let mut cell = Cell::new(CellKey {
         start_us: code::time_of(row, 3)?,
         width_us: code::time_of(row, 4)?,

@@ -24,6 +24,14 @@ proptest! {
             .unwrap()
             .block_on(suite::delivered_in_any_order(&plain, &shuffled, &batches, &order));
     }
+
+    #[test]
+    fn folding_loses_nothing_and_counts_nothing_twice(events in suite::events()) {
+        let (store, _kept) = open();
+        tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(suite::sums_outlive_folding(&store, &events));
+    }
 }
 
 #[tokio::test]
@@ -125,4 +133,86 @@ async fn a_panic_does_not_stop_the_writer() {
     let panicked: Result<(), StoreError> = store.write(|_| panic!("on purpose")).await;
     assert!(matches!(panicked, Err(StoreError::Cut(_))));
     store.put_batch(suite::new(batch(1, 0, "a"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_step_is_short_and_batches_come_in_between() {
+    let (store, _folder) = open();
+    let mut large = batch(1, 0, "a");
+    large.requests = (0..9_000).map(|at| request(NOON + at, at)).collect();
+    large.cells = (0..3_500)
+        .map(|second| cell(NOON + second * SECOND, &[second]))
+        .collect();
+    store.put_batch(suite::new(large)).await.unwrap();
+    let horizons = Horizons {
+        records_us: u64::MAX / 4,
+        hosts_us: NOON + 3_600 * SECOND,
+        ..Horizons::NONE
+    };
+    let (mut steps, mut total) = (0, Forgotten::default());
+    loop {
+        let step = store.forget_some(horizons).await.unwrap();
+        assert!(step.records <= 2_000 && step.folded <= 1_000, "{step:?}");
+        steps += 1;
+        total.add(step);
+        let mut late = batch(2, steps, "a");
+        late.cells = vec![cell(NOON + (9 * steps) * SECOND, &[5])];
+        store.put_batch(suite::new(late)).await.unwrap();
+        if !step.more {
+            break;
+        }
+    }
+    assert_eq!(total.records, 9_000);
+    assert!(total.folded >= 3_500, "{total:?}");
+    let counted: u64 = suite::all_cells(&store)
+        .await
+        .iter()
+        .map(|placed| placed.cell.n)
+        .sum();
+    assert_eq!(counted, 3_500 + steps);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_is_given_back_to_the_disk() {
+    let (store, _folder) = open();
+    for sequence in 0..20 {
+        let mut large = batch(1, sequence, "a");
+        large.requests = (0..10_000).map(|at| request(NOON + at, at)).collect();
+        store.put_batch(suite::new(large)).await.unwrap();
+    }
+    let before = store.disk_use().await.unwrap();
+    let horizons = Horizons {
+        records_us: u64::MAX / 4,
+        ..Horizons::NONE
+    };
+    let forgotten = suite::forget(&store, horizons).await;
+    assert_eq!(forgotten.records, 200_000);
+    store.close().await.unwrap();
+    let after = store.disk_use().await.unwrap();
+    assert!(after.bytes < before.bytes / 2, "{after:?} of {before:?}");
+    assert!(after.reusable_bytes < before.bytes / 2, "{after:?}");
+    assert!(forgotten.bytes > before.bytes / 3, "{forgotten:?}");
+}
+
+/// As many programs before made them.
+#[tokio::test]
+async fn a_file_that_cannot_shrink_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA auto_vacuum = NONE; CREATE TABLE before (x)")
+        .unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    let mut large = batch(1, 0, "a");
+    large.requests = (0..90_000).map(|at| request(NOON + at, at)).collect();
+    store.put_batch(suite::new(large)).await.unwrap();
+    let horizons = Horizons {
+        records_us: u64::MAX / 4,
+        ..Horizons::NONE
+    };
+    let forgotten = suite::forget(&store, horizons).await;
+    assert_eq!((forgotten.records, forgotten.bytes), (90_000, 0));
+    let disk = store.disk_use().await.unwrap();
+    assert!(disk.reusable_bytes > 10_000_000, "{disk:?}");
 }

@@ -6,6 +6,7 @@ use appweight_wire::{Batch, ProcessRecord, RequestRecord};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::cells::CellSums;
+use super::fold::Folded;
 use super::{code, deploys, profiles};
 use crate::store::{NewBatch, PutOutcome, StoreError};
 
@@ -52,12 +53,13 @@ fn put_together(
     group: &[NewBatch],
 ) -> Result<Vec<PutOutcome>, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let folded = Folded::read(&transaction)?;
     let mut sums = CellSums::default();
     let mut outcomes = Vec::with_capacity(group.len());
     for new in group {
         let outcome = remember(&transaction, new)?;
         if outcome == PutOutcome::Stored {
-            sums.add(&new.batch);
+            sums.add(&new.batch, folded);
             add_records(&transaction, new)?;
         }
         outcomes.push(outcome);

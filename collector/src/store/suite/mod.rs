@@ -25,6 +25,7 @@ macro_rules! store_suite {
             each_process_shows_its_newest_record,
             process_records_are_found_by_time_deploy_and_age,
             the_past_is_forgotten_but_its_cells_stay,
+            old_cells_are_folded_step_by_step_and_then_forgotten,
             profiles_of_the_same_add_up_and_others_stay_apart,
             a_profile_is_added_once,
             profiles_are_forgotten_when_nothing_is_added_to_them,
@@ -44,11 +45,13 @@ macro_rules! store_suite {
 pub(in crate::store) use store_suite;
 
 mod deploys;
+mod detail;
 mod order;
 mod profiles;
 mod records;
 
 pub(in crate::store) use deploys::*;
+pub(in crate::store) use detail::*;
 pub(in crate::store) use order::*;
 pub(in crate::store) use profiles::*;
 pub(in crate::store) use records::*;
@@ -83,6 +86,17 @@ pub(in crate::store) async fn all_cells(store: &impl Store) -> Vec<PlacedCell> {
         time: TimeRange::ALL,
     };
     store.cells(query).await.unwrap()
+}
+
+/// Forgets all that can be forgotten.
+pub(in crate::store) async fn forget(store: &impl Store, horizons: Horizons) -> Forgotten {
+    let mut total = Forgotten::default();
+    loop {
+        total.add(store.forget_some(horizons).await.unwrap());
+        if !total.more {
+            return total;
+        }
+    }
 }
 
 pub(in crate::store) async fn a_batch_counts_once(store: &impl Store) {
@@ -226,7 +240,7 @@ pub(in crate::store) async fn services_are_known_by_their_first_record_or_deploy
 ) {
     assert!(store.services().await.unwrap().is_empty());
     store.check().await.unwrap();
-    assert!(store.size_bytes().await.unwrap() > 0);
+    assert!(store.disk_use().await.unwrap().bytes > 0);
     let deploy = Deploy {
         service: "other".into(),
         id: "x".into(),

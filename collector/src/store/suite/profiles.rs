@@ -1,7 +1,7 @@
 use appweight::profile::{Profile, folded};
 use appweight_wire::{InstructionSource, Taken, TimerValues};
 
-use super::{RECEIVED, new};
+use super::{RECEIVED, forget, new};
 use crate::store::*;
 use crate::testing::{NOON, SECOND, batch, profile};
 
@@ -149,11 +149,11 @@ pub(in crate::store) async fn profiles_are_forgotten_when_nothing_is_added_to_th
         .await
         .unwrap();
     let horizons = Horizons {
-        records_us: 0,
         batches_us: RECEIVED,
         profiles_us: NOON + 2 * SECOND,
+        ..Horizons::NONE
     };
-    let forgotten = store.forget(horizons).await.unwrap();
+    let forgotten = forget(store, horizons).await;
     assert_eq!(forgotten.profiles, 1);
     let left = store.profiles("photo", "a").await.unwrap();
     // The first span of /feed and the last are the same replicate.
