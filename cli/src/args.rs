@@ -225,6 +225,9 @@ pub(crate) struct Dashboard {
     pub(crate) shown: Shown,
     #[command(flatten)]
     pub(crate) at: At,
+    /// Listen beyond this machine without a token: everybody who reaches the port sees the pages
+    #[arg(long, env = "APPWEIGHT_INSECURE_NO_TOKENS")]
+    pub(crate) insecure_no_tokens: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -51,8 +51,14 @@ pub(crate) fn collector(options: &Serve) -> anyhow::Result<()> {
 
 /// The dashboard alone.
 pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
+    let at = &options.at;
+    if !options.listen.ip().is_loopback() && at.token.is_none() && !options.insecure_no_tokens {
+        bail!(
+            "whoever reaches {} could see the pages: give --token, which readers then need too, listen on 127.0.0.1, or say --insecure-no-tokens",
+            options.listen
+        );
+    }
     runtime()?.block_on(async {
-        let at = &options.at;
         let mut client = client(at).context("--collector")?;
         let mut pages = Access::default();
         if let Some(token) = &at.token {

@@ -112,3 +112,20 @@ fn nothing_listens_beyond_this_machine_without_tokens_unless_told_so() {
     assert_eq!(short.code, 2);
     assert!(!short.stderr.contains("secret-word"), "{}", short.stderr);
 }
+
+#[test]
+fn nor_does_the_dashboard_alone() {
+    let words = ["dashboard", "--listen", "0.0.0.0:0"];
+    let refused = run(&words);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("--insecure-no-tokens"),
+        "{}",
+        refused.stderr
+    );
+    for taken in [&["--insecure-no-tokens"][..], &["--token", READ]] {
+        let mut command = program("appweight");
+        command.args(words).args(taken);
+        assert!(Child::start(command).unwrap().stop().success());
+    }
+}
