@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use appweight_wire::Format;
+use appweight_wire::{Format, SENT_US_HEADER};
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use ureq::Agent as Http;
@@ -68,7 +68,8 @@ impl Client {
             .timeout_global(Some(timeout))
             .build()
             .header("content-type", Format::MessagePack.content_type())
-            .header("content-encoding", "zstd");
+            .header("content-encoding", "zstd")
+            .header(SENT_US_HEADER, now_us().to_string());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
@@ -122,6 +123,13 @@ impl Client {
         };
         Ok(config.build().new_agent())
     }
+}
+
+/// By the machine's clock; 0 if that is before 1970.
+fn now_us() -> u128 {
+    SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |since| since.as_micros())
 }
 
 /// The form in seconds alone: a collector's clock may be wrong.

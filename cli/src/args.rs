@@ -155,6 +155,14 @@ pub(crate) struct Serve {
     /// Listen beyond this machine without tokens: everybody who reaches the port may read and write
     #[arg(long, env = "APPWEIGHT_INSECURE_NO_TOKENS")]
     pub(crate) insecure_no_tokens: bool,
+    /// How many endpoints of a service are counted apart; those that come later are counted as `other`
+    #[arg(
+        long,
+        env = "APPWEIGHT_MAX_ENDPOINTS",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub(crate) max_endpoints: usize,
     /// Memory for batches that wait for their commit; beyond it clients are asked to come again
     #[arg(long, env = "APPWEIGHT_COLLECTOR_QUEUE_BYTES", default_value = "64MiB", value_parser = units::bytes, value_name = "SIZE")]
     pub(crate) queue_bytes: usize,

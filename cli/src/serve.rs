@@ -176,6 +176,7 @@ fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
         keep_hours: options.keep_hours,
         keep_profiles: options.keep_profiles,
         queue_bytes: options.queue_bytes,
+        max_endpoints: options.max_endpoints,
         watch: !options.no_watch,
         ..CollectorOptions::default()
     }

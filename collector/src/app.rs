@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::CollectorOptions;
 use crate::committer::Committer;
+use crate::endpoints::Endpoints;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -11,6 +12,7 @@ pub(crate) struct App {
     pub(crate) options: CollectorOptions,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) committer: Committer,
+    pub(crate) endpoints: Endpoints,
 }
 
 impl App {
@@ -24,6 +26,7 @@ impl App {
             options.body_limit,
         );
         Self {
+            endpoints: Endpoints::new(options.max_endpoints),
             store,
             options,
             metrics,

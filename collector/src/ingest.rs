@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::body;
+use crate::clocks;
 use crate::committer::{Full, NotKept};
 use crate::encoding::Encoding;
 use crate::metrics::{Outcome, RecordCounts};
@@ -39,7 +40,8 @@ pub struct BatchReceipt {
     tag = "ingest",
     params(
         ("uuid" = String, Path, description = "The batch's id: the version 5 UUID of its source and sequence number"),
-        ("Content-Encoding" = Option<String>, Header, description = "zstd if the body is compressed, else left out")
+        ("Content-Encoding" = Option<String>, Header, description = "zstd if the body is compressed, else left out"),
+        ("AppWeight-Sent-Us" = Option<u64>, Header, description = "When the client sends it by its clock, µs since the Unix epoch: by it a clock that is wrong is told")
     ),
     request_body(
         description = "A batch as docs/wire.md describes it, as MessagePack or, with the same field names, as JSON",
@@ -115,6 +117,8 @@ async fn take_batch(
             format!("not a UUID: {error}"),
         )
     })?;
+    // Before the body is read, which may take its time.
+    let came_us = app.options.clock.now_us();
     let limit = app.options.body_limit;
     let writer = match app.options.access.writer(headers) {
         Ok(writer) => writer,
@@ -147,6 +151,15 @@ async fn take_batch(
         ));
     }
     writer.may_write(&batch.origin.service, "origin.service")?;
+    let clock_ahead_us = clocks::ahead(headers, &batch, came_us);
+    if let Some(ahead_us) = clock_ahead_us {
+        app.metrics.clock_apart(ahead_us);
+    }
+    let over_limit = app
+        .endpoints
+        .bound(&mut batch, &*app.store, came_us)
+        .await?;
+    let service = batch.origin.service.clone();
     let counts = RecordCounts::of(&batch);
     cells::fill_in(&mut batch);
     let began = Instant::now();
@@ -157,6 +170,7 @@ async fn take_batch(
         // Of what was compressed: a client may compress anew for a retry.
         digest: Sha256::digest(&bytes).into(),
         received_us,
+        clock_ahead_us,
         batch,
     };
     drop(bytes);
@@ -171,6 +185,7 @@ async fn take_batch(
         if let Some(lag_us) = lag_us {
             app.metrics.arrived(Duration::from_micros(lag_us));
         }
+        app.metrics.over_limit(&service, over_limit);
     }
     Ok(outcome)
 }

@@ -7,9 +7,11 @@ mod access;
 mod app;
 mod body;
 mod clock;
+mod clocks;
 mod collector;
 mod committer;
 mod encoding;
+mod endpoints;
 #[cfg(feature = "parquet")]
 mod export;
 #[cfg(fuzzing)]

@@ -87,6 +87,8 @@ pub(crate) struct Metrics {
     queue_room: Gauge,
     queue_room_free: Gauge,
     verdicts: Family<Labels, Counter>,
+    over_limit: Family<[(&'static str, String); 1], Counter>,
+    clocks_apart: Family<Labels, Counter>,
     store_size: Gauge,
     store_reusable: Gauge,
     forgotten: Family<Labels, Counter>,
@@ -110,6 +112,8 @@ impl Metrics {
             queue_room: Gauge::default(),
             queue_room_free: Gauge::default(),
             verdicts: Family::default(),
+            over_limit: Family::default(),
+            clocks_apart: Family::default(),
             store_size: Gauge::default(),
             store_reusable: Gauge::default(),
             forgotten: Family::default(),
@@ -171,6 +175,16 @@ impl Metrics {
             "verdicts",
             "Roll-outs judged for good, by verdict",
             metrics.verdicts.clone(),
+        );
+        registry.register(
+            "endpoints_over_limit_records",
+            "Records of endpoints beyond the limit, counted as \"other\", by service",
+            metrics.over_limit.clone(),
+        );
+        registry.register(
+            "clock_apart_batches",
+            "Batches of clients whose clock is ahead of the collector's, or behind",
+            metrics.clocks_apart.clone(),
         );
         registry.register_with_unit(
             "store_size",
@@ -264,6 +278,22 @@ impl Metrics {
             .inc();
     }
 
+    /// So many records of a service named endpoints beyond the limit.
+    pub(crate) fn over_limit(&self, service: &str, records: u64) {
+        if records > 0 {
+            let label = [("service", service.to_owned())];
+            self.over_limit.get_or_create(&label).inc_by(records);
+        }
+    }
+
+    /// A batch came from a client whose clock is so far ahead.
+    pub(crate) fn clock_apart(&self, ahead_us: i64) {
+        let direction = if ahead_us > 0 { "ahead" } else { "behind" };
+        self.clocks_apart
+            .get_or_create(&[("direction", direction)])
+            .inc();
+    }
+
     /// A step of the retention is done.
     pub(crate) fn forgot(&self, step: &Forgotten, took: Duration) {
         self.retention_steps.observe(took.as_secs_f64());
@@ -273,6 +303,7 @@ impl Metrics {
             ("profile", step.profiles),
             ("folded_cell", step.folded),
             ("cell", step.cells),
+            ("endpoint", step.endpoints),
         ] {
             self.forgotten
                 .get_or_create(&[("kind", kind)])

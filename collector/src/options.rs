@@ -33,6 +33,8 @@ pub struct CollectorOptions {
     /// How much memory batches may take that wait for their commit, bytes. Beyond it clients are
     /// asked to come again. There is always room for one of the largest bodies.
     pub queue_bytes: usize,
+    /// How many endpoints of a service are counted apart. Those that come later are counted together.
+    pub max_endpoints: usize,
     /// How long request records and process records are kept.
     pub keep_records: Duration,
     /// How long cells are kept as they came, by group of hosts. Older ones are folded over all hosts, and
@@ -63,6 +65,7 @@ impl Default for CollectorOptions {
             watch: true,
             body_limit: 8 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
+            max_endpoints: 1_000,
             keep_records: Duration::from_secs(48 * HOUR),
             keep_hosts: Duration::from_secs(7 * 24 * HOUR),
             keep_minutes: Duration::from_secs(30 * 24 * HOUR),

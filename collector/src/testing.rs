@@ -149,6 +149,14 @@ impl Bench {
         Self::of(tempfile::tempdir().unwrap(), set)
     }
 
+    /// The same store after a restart, with these options.
+    pub(crate) fn restarted(self, set: impl FnOnce(&mut CollectorOptions)) -> Self {
+        let now_us = self.now_us.load(Ordering::Relaxed);
+        let bench = Self::of(self.folder, set);
+        bench.at(now_us);
+        bench
+    }
+
     fn of(folder: tempfile::TempDir, set: impl FnOnce(&mut CollectorOptions)) -> Self {
         let now_us = Arc::new(AtomicU64::new(NOON));
         let store = SqliteStore::open(&folder.path().join("test.db")).unwrap();

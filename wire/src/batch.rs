@@ -21,6 +21,10 @@ pub struct Origin {
     pub region: String,
 }
 
+/// The header in which a client says when it sends a batch by its clock, µs since the Unix epoch: another time at
+/// each try, and so not in the batch. By it a clock that is wrong is told from a batch that comes late.
+pub const SENT_US_HEADER: &str = "appweight-sent-us";
+
 /// Which of the records hold the counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

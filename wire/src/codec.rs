@@ -2,7 +2,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::Sent;
-use crate::validate::{Invalid, Validate};
+use crate::validate::{Invalid, Validate, limits};
 use crate::{Batch, Deploy};
 
 /// How a body is written.
@@ -121,6 +121,7 @@ fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result
             // Reads from a slice that shrinks: a deserializer of a whole slice does not tell what it left.
             let mut rest = body;
             let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+            deserializer.set_max_depth(limits::DEPTH);
             let value = serde_path_to_error::deserialize(&mut deserializer).map_err(malformed)?;
             if rest.is_empty() {
                 value
@@ -172,6 +173,41 @@ mod tests {
             body.push(b'0');
             assert_eq!(decode_deploy(&body, format).unwrap_err().field(), ".");
         }
+    }
+
+    #[test]
+    fn a_body_is_not_gone_down_into_without_end() {
+        // {"id": "a", "service": "s", "later": [[[…]]]}
+        let with = |levels: usize| {
+            let mut body = b"\x83\xa2id\xa1a\xa7service\xa1s\xa5later".to_vec();
+            body.extend(std::iter::repeat_n(0x91, levels));
+            body.push(0xc0);
+            body
+        };
+        assert_eq!(
+            decode_deploy(&with(50), Format::MessagePack).unwrap().id,
+            "a",
+            "a field of a later version is read past"
+        );
+        for levels in [limits::DEPTH, 1_000_000] {
+            let error = decode_deploy(&with(levels), Format::MessagePack).unwrap_err();
+            assert!(matches!(error, DecodeError::Malformed { .. }), "{error:?}");
+        }
+        // JSON is read past without going down.
+        let levels = 1_000_000;
+        let later = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let body = format!(r#"{{"id": "a", "service": "s", "later": {later}}}"#);
+        assert_eq!(
+            decode_deploy(body.as_bytes(), Format::Json).unwrap().id,
+            "a"
+        );
+        let body = format!(r#"{{"id": {later}, "service": "s"}}"#);
+        assert_eq!(
+            decode_deploy(body.as_bytes(), Format::Json)
+                .unwrap_err()
+                .field(),
+            "id"
+        );
     }
 
     #[test]

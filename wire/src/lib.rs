@@ -23,7 +23,7 @@ mod users;
 mod validate;
 mod wide;
 
-pub use batch::{Batch, Content, Origin, batch_id, host_group};
+pub use batch::{Batch, Content, Origin, SENT_US_HEADER, batch_id, host_group};
 pub use cell::{Age, Cell, CellKey, InstructionSource, Kind};
 pub use codec::{DecodeError, Format, decode_batch, decode_deploy, encode, encode_packed};
 pub use deploy::Deploy;

@@ -20,6 +20,9 @@ pub mod limits {
     pub const BUILDS: usize = 16;
     /// Timers of one profile.
     pub const TIMERS: usize = 16;
+    /// How deep the values of a MessagePack body lie in one another. What is known here is not ten deep; a field that is not
+    /// known is read past, and a reader that goes down into it needs stack for each level.
+    pub const DEPTH: usize = 64;
     /// The longest cell, µs: a day.
     pub const CELL_WIDTH_US: u64 = 86_400_000_000;
     /// The latest time, µs: the year 2200. Nanoseconds sent as microseconds end up behind it.

@@ -40,6 +40,9 @@ pub struct ProcessView {
     pub width_us: u64,
     /// Records that its agent gave up.
     pub dropped_total: u64,
+    /// How far its clock was ahead of the collector's, µs, less than 0 if behind. Absent where it could not be told from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_us: Option<i64>,
     /// Which counters it has.
     pub counters: Vec<CounterStatus>,
 }

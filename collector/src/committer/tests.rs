@@ -14,6 +14,7 @@ fn new(sequence: u64) -> NewBatch {
         uuid: batch.id(),
         digest: [1; 32],
         received_us: NOON,
+        clock_ahead_us: None,
         batch,
     }
 }

@@ -69,6 +69,8 @@ pub(crate) trait Store: Send + Sync + 'static {
         service: &str,
         since_us: u64,
     ) -> Result<Vec<ProcessView>, StoreError>;
+    /// The endpoints of a service that were counted lately: since [`Horizons::minutes_us`], to the day. At most so many.
+    async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError>;
     /// Recorded requests.
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError>;
 
@@ -102,6 +104,8 @@ pub(crate) struct NewBatch {
     pub(crate) digest: [u8; 32],
     /// When it came, µs.
     pub(crate) received_us: u64,
+    /// How far the clock of whoever sent it is ahead of ours, µs, if it can be told from it.
+    pub(crate) clock_ahead_us: Option<i64>,
     /// What it holds.
     pub(crate) batch: Batch,
 }

@@ -14,7 +14,8 @@ pub(crate) struct Horizons {
     pub(crate) profiles_us: u64,
     /// Cells that began before are folded over hosts and to minutes; rounded down to a minute.
     pub(crate) hosts_us: u64,
-    /// Cells that began before are folded to hours; rounded down to an hour.
+    /// Cells that began before are folded to hours; rounded down to an hour. Endpoints that were not counted
+    /// since are no longer known.
     pub(crate) minutes_us: u64,
     /// Cells that began before are forgotten.
     pub(crate) cells_us: u64,
@@ -46,6 +47,8 @@ pub(crate) struct Forgotten {
     pub(crate) folded: u64,
     /// Cells.
     pub(crate) cells: u64,
+    /// Endpoints, which make room for others.
+    pub(crate) endpoints: u64,
     /// Bytes that were given back to the disk.
     pub(crate) bytes: u64,
     /// Whether there may be more to do.
@@ -60,6 +63,7 @@ impl Forgotten {
         self.profiles += later.profiles;
         self.folded += later.folded;
         self.cells += later.cells;
+        self.endpoints += later.endpoints;
         self.bytes += later.bytes;
         self.more = later.more;
     }

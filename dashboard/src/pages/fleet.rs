@@ -77,6 +77,7 @@ fn row(p: &ProcessView, i: usize, newest_us: u64) -> Markup {
             th scope="row" title={ "process " (p.source) } {
                 bdi { (p.host) }
                 @if silent { span.tag { "silent for " (format::duration(silent_us)) } }
+                @if let Some(ahead_us) = p.clock_ahead_us { span.tag { (clock(ahead_us)) } }
             }
             td { code { bdi { (p.deploy) } } }
             td.number { (format::duration(p.age_us)) }
@@ -88,6 +89,13 @@ fn row(p: &ProcessView, i: usize, newest_us: u64) -> Markup {
             td { (counters(&p.counters, i)) }
         }
     }
+}
+
+/// How far the process's clock is from the collector's.
+fn clock(ahead_us: i64) -> String {
+    let apart = format::duration(ahead_us.unsigned_abs());
+    let direction = if ahead_us > 0 { "ahead" } else { "behind" };
+    format!("clock {apart} {direction}")
 }
 
 /// CPU time over the span's width: 100 % is one core.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{code, fold};
+use super::{code, endpoints, fold};
 use crate::store::{Forgotten, Horizons, StoreError};
 
 /// Rows of one kind that are deleted at once.
@@ -72,6 +72,7 @@ fn in_transaction(
     }
     if forgotten.records + forgotten.batches + forgotten.profiles == 0 {
         forgotten.cells = forget_cells(transaction, horizons.cells_us)?;
+        forgotten.endpoints = endpoints::forget(transaction, horizons.minutes_us, AT_ONCE)?;
     }
     forgotten.more = forgotten != Forgotten::default();
     if !forgotten.more {

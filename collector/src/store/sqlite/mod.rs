@@ -7,6 +7,7 @@
 mod cells;
 mod code;
 mod deploys;
+mod endpoints;
 mod fold;
 mod forget;
 mod profiles;
@@ -214,6 +215,12 @@ impl Store for SqliteStore {
     ) -> Result<Vec<ProcessView>, StoreError> {
         let service = service.to_owned();
         self.read(move |connection| records::process_views(connection, &service, since_us))
+            .await
+    }
+
+    async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| endpoints::list(connection, &service, limit))
             .await
     }
 

@@ -62,7 +62,7 @@ pub(super) fn process_views(
     since_us: u64,
 ) -> Result<Vec<ProcessView>, StoreError> {
     // With max() SQLite takes the other columns from the row that has it.
-    let sql = "SELECT source, host, deploy, max(start_us), record FROM processes
+    let sql = "SELECT source, host, deploy, max(start_us), record, clock_ahead_us FROM processes
         WHERE service = ?1 AND start_us >= ?2 GROUP BY source";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![service, code::time(since_us)])?;
@@ -85,6 +85,7 @@ pub(super) fn process_views(
             agent_cpu_ns: record.agent_cpu_ns,
             width_us: record.width_us,
             dropped_total: record.dropped_total,
+            clock_ahead_us: row.get(5)?,
             counters: record.counters,
         };
         views.insert((host, source), view);

@@ -3,10 +3,11 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_profiles.sql"),
     include_str!("migrations/0003_folded.sql"),
+    include_str!("migrations/0004_limits.sql"),
 ];
 
 /// Brings a file to the newest schema. Each step is done whole or not at all.
@@ -38,16 +39,15 @@ mod tests {
         connection.pragma_update(None, "user_version", 1).unwrap();
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
-        let tables =
-            "SELECT count(*) FROM sqlite_schema WHERE name IN ('cells', 'profiles', 'folded')";
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('cells', 'profiles', 'folded', 'endpoints')";
         let found: i64 = connection.query_row(tables, [], |row| row.get(0)).unwrap();
-        assert_eq!(found, 3);
+        assert_eq!(found, 4);
         connection.pragma_update(None, "user_version", 99).unwrap();
         assert!(matches!(
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 3
+                known: 4
             })
         ));
     }

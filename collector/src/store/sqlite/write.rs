@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::cells::CellSums;
 use super::fold::Folded;
-use super::{code, deploys, profiles};
+use super::{code, deploys, endpoints, profiles};
 use crate::store::{NewBatch, PutOutcome, StoreError};
 
 /// Keeps batches in one transaction. If that cannot be, and one of them may be why, each in its own.
@@ -101,9 +101,10 @@ fn add_records(transaction: &Transaction<'_>, new: &NewBatch) -> Result<(), Stor
         add_request(transaction, batch, request)?;
     }
     for process in &batch.processes {
-        add_process(transaction, batch, process)?;
+        add_process(transaction, new, process)?;
     }
     profiles::add_all(transaction, batch)?;
+    endpoints::remember(transaction, batch, new.received_us)?;
     let Some((first_us, last_us)) = span(batch) else {
         return Ok(());
     };
@@ -172,12 +173,13 @@ fn add_request(
 
 fn add_process(
     transaction: &Transaction<'_>,
-    batch: &Batch,
+    new: &NewBatch,
     process: &ProcessRecord,
 ) -> Result<(), StoreError> {
+    let batch = &new.batch;
     let sql =
-        "INSERT INTO processes (service, deploy, host, source, start_us, width_us, age_us, record)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        "INSERT INTO processes (service, deploy, host, source, start_us, width_us, age_us, record, clock_ahead_us)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
         batch.origin.service,
         batch.origin.deploy,
@@ -187,6 +189,7 @@ fn add_process(
         code::time(process.width_us),
         code::time(process.process_age_us),
         code::pack(process),
+        new.clock_ahead_us,
     ])?;
     Ok(())
 }

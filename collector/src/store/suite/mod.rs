@@ -23,6 +23,8 @@ macro_rules! store_suite {
             requests_are_skipped_and_found_by_time,
             roll_outs_come_page_by_page,
             each_process_shows_its_newest_record,
+            a_process_whose_clock_is_apart_is_marked,
+            endpoints_are_known_until_they_are_long_gone,
             process_records_are_found_by_time_deploy_and_age,
             the_past_is_forgotten_but_its_cells_stay,
             old_cells_are_folded_step_by_step_and_then_forgotten,
@@ -64,6 +66,7 @@ pub(in crate::store) fn new(batch: Batch) -> NewBatch {
         uuid: batch.id(),
         digest: [1; 32],
         received_us: RECEIVED,
+        clock_ahead_us: None,
         batch,
     }
 }

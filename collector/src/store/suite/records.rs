@@ -152,3 +152,42 @@ pub(in crate::store) async fn the_past_is_forgotten_but_its_cells_stay(store: &i
     assert_eq!(forget(store, horizons).await.batches, 1);
     assert_eq!(all_cells(store).await.len(), 1);
 }
+
+pub(in crate::store) async fn a_process_whose_clock_is_apart_is_marked(store: &impl Store) {
+    for (sequence, clock_ahead_us) in [(0, Some(-7)), (1, Some(9 * 3_600_000_000)), (2, None)] {
+        let mut batch = batch(1, sequence, "a");
+        batch.processes = vec![process(NOON + sequence * SECOND, 1)];
+        let mut new = new(batch);
+        new.clock_ahead_us = clock_ahead_us;
+        store.put_batch(new).await.unwrap();
+        let views = store.process_views("photo", NOON).await.unwrap();
+        assert_eq!(views[0].clock_ahead_us, clock_ahead_us);
+    }
+}
+
+pub(in crate::store) async fn endpoints_are_known_until_they_are_long_gone(store: &impl Store) {
+    const DAY: u64 = 86_400 * SECOND;
+    for (sequence, endpoint, day) in [(0, "/a", 0), (1, "/b", 0), (2, "/c", 1), (3, "/a", 2)] {
+        let mut named = cell(NOON + sequence * SECOND, &[5]);
+        named.key.endpoint = endpoint.into();
+        let mut batch = batch(1, sequence, "a");
+        batch.cells = vec![named];
+        let mut new = new(batch);
+        new.received_us = NOON + day * DAY;
+        store.put_batch(new).await.unwrap();
+    }
+    let known = async |limit| {
+        let mut names = store.endpoints("photo", limit).await.unwrap();
+        names.sort();
+        names
+    };
+    assert_eq!(known(9).await, ["/a", "/b", "/c"]);
+    assert_eq!(known(2).await, ["/a", "/c"], "the newest");
+    assert!(store.endpoints("other", 9).await.unwrap().is_empty());
+    let horizons = Horizons {
+        minutes_us: NOON + DAY,
+        ..Horizons::NONE
+    };
+    assert_eq!(forget(store, horizons).await.endpoints, 1);
+    assert_eq!(known(9).await, ["/a", "/c"]);
+}
