@@ -35,6 +35,13 @@ impl ByHand {
         self
     }
 
+    /// The same process, at another collector.
+    #[must_use]
+    pub fn to(mut self, collector: &str) -> Self {
+        collector.clone_into(&mut self.collector);
+        self
+    }
+
     /// The next batch as JSON, with these request records alone.
     #[must_use]
     pub fn batch(&mut self, requests: &[Value]) -> Value {

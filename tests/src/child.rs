@@ -65,6 +65,12 @@ impl Child {
         }
     }
 
+    /// Its process's id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// All that it has written so far.
     #[must_use]
     pub fn said(&self) -> String {

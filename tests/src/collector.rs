@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,7 +20,9 @@ const REFERENCE: &str = "reference";
 /// `appweight serve` on a port and a store of its own.
 #[derive(Debug)]
 pub struct Collector {
-    folder: TempDir,
+    folder: PathBuf,
+    /// The folder, if it goes away with this.
+    own: Option<TempDir>,
     child: Option<Child>,
     /// Where it listens.
     pub url: String,
@@ -45,25 +48,57 @@ impl Collector {
     /// If it does not start.
     #[must_use]
     pub fn start() -> Self {
+        let own = tempfile::tempdir().expect("a folder can be made");
+        let mut collector = Self::start_in(own.path());
+        collector.own = Some(own);
+        collector
+    }
+
+    /// Starts one on the store of a folder, which may be there already.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_in(folder: &Path) -> Self {
+        Self::start_with(folder, |_| {})
+    }
+
+    /// The same with something changed at its start; not at later ones.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_with(folder: &Path, set: impl FnOnce(&mut Command)) -> Self {
         let mut collector = Self {
-            folder: tempfile::tempdir().expect("a folder can be made"),
+            folder: folder.to_owned(),
+            own: None,
             child: None,
             url: String::new(),
         };
-        let child = collector.serve("127.0.0.1:0").expect("it starts");
+        let child = collector.serve("127.0.0.1:0", set).expect("it starts");
         collector.url = child.url.clone();
         collector.child = Some(child);
         collector
     }
 
+    /// Its process's id.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// The store's file.
     #[must_use]
     pub fn database(&self) -> PathBuf {
-        self.folder.path().join("appweight.db")
+        self.folder.join("appweight.db")
     }
 
-    fn serve(&self, listen: &str) -> Result<Child, String> {
+    fn serve(&self, listen: &str, set: impl FnOnce(&mut Command)) -> Result<Child, String> {
         let mut command = program("appweight");
+        set(&mut command);
         command.args(["serve", "--listen", listen, "--database"]);
         command.arg(self.database());
         Child::start(command)
@@ -85,7 +120,7 @@ impl Collector {
         let listen = self.url.trim_start_matches("http://").to_owned();
         // Somebody else's call may have taken the port for a moment.
         self.child = Some(eventually("the collector starts again", || {
-            self.serve(&listen)
+            self.serve(&listen, |_| {})
         }));
     }
 

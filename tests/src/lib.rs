@@ -3,7 +3,9 @@
 
 mod by_hand;
 mod child;
+mod clients;
 mod collector;
+mod full_disk;
 mod http;
 mod program;
 mod python;
@@ -13,7 +15,9 @@ mod wait;
 
 pub use by_hand::ByHand;
 pub use child::Child;
+pub use clients::{Clients, Ledger, expect_ledgers};
 pub use collector::{Collector, Counted};
+pub use full_disk::{SmallDisk, limit_files, unlimit_files};
 pub use http::{Answer, get, get_over_tls, post, put, put_encoded, send};
 pub use program::{Ended, program, run};
 pub use python::python;
