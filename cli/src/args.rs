@@ -73,19 +73,39 @@ pub(crate) enum Command {
     },
 }
 
+/// The collector, or a chore on its store.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Collector {
-    #[command(subcommand)]
-    pub(crate) chore: Option<Chore>,
     #[command(flatten)]
     pub(crate) serve: Serve,
+    #[command(subcommand)]
+    pub(crate) chore: Option<Chore>,
 }
 
-/// What can be done with a collector's store instead of serving it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Chore {
+    /// Copy the SQLite file of a collector, which may go on meanwhile
+    ///
+    /// The copy is of the moment at which it begins. It has its name once it is whole, was looked through and lies
+    /// on the disk. To go back to it, stop the collector and start it with --database on the copy.
+    Backup(Backup),
     /// Write what is in the store as Parquet files, also while a collector runs on it
     Export(crate::export::Export),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// The SQLite file to copy
+    #[arg(
+        long,
+        env = "APPWEIGHT_DATABASE",
+        default_value = "appweight.db",
+        value_name = "FILE"
+    )]
+    pub(crate) database: PathBuf,
+    /// The copy; must not be there yet
+    pub(crate) copy: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

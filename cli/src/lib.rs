@@ -2,6 +2,7 @@
 //! collector over HTTP does so with the same [`Collector`].
 
 mod args;
+mod backup;
 mod changepoints;
 mod collector;
 mod deploy;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::serve(&options),
         Command::Collector(options) => match &options.chore {
             None => serve::collector(&options.serve),
+            Some(Chore::Backup(backup)) => backup::run(backup, &mut std::io::stdout().lock()),
             Some(Chore::Export(export)) => export::run(export, &mut std::io::stdout().lock()),
         },
         Command::Dashboard(options) => serve::dashboard(&options),

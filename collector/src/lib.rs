@@ -41,4 +41,4 @@ pub use export::{ExportError, Exported};
 pub use ingest::BatchReceipt;
 pub use openapi::document;
 pub use options::CollectorOptions;
-pub use store::StoreError;
+pub use store::{BackupError, StoreError, backup};

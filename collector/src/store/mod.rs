@@ -9,6 +9,7 @@ mod suite;
 
 pub(crate) use retention::{DiskUse, Forgotten, Horizons};
 pub(crate) use sqlite::SqliteStore;
+pub use sqlite::{BackupError, backup};
 
 use std::sync::Arc;
 

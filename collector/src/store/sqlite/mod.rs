@@ -4,6 +4,7 @@
 //! acknowledged survives a crash of the machine too. One connection writes; readers have their own
 //! and never wait for it.
 
+mod backup;
 mod cells;
 mod code;
 mod deploys;
@@ -34,6 +35,8 @@ use super::{
     ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange,
 };
 use crate::off_the_runtime::off_the_runtime;
+
+pub use backup::{BackupError, backup};
 
 /// How many idle readers are kept.
 const IDLE_READERS: usize = 4;

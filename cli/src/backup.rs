@@ -1,0 +1,24 @@
+use std::io::Write;
+
+use crate::args;
+
+/// Copies a store that may be in use, and prints how much that was.
+pub(crate) fn run(options: &args::Backup, out: &mut dyn Write) -> anyhow::Result<()> {
+    let (store, copy) = (&options.database, &options.copy);
+    let mut tenths = 0;
+    let bytes = appweight_collector::backup(store, copy, |share| {
+        let now = (share * 10.0) as u32;
+        if now > tenths {
+            tenths = now;
+            tracing::info!("{}0 % copied", tenths);
+        }
+    })?;
+    writeln!(
+        out,
+        "{} is copied to {}: {} MiB",
+        store.display(),
+        copy.display(),
+        bytes.div_ceil(1 << 20)
+    )?;
+    Ok(())
+}
