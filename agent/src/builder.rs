@@ -235,6 +235,13 @@ impl AgentBuilder {
         self.start_in(&|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
+    /// Starts the agent with these settings alone, for a program whose environment says something about other
+    /// services: `APPWEIGHT_COLLECTOR` in the environment of a collector is not where it shall send to.
+    #[must_use = "the agent ends when its last handle is dropped"]
+    pub fn start_without_environment(self) -> Agent {
+        self.start_in(&|_| None)
+    }
+
     pub(crate) fn start_in(mut self, lookup: Lookup<'_>) -> Agent {
         for bad in self.settings.override_from(lookup) {
             tracing::warn!("AppWeight: {bad}; the variable is ignored");

@@ -203,6 +203,9 @@ pub(crate) struct Serve {
         value_name = "N"
     )]
     pub(crate) min_requests: u64,
+    /// Measure the collector by its own agent, as service `appweight-collector` in its own store
+    #[arg(long, env = "APPWEIGHT_MEASURE_ITSELF", conflicts_with = "tls_cert")]
+    pub(crate) measure_itself: bool,
     /// Do not judge deploys: of several collectors on one store, exactly one does
     #[arg(long, env = "APPWEIGHT_NO_WATCH")]
     pub(crate) no_watch: bool,

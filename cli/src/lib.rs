@@ -10,6 +10,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod gate;
+mod itself;
 mod judge;
 mod logging;
 mod profile;

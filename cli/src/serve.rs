@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tower::{ServiceExt, service_fn};
 
 use crate::args::{At, Dashboard, Serve};
+use crate::itself::{Acquaintance, Itself};
 use crate::tls::Shown;
 
 /// A client that has not sent its batch or read its answer by then has to come again: a process that is
@@ -22,12 +23,11 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(20);
 
 /// Collector and dashboard in one process.
 pub(crate) fn serve(options: &Serve) -> anyhow::Result<()> {
-    let access = access(options)?;
-    run_collector(options, access.clone(), |collector| {
-        let (api, inner) = (collector.router(), collector.inner_router());
+    run_collector(options, |collector, access, measure| {
+        let (api, inner) = (measure(collector.router()), collector.inner_router());
         // Whoever sees the pages was let in: they ask for everybody alike.
         let pages = appweight_dashboard::router(QueryClient::in_process(inner));
-        let pages = access.guard_pages(pages);
+        let pages = measure(access.guard_pages(pages));
         // Not nested routes: what an outer route catches would be among the inner one's parameters.
         Router::new().fallback_service(service_fn(move |request: Request| {
             let room = if is_api(request.uri().path()) {
@@ -46,7 +46,7 @@ fn is_api(path: &str) -> bool {
 
 /// The collector alone.
 pub(crate) fn collector(options: &Serve) -> anyhow::Result<()> {
-    run_collector(options, access(options)?, Collector::router)
+    run_collector(options, |collector, _, measure| measure(collector.router()))
 }
 
 /// The dashboard alone.
@@ -68,7 +68,8 @@ pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
         }
         let stop = stop_signal()?;
         let pages = pages.guard_pages(appweight_dashboard::router(client));
-        listen(options.listen, &options.shown, "dashboard", pages, stop).await
+        let listener = bind(options.listen).await?;
+        answer(listener, &options.shown, "dashboard", pages, stop).await
     })
 }
 
@@ -89,13 +90,20 @@ fn client(at: &At) -> anyhow::Result<QueryClient> {
     Ok(QueryClient::remote(&at.collector)?)
 }
 
+/// Layers a router so that its requests are measured, if the collector measures itself.
+type Measure<'a> = &'a dyn Fn(Router) -> Router;
+
 fn run_collector(
     options: &Serve,
-    access: Access,
-    rooms: impl FnOnce(&Collector) -> Router,
+    rooms: impl FnOnce(&Collector, &Access, Measure<'_>) -> Router,
 ) -> anyhow::Result<()> {
+    let mut access = access(options)?;
+    let known_by = options
+        .measure_itself
+        .then(|| Acquaintance::make(&mut access))
+        .transpose()?;
     runtime()?.block_on(async {
-        let collector = Collector::open(collector_options(options, access))
+        let collector = Collector::open(collector_options(options, access.clone()))
             .await
             .with_context(|| format!("cannot use the store {}", options.database.display()))?;
         let stop = stop_signal()?;
@@ -112,14 +120,25 @@ fn run_collector(
             async move { collector.watch(shutdown).await }
         });
         tracing::info!(database = %options.database.display(), "store opened");
-        let served = listen(
-            options.listen,
-            &options.shown,
-            "collector",
-            rooms(&collector),
-            stop,
-        )
-        .await;
+        let served = async {
+            let listener = bind(options.listen).await?;
+            let address = listener
+                .local_addr()
+                .context("the listener has no address")?;
+            let itself = known_by.map(|known_by| Itself::start(address, &known_by, &access));
+            let measure = |room: Router| match &itself {
+                Some(itself) => itself.measure(room),
+                None => room,
+            };
+            let mut router = rooms(&collector, &access, &measure);
+            let mut stop = stop;
+            if let Some(itself) = itself {
+                router = itself.leave_out_own(router, collector.router());
+                stop = after(stop, itself.stop());
+            }
+            answer(listener, &options.shown, "collector", router, stop).await
+        };
+        let served = served.await;
         drop(serving);
         watching.await.context("the watch loop failed")?;
         collector
@@ -128,6 +147,21 @@ fn run_collector(
             .context("the store could not be closed")?;
         served
     })
+}
+
+/// Turns true when that work is done, which is begun at the signal.
+fn after(
+    stop: watch::Receiver<bool>,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        stopped(stop).await;
+        work.await;
+        sender.send_replace(true);
+        std::future::pending::<()>().await;
+    });
+    receiver
 }
 
 /// The tokens that are asked for. To listen where others reach it needs both kinds.
@@ -211,16 +245,20 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn listen(
-    address: SocketAddr,
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (--listen chooses another address)"))
+}
+
+/// Serves until it is asked to stop.
+async fn answer(
+    listener: TcpListener,
     shown: &Shown,
     what: &str,
     router: Router,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} (--listen chooses another address)")
-    })?;
     let address = listener
         .local_addr()
         .context("the listener has no address")?;

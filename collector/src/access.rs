@@ -15,6 +15,7 @@ use crate::problem::Refusal;
 pub struct Access {
     write: Vec<(Option<String>, Token)>,
     read: Vec<Token>,
+    own: Option<(String, Token)>,
 }
 
 /// What a client may write.
@@ -33,6 +34,21 @@ impl Access {
     /// Lets the holder of a token read everything.
     pub fn allow_read(&mut self, token: Token) {
         self.read.push(token);
+    }
+
+    /// Knows the collector's own agent by a token, which may write that service alone. It is no reason to ask
+    /// others for one.
+    pub fn allow_own(&mut self, service: &str, token: Token) {
+        self.own = Some((service.to_owned(), token));
+    }
+
+    /// Whether the collector's own agent sent these headers.
+    #[must_use]
+    pub fn is_own(&self, headers: &HeaderMap) -> bool {
+        self.own
+            .as_ref()
+            .zip(token::presented(headers))
+            .is_some_and(|((_, own), presented)| presented.is(own))
     }
 
     /// Reads a list with one token on each line: `read TOKEN`, `write TOKEN` or `write SERVICE TOKEN`.
@@ -88,6 +104,9 @@ impl Access {
             {
                 services.push(service.clone());
             }
+        }
+        if let Some((service, _)) = self.own.as_ref().filter(|_| self.is_own(headers)) {
+            services.push(Some(service.clone()));
         }
         if services.is_empty() {
             return Err(unknown(presented.is_some(), "write"));

@@ -168,3 +168,31 @@ fn what_is_no_token_is_refused_without_showing_it() {
     let token: Token = READ.parse().unwrap();
     assert_eq!(format!("{token:?}"), "Token(…)");
 }
+
+#[tokio::test]
+async fn the_collectors_own_agent_writes_its_service_alone_and_closes_nothing() {
+    const OWN: &str = "of-the-collector-0123456789";
+    let own = |service: &str| {
+        let mut access = Access::default();
+        access.allow_own(service, OWN.parse().unwrap());
+        access
+    };
+    let bearer = format!("Bearer {OWN}");
+    let open = Bench::with(|options| options.access = own("photo"));
+    assert_eq!(put(&open, None).await.status, StatusCode::CREATED);
+    for (service, status) in [
+        ("photo", StatusCode::CREATED),
+        ("other", StatusCode::FORBIDDEN),
+    ] {
+        let closed = Bench::with(|options| {
+            options.access = own(service);
+            options.access.allow_write(None, ALL.parse().unwrap());
+        });
+        assert_eq!(put(&closed, None).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(put(&closed, Some(&bearer)).await.status, status);
+    }
+    let mut headers = HeaderMap::new();
+    assert!(!own("photo").is_own(&headers));
+    headers.insert(header::AUTHORIZATION, bearer.parse().unwrap());
+    assert!(own("photo").is_own(&headers) && !Access::default().is_own(&headers));
+}
