@@ -13,6 +13,16 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::store::{DiskUse, Forgotten};
 
+/// What is forgotten, as its label says it.
+const FORGOTTEN: [&str; 6] = [
+    "record",
+    "batch_id",
+    "profile",
+    "folded_cell",
+    "cell",
+    "endpoint",
+];
+
 type Labels = [(&'static str, &'static str); 1];
 
 /// What became of a batch, as its label says it.
@@ -227,6 +237,12 @@ impl Metrics {
         for kind in KINDS {
             let _ = self.records.get_or_create(&[("kind", kind)]);
         }
+        for kind in FORGOTTEN {
+            let _ = self.forgotten.get_or_create(&[("kind", kind)]);
+        }
+        for direction in ["ahead", "behind"] {
+            let _ = self.clocks_apart.get_or_create(&[("direction", direction)]);
+        }
         for verdict in VERDICTS {
             let _ = self
                 .verdicts
@@ -297,14 +313,15 @@ impl Metrics {
     /// A step of the retention is done.
     pub(crate) fn forgot(&self, step: &Forgotten, took: Duration) {
         self.retention_steps.observe(took.as_secs_f64());
-        for (kind, count) in [
-            ("record", step.records),
-            ("batch_id", step.batches),
-            ("profile", step.profiles),
-            ("folded_cell", step.folded),
-            ("cell", step.cells),
-            ("endpoint", step.endpoints),
-        ] {
+        let counts = [
+            step.records,
+            step.batches,
+            step.profiles,
+            step.folded,
+            step.cells,
+            step.endpoints,
+        ];
+        for (kind, count) in FORGOTTEN.into_iter().zip(counts) {
             self.forgotten
                 .get_or_create(&[("kind", kind)])
                 .inc_by(count);
