@@ -13,7 +13,8 @@ pub(crate) const SCALE: i32 = 2;
 /// The width of every chart, as drawn.
 pub(crate) const WIDTH: i32 = 1120 * SCALE;
 const LEFT: i32 = 76 * SCALE;
-const RIGHT: i32 = 24 * SCALE;
+/// Half of the last time's label stands here.
+const RIGHT: i32 = 32 * SCALE;
 const BOTTOM: i32 = 24 * SCALE;
 
 /// plotters writes colours as numbers; these stand for the page's and are exchanged for them.

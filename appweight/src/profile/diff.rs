@@ -76,7 +76,7 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// The build, if both sides are known to have run the same one: whatever changed, it was not the code.
+    /// The build, if both sides are known to have run the same one: what changed is options, configuration or data.
     #[must_use]
     pub fn same_build(&self) -> Option<&str> {
         let [before, after] = &self.builds;

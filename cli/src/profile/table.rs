@@ -85,7 +85,7 @@ pub(super) fn two(out: &mut dyn Write, diff: &Diff, per: Per, top: usize) -> io:
     if diff.same_build().is_some() {
         writeln!(
             out,
-            "both ran the same build: whatever changed, it was not the code"
+            "both ran the same build: what changed is how it was started, its configuration or its data"
         )?;
     }
     if let Some(culprit) = &diff.culprit {

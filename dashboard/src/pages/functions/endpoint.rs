@@ -62,7 +62,7 @@ pub(super) fn endpoint(found: &ProfileDiff) -> Markup {
 /// What is odd about the builds of the program.
 fn builds(found: &ProfileDiff) -> Vec<String> {
     if found.diff.same_build().is_some() {
-        let told = "Both deploys ran the same build of the program: whatever changed, it was not the code.";
+        let told = "Both deploys ran the same build of the program: what changed is how it was started, its configuration or its data.";
         return vec![told.to_owned()];
     }
     let sides = [&found.base, &found.head]
