@@ -125,7 +125,7 @@ impl Estimate {
 
     /// Compares all requests of one side with all of the other, whenever they were; `None` if a
     /// side is empty or a mean is 0.
-    pub(crate) fn before_after(endpoint: &EndpointStrata, before_after_noise: f64) -> Option<Self> {
+    pub(crate) fn before_after(endpoint: &EndpointStrata, restart: Restart) -> Option<Self> {
         let side = |side: usize| {
             let spans: Vec<Moments> = endpoint
                 .by_time
@@ -161,18 +161,7 @@ impl Estimate {
             })
             .sum();
         Some(Self::with_largest(
-            endpoint,
-            means,
-            within,
-            between,
-            spans,
-            Restart {
-                log_ratio: 0.0,
-                variance: 0.0,
-                noise: before_after_noise.powi(2),
-                freedom: f64::INFINITY,
-                roll_outs: 0,
-            },
+            endpoint, means, within, between, spans, restart,
         ))
     }
 

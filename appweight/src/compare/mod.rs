@@ -82,7 +82,12 @@ pub fn compare(
     let judged: Vec<Judged> = endpoints
         .into_iter()
         .map(|((kind, endpoint), strata)| {
-            let restart = Restart::learn(earlier, (kind, &endpoint), metric, thresholds);
+            let restart = match control {
+                Control::SideBySide => {
+                    Restart::learn(earlier, (kind, &endpoint), metric, thresholds)
+                }
+                Control::BeforeAfter => Restart::of_no_effect(thresholds.before_after_noise),
+            };
             Judged::new(kind, endpoint, strata, control, restart, thresholds)
         })
         .collect();
@@ -149,7 +154,6 @@ struct Judged {
     endpoint: String,
     strata: EndpointStrata,
     estimate: Option<Estimate>,
-    control: Control,
     restart: Restart,
 }
 
@@ -169,14 +173,13 @@ impl Judged {
         let estimate = match control {
             _ if !enough => None,
             Control::SideBySide => Estimate::side_by_side(&strata, restart),
-            Control::BeforeAfter => Estimate::before_after(&strata, thresholds.before_after_noise),
+            Control::BeforeAfter => Estimate::before_after(&strata, restart),
         };
         Self {
             kind,
             endpoint,
             strata,
             estimate,
-            control,
             restart,
         }
     }
@@ -184,12 +187,11 @@ impl Judged {
     /// What is known of restarts, where there are roll-outs that it was learned from.
     fn restart_effect(&self) -> Option<RestartEffect> {
         let known = self.restart;
-        (self.control == Control::SideBySide && self.estimate.is_some() && known.roll_outs > 0)
-            .then(|| RestartEffect {
-                relative: known.log_ratio.exp_m1(),
-                standard_error: known.variance.sqrt(),
-                roll_outs: u32::try_from(known.roll_outs).unwrap_or(u32::MAX),
-            })
+        (self.estimate.is_some() && known.roll_outs > 0).then(|| RestartEffect {
+            relative: known.log_ratio.exp_m1(),
+            standard_error: known.variance.sqrt(),
+            roll_outs: u32::try_from(known.roll_outs).unwrap_or(u32::MAX),
+        })
     }
 
     fn plain_mean(&self, side: usize) -> f64 {

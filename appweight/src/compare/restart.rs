@@ -41,6 +41,17 @@ impl Restart {
         }
     }
 
+    /// Restarts that do nothing, between processes of that noise: where deploys served one after the other.
+    pub(crate) fn of_no_effect(noise: f64) -> Self {
+        Self {
+            log_ratio: 0.0,
+            variance: 0.0,
+            noise: noise.powi(2),
+            freedom: f64::INFINITY,
+            roll_outs: 0,
+        }
+    }
+
     /// Learns from the endpoint's earlier roll-outs, the newest first.
     pub(crate) fn learn(
         earlier: &[Comparison],
