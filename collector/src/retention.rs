@@ -16,6 +16,9 @@ const EVERY: Duration = Duration::from_secs(60);
 const PAUSE: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Records go by the hour: a block of them that straddles the horizon is written anew, and so only a few are.
+const RECORDS_STEP_US: u64 = 3_600_000_000;
+
 /// Forgets what becomes too old until `shutdown` is done.
 pub(crate) async fn keep_forgetting(app: &App, shutdown: impl Future<Output = ()>) {
     let forever = async {
@@ -59,8 +62,9 @@ pub(crate) async fn forget(app: &App) -> Result<Forgotten, StoreError> {
 fn horizons(app: &App, now_us: u64) -> Horizons {
     let options = &app.options;
     let before = |kept: Duration| now_us.saturating_sub(micros(kept));
+    let records_us = before(options.keep_records);
     Horizons {
-        records_us: before(options.keep_records),
+        records_us: records_us - records_us % RECORDS_STEP_US,
         batches_us: before(options.keep_batch_ids),
         profiles_us: before(options.keep_profiles),
         hosts_us: before(options.keep_hosts),

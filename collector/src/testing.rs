@@ -108,6 +108,14 @@ pub(crate) fn process(start_us: u64, users: u64) -> ProcessRecord {
     }
 }
 
+/// One of 2 kB, which nothing makes shorter.
+pub(crate) fn long_process(start_us: u64) -> ProcessRecord {
+    ProcessRecord {
+        kernel: "x".repeat(2_000),
+        ..process(start_us, 0)
+    }
+}
+
 /// The profile of one request to `/feed` in a second, with what each chain of calls (`feed;query`) itself cost.
 pub(crate) fn profile(start_us: u64, stacks: &[(&str, i64)]) -> ProfileRecord {
     let mut profile = Profile::new(Timer::new("cpu", "ns"));

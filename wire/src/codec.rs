@@ -2,8 +2,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::Sent;
+use crate::packed;
 use crate::validate::{Invalid, Validate, limits};
-use crate::{Batch, Deploy};
+use crate::{Batch, Deploy, RequestRecord};
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,23 @@ pub fn encode<T: Serialize>(value: &T, format: Format) -> Vec<u8> {
 #[must_use]
 pub fn encode_packed(batch: &Batch) -> Vec<u8> {
     encode(&Sent::of(batch), Format::MessagePack)
+}
+
+/// Writes request records packed by columns, as they are in a batch of [`encode_packed`].
+#[must_use]
+pub fn pack_requests(records: &[RequestRecord]) -> Vec<u8> {
+    packed::pack(records)
+}
+
+/// Reads what [`pack_requests`] wrote, without checking values.
+///
+/// # Errors
+/// If it is anything else, or more than a batch may hold.
+pub fn unpack_requests(packed: &[u8]) -> Result<Vec<RequestRecord>, DecodeError> {
+    packed::unpack(packed).map_err(|error| DecodeError::Malformed {
+        field: "packed_requests".into(),
+        reason: error.to_string(),
+    })
 }
 
 fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result<T, DecodeError> {

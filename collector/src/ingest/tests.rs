@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::retention;
 use crate::store::{CellQuery, Store, TimeRange};
-use crate::testing::{Bench, NOON, SECOND, batch, cell, process, request};
+use crate::testing::{Bench, NOON, SECOND, batch, cell, long_process, process, request};
 
 async fn cells(bench: &Bench) -> Vec<appweight::evidence::PlacedCell> {
     let query = CellQuery {
@@ -357,7 +357,7 @@ async fn other_bytes_under_a_known_id_are_refused() {
 async fn a_full_store_is_told_and_the_batch_may_come_again() {
     let bench = Bench::new();
     let mut large = full();
-    large.requests = (0..300).map(|at| request(NOON + at, at)).collect();
+    large.processes = (0..20).map(|at| long_process(NOON + at)).collect();
     bench.store.leave_room_for(Some(2)).await;
     let answer = bench.put_batch(&large).await;
     answer.assert_problem(503, None);

@@ -8,6 +8,7 @@ mod numbers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
@@ -52,17 +53,16 @@ const EXPANDED_BYTES: usize = 16 << 20;
 #[derive(Debug, Default)]
 struct Texts<'a> {
     known: Vec<&'a str>,
+    numbers: HashMap<&'a str, u64>,
 }
 
 impl<'a> Texts<'a> {
     fn number(&mut self, text: &'a str) -> u64 {
-        // A handful: the endpoints of a service and the names of its flags and downstreams.
-        let at = self.known.iter().position(|known| *known == text);
-        let at = at.unwrap_or_else(|| {
+        let next = self.known.len() as u64;
+        *self.numbers.entry(text).or_insert_with(|| {
             self.known.push(text);
-            self.known.len() - 1
-        });
-        at as u64
+            next
+        })
     }
 }
 

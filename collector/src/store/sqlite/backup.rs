@@ -196,12 +196,12 @@ fn file(path: &Path, error: io::Error) -> BackupError {
 mod tests {
     use super::*;
     use crate::store::{SqliteStore, Store, suite};
-    use crate::testing::{NOON, SECOND, batch, cell, request};
+    use crate::testing::{NOON, SECOND, batch, cell, long_process};
 
     async fn put(store: &SqliteStore, sequence: u64) {
         let mut batch = batch(1, sequence, "a");
         batch.cells = vec![cell(NOON + sequence * SECOND, &[5])];
-        batch.requests = (0..2_000).map(|at| request(NOON + at, at)).collect();
+        batch.processes = (0..200).map(|at| long_process(NOON + at)).collect();
         store.put_batch(suite::new(batch)).await.unwrap();
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{code, endpoints, fold};
+use super::{blocks, code, endpoints, fold};
 use crate::store::{Forgotten, Horizons, StoreError};
 
 /// Rows of one kind that are deleted at once.
@@ -45,15 +45,11 @@ fn in_transaction(
         let rows = statement.execute(params![code::time(horizon_us), at_once as i64])?;
         Ok::<u64, StoreError>(rows as u64)
     };
-    let requests = delete(
-        "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE start_us < ?1 LIMIT ?2)",
-        horizons.records_us,
-        AT_ONCE,
-    )?;
+    let requests = blocks::forget(transaction, horizons.records_us, AT_ONCE)?;
     let processes = delete(
         "DELETE FROM processes WHERE rowid IN (SELECT rowid FROM processes WHERE start_us < ?1 LIMIT ?2)",
         horizons.records_us,
-        AT_ONCE - requests as usize,
+        AT_ONCE.saturating_sub(requests as usize),
     )?;
     forgotten.records = requests + processes;
     if forgotten.records == 0 {

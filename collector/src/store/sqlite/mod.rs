@@ -5,6 +5,7 @@
 //! and never wait for it.
 
 mod backup;
+mod blocks;
 mod cells;
 mod code;
 mod deploys;
@@ -228,7 +229,7 @@ impl Store for SqliteStore {
     }
 
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError> {
-        self.read(move |connection| records::requests(connection, &query))
+        self.read(move |connection| blocks::requests(connection, &query))
             .await
     }
 

@@ -1,14 +1,14 @@
-//! Questions about the records that are kept for a while: processes and requests.
+//! Questions about process records.
 
 use std::collections::BTreeMap;
 
-use appweight::api::{ProcessView, RequestView};
+use appweight::api::ProcessView;
 use appweight::evidence::ProcessPoint;
 use appweight_wire::{CounterStatus, ProcessRecord};
 use rusqlite::{Connection, params};
 
 use super::code;
-use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError};
+use crate::store::{ProcessQuery, StoreError};
 
 pub(super) fn process_points(
     connection: &Connection,
@@ -91,42 +91,4 @@ pub(super) fn process_views(
         views.insert((host, source), view);
     }
     Ok(views.into_values().collect())
-}
-
-pub(super) fn requests(
-    connection: &Connection,
-    query: &RequestQuery,
-) -> Result<Vec<RequestView>, StoreError> {
-    let order = match query.order {
-        RequestOrder::Cost => "instructions DESC NULLS LAST, cpu_ns DESC NULLS LAST, start_us DESC",
-        RequestOrder::Time => "start_us DESC",
-    };
-    let sql = format!(
-        "SELECT host, deploy, record FROM requests
-        WHERE service = ?1 AND (?2 IS NULL OR endpoint = ?2) AND (?3 IS NULL OR deploy = ?3)
-            AND start_us >= ?4 AND start_us < ?5
-        ORDER BY {order}, rowid DESC LIMIT ?6 OFFSET ?7"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![
-        query.service,
-        query.endpoint,
-        query.deploy,
-        code::time(query.time.from_us),
-        code::time(query.time.until_us),
-        query.limit,
-        query.skip
-    ])?;
-    let mut views = Vec::new();
-    while let Some(row) = rows.next()? {
-        views.push(RequestView {
-            host: row.get(0)?,
-            deploy: row.get(1)?,
-            request: code::unpack(
-                "request record",
-                row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?,
-            )?,
-        });
-    }
-    Ok(views)
 }

@@ -1,14 +1,19 @@
 use rusqlite::Connection;
 
+use super::blocks;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_profiles.sql"),
     include_str!("migrations/0003_folded.sql"),
     include_str!("migrations/0004_limits.sql"),
+    include_str!("migrations/0005_request_blocks.sql"),
 ];
+
+/// The version since which request records are in blocks.
+const BLOCKS: i64 = 5;
 
 /// Brings a file to the newest schema. Each step is done whole or not at all.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -21,11 +26,25 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         if before >= found {
             let transaction = connection.transaction()?;
             transaction.execute_batch(migration)?;
+            if before + 1 == BLOCKS {
+                blocks::take_over(&transaction)?;
+            }
             transaction.pragma_update(None, "user_version", before + 1)?;
             transaction.commit()?;
         }
     }
     Ok(())
+}
+
+/// A file as a program of that version left it.
+#[cfg(test)]
+pub(super) fn up_to(connection: &mut Connection, version: usize) {
+    for migration in &MIGRATIONS[..version] {
+        connection.execute_batch(migration).unwrap();
+    }
+    connection
+        .pragma_update(None, "user_version", version as i64)
+        .unwrap();
 }
 
 #[cfg(test)]
@@ -35,8 +54,7 @@ mod tests {
     #[test]
     fn a_file_is_brought_up_once_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(MIGRATIONS[0]).unwrap();
-        connection.pragma_update(None, "user_version", 1).unwrap();
+        up_to(&mut connection, 1);
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
         let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('cells', 'profiles', 'folded', 'endpoints')";
@@ -47,7 +65,7 @@ mod tests {
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 4
+                known: 5
             })
         ));
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::suite;
-use crate::testing::{NOON, SECOND, batch, cell, request};
+use crate::testing::{NOON, SECOND, batch, cell, long_process, request};
 
 fn open() -> (SqliteStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ async fn a_full_disk_leaves_nothing_half_written() {
     let (store, _folder) = open();
     let mut large = batch(1, 0, "a");
     large.cells = vec![cell(NOON, &[5])];
-    large.requests = (0..5_000)
+    large.requests = (0..50_000)
         .map(|at| request(NOON + at * SECOND, at))
         .collect();
     let large = suite::new(large);
@@ -177,7 +177,7 @@ async fn what_was_forgotten_is_given_back_to_the_disk() {
     let (store, _folder) = open();
     for sequence in 0..20 {
         let mut large = batch(1, sequence, "a");
-        large.requests = (0..10_000).map(|at| request(NOON + at, at)).collect();
+        large.processes = (0..1_000).map(|at| long_process(NOON + at)).collect();
         store.put_batch(suite::new(large)).await.unwrap();
     }
     let before = store.disk_use().await.unwrap();
@@ -186,7 +186,7 @@ async fn what_was_forgotten_is_given_back_to_the_disk() {
         ..Horizons::NONE
     };
     let forgotten = suite::forget(&store, horizons).await;
-    assert_eq!(forgotten.records, 200_000);
+    assert_eq!(forgotten.records, 20_000);
     store.close().await.unwrap();
     let after = store.disk_use().await.unwrap();
     assert!(after.bytes < before.bytes / 2, "{after:?} of {before:?}");
@@ -205,14 +205,14 @@ async fn a_file_that_cannot_shrink_is_written_over() {
         .unwrap();
     let store = SqliteStore::open(&path).unwrap();
     let mut large = batch(1, 0, "a");
-    large.requests = (0..90_000).map(|at| request(NOON + at, at)).collect();
+    large.processes = (0..9_000).map(|at| long_process(NOON + at)).collect();
     store.put_batch(suite::new(large)).await.unwrap();
     let horizons = Horizons {
         records_us: u64::MAX / 4,
         ..Horizons::NONE
     };
     let forgotten = suite::forget(&store, horizons).await;
-    assert_eq!((forgotten.records, forgotten.bytes), (90_000, 0));
+    assert_eq!((forgotten.records, forgotten.bytes), (9_000, 0));
     let disk = store.disk_use().await.unwrap();
     assert!(disk.reusable_bytes > 10_000_000, "{disk:?}");
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use appweight_wire::{Batch, ProcessRecord, RequestRecord};
+use appweight_wire::{Batch, ProcessRecord};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::cells::CellSums;
 use super::fold::Folded;
-use super::{code, deploys, endpoints, profiles};
+use super::{blocks, code, deploys, endpoints, profiles};
 use crate::store::{NewBatch, PutOutcome, StoreError};
 
 /// Keeps batches in one transaction. If that cannot be, and one of them may be why, each in its own.
@@ -97,9 +97,7 @@ fn remember(transaction: &Transaction<'_>, new: &NewBatch) -> Result<PutOutcome,
 /// All of a batch but its cells.
 fn add_records(transaction: &Transaction<'_>, new: &NewBatch) -> Result<(), StoreError> {
     let batch = &new.batch;
-    for request in &batch.requests {
-        add_request(transaction, batch, request)?;
-    }
+    blocks::add(transaction, &batch.origin, &batch.requests)?;
     for process in &batch.processes {
         add_process(transaction, new, process)?;
     }
@@ -149,26 +147,6 @@ fn span(batch: &Batch) -> Option<(u64, u64)> {
         .chain(requests)
         .chain(profiles)
         .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-}
-
-fn add_request(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-    request: &RequestRecord,
-) -> Result<(), StoreError> {
-    let sql = "INSERT INTO requests (service, deploy, host, endpoint, start_us, instructions, cpu_ns, record)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    transaction.prepare_cached(sql)?.execute(params![
-        batch.origin.service,
-        batch.origin.deploy,
-        batch.origin.host,
-        request.endpoint,
-        code::time(request.start_us),
-        request.instructions.map(code::time),
-        request.cpu_ns.map(code::time),
-        code::pack(request),
-    ])?;
-    Ok(())
 }
 
 fn add_process(
