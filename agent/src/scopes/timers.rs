@@ -54,19 +54,13 @@ impl Timers {
         !self.timers.is_empty()
     }
 
+    /// Whether CPU time is the only one, whose reading costs so little that more than a branch round it would be seen.
+    pub(super) fn is_cpu_time_alone(&self) -> bool {
+        matches!(self.timers.as_slice(), [Timer::CpuTime])
+    }
+
     /// Reads them one after the other, on the calling thread. Gives the bits of those that cannot be read.
-    #[inline]
     pub(super) fn read(&self, mut each: impl FnMut(usize, u64)) -> u8 {
-        // The one timer that costs next to nothing itself: here the loop would be seen.
-        if let [Timer::CpuTime] = self.timers.as_slice() {
-            return match cpu_clock().now().cpu_ns() {
-                Some(now) => {
-                    each(0, now);
-                    0
-                }
-                None => 1,
-            };
-        }
         let mut absent = 0;
         for (at, timer) in self.timers.iter().enumerate() {
             match self.read_one(timer) {

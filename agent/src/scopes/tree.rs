@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::site::Site;
 use super::timers::{MAX_TIMERS, Timers};
+use crate::clock::cpu_clock;
 
 /// Nodes of one request; what is beyond is charged to the last one that found room.
 const NODES: usize = 1_024;
@@ -20,6 +21,7 @@ const ROOT: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Tree {
     timers: &'static Timers,
+    cpu_time_alone: bool,
     /// Tells trees apart, so that a scope that was opened in another one is not closed in this.
     id: u32,
     current: u32,
@@ -50,9 +52,16 @@ struct Node {
 /// A stay in a scope, to be ended by [`Tree::leave`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stay {
-    tree: u32,
     node: NonZeroU32,
-    entered: u32,
+    /// The tree and which stay in the node it is, in one number: written as two and read as one it would have to wait for
+    /// both, some nanoseconds at each scope.
+    of: u64,
+}
+
+impl Stay {
+    fn tree(self) -> u64 {
+        self.of >> 32
+    }
 }
 
 /// Where a scope stood when it was left for a time, to be gone on with by [`Tree::go_on`].
@@ -79,6 +88,7 @@ impl Tree {
         static IDS: AtomicU32 = AtomicU32::new(0);
         let mut tree = Self {
             timers,
+            cpu_time_alone: timers.is_cpu_time_alone(),
             id: IDS.fetch_add(1, Ordering::Relaxed),
             current: ROOT,
             nodes: Vec::with_capacity(32),
@@ -138,6 +148,21 @@ impl Tree {
     /// Charges the scope that ran until now.
     #[inline]
     fn charge(&mut self) {
+        if !self.cpu_time_alone {
+            self.charge_all();
+        } else if let Some(now) = cpu_clock().now().cpu_ns()
+            && let Some(own) = self.own.get_mut(self.current as usize)
+        {
+            *own = own.wrapping_add(now.wrapping_sub(self.last[0]).cast_signed());
+            self.last[0] = now;
+        } else {
+            self.absent |= 1;
+        }
+    }
+
+    /// The same by any timers.
+    #[inline(never)]
+    fn charge_all(&mut self) {
         let timers = self.timers;
         let at = self.current as usize * timers.len();
         let own = &mut self.own[at..];
@@ -171,12 +196,18 @@ impl Tree {
     fn settle(&mut self, at: NonZeroU32) -> Stay {
         let node = &mut self.nodes[at.get() as usize];
         node.entered = node.entered.wrapping_add(1);
+        let entered = node.entered;
         self.current = at.get();
         Stay {
-            tree: self.id,
             node: at,
-            entered: node.entered,
+            of: self.of(entered),
         }
+    }
+
+    /// See [`Stay::of`].
+    #[inline]
+    fn of(&self, entered: u32) -> u64 {
+        u64::from(self.id) << 32 | u64::from(entered)
     }
 
     #[cold]
@@ -205,7 +236,8 @@ impl Tree {
     #[inline]
     fn is_in(&self, stay: Stay) -> bool {
         let node = stay.node.get();
-        if stay.tree != self.id || self.nodes[node as usize].entered != stay.entered {
+        let there = self.nodes.get(node as usize);
+        if there.is_none_or(|there| self.of(there.entered) != stay.of) {
             return false;
         }
         let mut at = self.current;
@@ -224,8 +256,7 @@ impl Tree {
         self.charge();
         let inside = Stay {
             node: NonZeroU32::new(self.current)?,
-            entered: self.nodes[self.current as usize].entered,
-            ..stay
+            of: self.of(self.nodes[self.current as usize].entered),
         };
         self.current = self.nodes[stay.node.get() as usize].parent;
         Some(Place { stay, inside })
@@ -234,14 +265,14 @@ impl Tree {
     /// A scope goes on that was left for a time; in another request, or called from somewhere else, it begins there.
     pub(crate) fn go_on(&mut self, site: &'static Site, place: Option<Place>) -> Option<Stay> {
         match place {
-            Some(place) if place.stay.tree == self.id => self.return_to(site, place),
+            Some(place) if place.stay.tree() == u64::from(self.id) => self.return_to(site, place),
             _ => self.enter(site),
         }
     }
 
     /// The same without a call of it: `None` in another request.
     pub(crate) fn return_to(&mut self, site: &'static Site, place: Place) -> Option<Stay> {
-        if place.stay.tree != self.id {
+        if place.stay.tree() != u64::from(self.id) {
             return None;
         }
         let stay = self.stay(site)?;
@@ -249,7 +280,7 @@ impl Tree {
         let at = inside.node.get();
         if stay.node == place.stay.node
             && inside.node != stay.node
-            && self.nodes[at as usize].entered == inside.entered
+            && self.of(self.nodes[at as usize].entered) == inside.of
         {
             self.current = at;
         }
