@@ -1,17 +1,17 @@
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use appweight_wire::pack_requests;
 use rusqlite::{Connection, params};
 
-use crate::sender::cpu_time;
 use crate::traffic::{Made, RECORDS};
 use crate::{Measured, measure};
 
 /// Batches in a transaction: as many as there are senders.
 const TOGETHER: usize = 8;
 
-/// The rows that the collector writes, and nothing round them: no HTTP, no decoding, no checks, no cells that are
-/// added up.
+/// The rows and blocks that the collector writes, and nothing round them: no HTTP, no decoding, no checks, no cells that
+/// are added up.
 pub(crate) struct Floor(Connection);
 
 impl Floor {
@@ -23,23 +23,45 @@ impl Floor {
         connection
             .pragma_update(None, "synchronous", "FULL")
             .expect("a pragma");
-        let schema = include_str!("../../src/store/sqlite/migrations/0001_first.sql");
-        connection.execute_batch(schema).expect("the first schema");
+        for schema in [
+            include_str!("../../src/store/sqlite/migrations/0001_first.sql"),
+            include_str!("../../src/store/sqlite/migrations/0005_request_blocks.sql"),
+        ] {
+            connection.execute_batch(schema).expect("the schema");
+        }
         connection.set_prepared_statement_cache_capacity(16);
         Self(connection)
     }
 
-    /// Writes batches. What waits is a transaction.
+    /// Writes batches that were made into rows and blocks beforehand. What waits is a transaction.
     pub(crate) fn write(&self, batches: &[Made]) -> Measured {
         let packed: Vec<Packed<'_>> = batches.iter().map(Packed::of).collect();
-        assert!(cpu_time() > Duration::ZERO);
-        measure(batches.len() * RECORDS, || {
-            packed
-                .chunks(TOGETHER)
+        self.measure(batches.len(), packed.chunks(TOGETHER), |group| {
+            group.iter().for_each(|batch| batch.write(&self.0));
+        })
+    }
+
+    /// Writes batches, and makes their rows and blocks: records packed and compressed, cells encoded.
+    pub(crate) fn make_and_write(&self, batches: &[Made]) -> Measured {
+        self.measure(batches.len(), batches.chunks(TOGETHER), |group| {
+            group
+                .iter()
+                .for_each(|made| Packed::of(made).write(&self.0));
+        })
+    }
+
+    fn measure<G>(
+        &self,
+        batches: usize,
+        groups: impl Iterator<Item = G>,
+        write: impl Fn(G),
+    ) -> Measured {
+        measure(batches * RECORDS, || {
+            groups
                 .map(|group| {
                     let began = Instant::now();
                     let transaction = self.0.unchecked_transaction().expect("a transaction");
-                    group.iter().for_each(|batch| batch.write(&transaction));
+                    write(group);
                     transaction.commit().expect("a commit");
                     began.elapsed()
                 })
@@ -51,7 +73,7 @@ impl Floor {
 /// A batch with its blobs.
 struct Packed<'a> {
     made: &'a Made,
-    requests: Vec<Vec<u8>>,
+    block: Vec<u8>,
     cells: Vec<Vec<u8>>,
     process: Vec<u8>,
 }
@@ -61,7 +83,8 @@ impl<'a> Packed<'a> {
         let batch = &made.batch;
         Self {
             made,
-            requests: batch.requests.iter().map(blob).collect(),
+            block: zstd::bulk::compress(&pack_requests(&batch.requests), 1)
+                .expect("it can be compressed"),
             cells: batch
                 .cells
                 .iter()
@@ -86,20 +109,25 @@ impl<'a> Packed<'a> {
             "INSERT INTO batches VALUES (?1, ?2, 0)",
             params![batch.id().as_bytes().as_slice(), [7_u8; 32].as_slice()],
         );
-        for (request, blob) in batch.requests.iter().zip(&self.requests) {
-            run(
-                "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6, ?7)",
-                params![
-                    service,
-                    deploy,
-                    host,
-                    request.endpoint,
-                    request.start_us.cast_signed(),
-                    request.cpu_ns.map(u64::cast_signed),
-                    blob
-                ],
-            );
-        }
+        let starts = batch.requests.iter().map(|request| request.start_us);
+        run(
+            "INSERT INTO request_blocks VALUES (NULL, ?1, ?2, ?3, ?4, ?5, NULL, ?6, ?7, ?8)",
+            params![
+                service,
+                deploy,
+                host,
+                starts.clone().min().unwrap_or(0).cast_signed(),
+                starts.max().unwrap_or(0).cast_signed(),
+                batch
+                    .requests
+                    .iter()
+                    .filter_map(|request| request.cpu_ns)
+                    .max()
+                    .map(u64::cast_signed),
+                batch.requests.len() as i64,
+                self.block
+            ],
+        );
         for (cell, blob) in batch.cells.iter().zip(&self.cells) {
             run(
                 "INSERT INTO cells VALUES (?1, ?2, ?3, ?4, 0, ?5, '', ?6, 0, 0, '', '', ?7, ?7, 0, 0, ?8)

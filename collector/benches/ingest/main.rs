@@ -1,10 +1,17 @@
-//! Ingest over HTTP on loopback, acknowledged after the commit, from eight senders: how many records a second, how
-//! long a sender waits, while the watch judges and while it does not, and as the store grows. Beside it the same
-//! rows written by rusqlite alone, in the same run.
+//! The collector under load, over HTTP on loopback, acknowledged after the commit, from eight senders. What is measured
+//! is chosen by a word behind `cargo bench -p appweight-collector --bench ingest --`:
 //!
-//! `cargo bench -p appweight-collector --bench ingest -- 1024` grows the store to 1,024 MiB.
+//! - nothing: how many records a second and how long a sender waits, while the watch judges and while it does not;
+//!   beside it the same rows written by rusqlite alone;
+//! - `grow 2048`: the same as the store grows to so many MiB;
+//! - `folding`: the same while the retention folds and forgets;
+//! - `fleet`: the cells of a fleet of 1,000 hosts, minute by minute;
+//! - `overload`: a thousand senders without patience, and what the collector occupies then;
+//! - `pages`: what pages ask of a store of thirty days.
 
 mod floor;
+mod overload;
+mod pages;
 mod sender;
 mod traffic;
 
@@ -21,7 +28,7 @@ use sender::{Senders, cpu_time};
 use traffic::{RECORDS, Traffic};
 
 /// Batches of a measurement, all senders together.
-const BATCHES: usize = 320;
+const BATCHES: usize = 960;
 /// Where the store ends if nothing is said.
 const MIB: u64 = 256;
 
@@ -53,69 +60,137 @@ impl Measured {
 }
 
 fn main() {
-    let mib = std::env::args()
-        .find_map(|word| word.parse().ok())
-        .unwrap_or(MIB);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(run(mib));
+    let word = words.iter().find(|word| !word.starts_with('-'));
+    match word.map_or("", String::as_str) {
+        "grow" => {
+            let mib = words.iter().find_map(|word| word.parse().ok());
+            runtime.block_on(grow(&folder.join("grown.db"), mib.unwrap_or(MIB)));
+        }
+        "folding" => runtime.block_on(folding(&folder.join("folding.db"))),
+        "fleet" => runtime.block_on(fleet(&folder.join("fleet.db"))),
+        "overload" => overload::run(folder),
+        "pages" => runtime.block_on(pages::run(folder)),
+        // By `overload`, in a process of its own.
+        "serve" => {
+            let path = words.last().expect("a path");
+            runtime.block_on(async {
+                let (_collector, address, _stop) = start(Path::new(path), false).await;
+                say(&address.to_string());
+                std::future::pending::<()>().await;
+            });
+        }
+        _ => runtime.block_on(ingest(folder)),
+    }
 }
 
-async fn run(mib: u64) {
+async fn ingest(folder: &Path) {
     let mut traffic = Traffic::new();
-    let folder = tempfile::tempdir().expect("a folder");
-
     let batches = traffic.batches(BATCHES);
-    let cells: usize = batches.iter().map(|batch| batch.cells).sum();
-    let sent: usize = batches.iter().map(|batch| batch.body.len()).sum();
+    let cells: usize = batches.iter().map(|made| made.batch.cells.len()).sum();
+    let sent: usize = batches.iter().map(|made| made.body.len()).sum();
     say(&format!(
         "{BATCHES} batches of {RECORDS} request records, {} cells and a process record, {} bytes each as they are sent",
         cells / BATCHES,
         sent / BATCHES
     ));
-    let floor = Floor::open(&folder.path().join("floor.db"));
-    let measured = floor.write(&batches);
-    say(&format!("floor, rusqlite alone:  {}", measured.line()));
+    for (name, made) in [("made.db", true), ("floor.db", false)] {
+        let floor = Floor::open(&folder.join(name));
+        let (what, measured) = if made {
+            ("rusqlite, of made blocks", floor.write(&batches))
+        } else {
+            ("rusqlite, makes blocks", floor.make_and_write(&batches))
+        };
+        say(&format!("{what:<24}{}", measured.line()));
+    }
 
     for watch in [false, true] {
-        let path = folder.path().join(format!("watch-{watch}.db"));
+        let path = folder.join(format!("watch-{watch}.db"));
         let (collector, address, stop) = start(&path, watch).await;
         let mut senders = Senders::connect(address);
         // Connections, caches and the first pages of the file.
         let _ = senders.send(traffic.batches(64)).await;
         let judging = watch.then(|| tokio::spawn(sender::keep_judging(address, traffic.began_us)));
-        let measured = senders.send(traffic.batches(3 * BATCHES)).await;
-        say(&format!(
-            "{}{}",
-            if watch {
-                "while the watch judges: "
-            } else {
-                "without the watch:      "
-            },
-            measured.line()
-        ));
+        let measured = senders.send(traffic.batches(6 * BATCHES)).await;
+        let what = if watch {
+            "while the watch judges"
+        } else {
+            "without the watch"
+        };
+        say(&format!("{what:<24}{}", measured.line()));
         if let Some(judging) = judging {
             judging.abort();
-            say(&format!(
-                "                        {} verdicts meanwhile",
-                senders.verdicts()
-            ));
+            let verdicts = senders.counted("verdicts_total");
+            say(&format!("{:<24}{verdicts} verdicts meanwhile", ""));
         }
         drop(senders);
         drop(stop);
         collector.close().await.expect("it closes");
     }
-    grow(&mut traffic, &folder.path().join("grown.db"), mib).await;
+}
+
+/// Measures before the retention has anything to do, and while it folds and forgets what is old all at once.
+async fn folding(path: &Path) {
+    let mut traffic = Traffic::new();
+    let keep = |hours: u64| CollectorOptions {
+        database: path.to_owned(),
+        watch: false,
+        keep_records: Duration::from_secs(hours * 3_600),
+        keep_hosts: Duration::from_secs(hours * 3_600),
+        ..CollectorOptions::default()
+    };
+    for hours in [48, 1] {
+        let (collector, address, stop) = start_with(keep(hours)).await;
+        let mut senders = Senders::connect(address);
+        let counted = senders.counted("forgotten_total");
+        let before = traffic.batches(if hours == 48 { 6 * BATCHES } else { 64 });
+        let _ = senders.send(before).await;
+        let measured = senders.send(traffic.batches(BATCHES)).await;
+        let forgotten = senders.counted("forgotten_total") - counted;
+        say(&format!(
+            "{forgotten:>8} rows folded or forgotten meanwhile: {}",
+            measured.line()
+        ));
+        drop(senders);
+        drop(stop);
+        collector.close().await.expect("it closes");
+    }
+}
+
+/// Takes in the cells of a fleet, minute by minute.
+async fn fleet(path: &Path) {
+    const HOSTS: u64 = 1_000;
+    let mut traffic = Traffic::new();
+    let (collector, address, stop) = start(path, false).await;
+    let mut senders = Senders::connect(address);
+    for minute in 0..5 {
+        let batches = traffic.fleet(HOSTS, minute);
+        let cells: usize = batches.iter().map(|made| made.batch.cells.len()).sum();
+        let measured = senders.send(batches).await;
+        say(&format!(
+            "{cells} cells of {HOSTS} hosts: {:.2} s, {:.2} s of CPU",
+            measured.elapsed.as_secs_f64(),
+            measured.cpu.as_secs_f64()
+        ));
+    }
+    drop(senders);
+    drop(stop);
+    collector.close().await.expect("it closes");
 }
 
 /// Fills an empty store, and tells of each time that it has doubled.
-async fn grow(traffic: &mut Traffic, path: &Path, mib: u64) {
+async fn grow(path: &Path, mib: u64) {
+    let mut traffic = Traffic::new();
     let (collector, address, stop) = start(path, true).await;
     let mut senders = Senders::connect(address);
     let size = || std::fs::metadata(path).map_or(0, |file| file.len());
     let (mut next, mut records) = (0, 0);
     loop {
         let began = size() >> 20;
-        let measured = senders.send(traffic.batches(BATCHES)).await;
+        let measured = senders.send(traffic.batches(BATCHES / 3)).await;
         records += measured.records;
         if began >= next {
             say(&format!(
@@ -140,12 +215,16 @@ async fn grow(traffic: &mut Traffic, path: &Path, mib: u64) {
 
 /// A collector on loopback, until the sender is dropped.
 async fn start(path: &Path, watch: bool) -> (Collector, SocketAddr, oneshot::Sender<()>) {
-    let options = CollectorOptions {
+    start_with(CollectorOptions {
         database: path.to_owned(),
         settle: Duration::from_millis(500),
         watch,
         ..CollectorOptions::default()
-    };
+    })
+    .await
+}
+
+async fn start_with(options: CollectorOptions) -> (Collector, SocketAddr, oneshot::Sender<()>) {
     let collector = Collector::open(options).await.expect("a store");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await

@@ -2,7 +2,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::traffic::{Made, RECORDS};
+use uuid::Uuid;
+
+use crate::traffic::Made;
 use crate::{Measured, measure};
 
 const SENDERS: usize = 8;
@@ -15,9 +17,20 @@ impl Senders {
         Self((0..SENDERS).map(|_| Connection::to(address)).collect())
     }
 
+    /// How often something happened by now: a counter of `/metrics`, over all its labels.
+    pub(crate) fn counted(&mut self, name: &str) -> u64 {
+        let metrics = tokio::task::block_in_place(|| self.0[0].call("GET", "/metrics", "", &[]));
+        metrics
+            .1
+            .lines()
+            .filter(|line| line.starts_with(&format!("appweight_collector_{name}")))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+
     /// Sends batches, each sender its part.
     pub(crate) async fn send(&mut self, batches: Vec<Made>) -> Measured {
-        let records = batches.len() * RECORDS;
+        let records = batches.iter().map(|made| made.batch.requests.len()).sum();
         let mut parts: Vec<Vec<Made>> = (0..SENDERS).map(|_| Vec::new()).collect();
         for (at, batch) in batches.into_iter().enumerate() {
             parts[at % SENDERS].push(batch);
@@ -29,7 +42,7 @@ impl Senders {
                 std::thread::scope(|scope| {
                     let threads: Vec<_> = connections
                         .iter_mut()
-                        .zip(parts)
+                        .zip(&parts)
                         .map(|(connection, part)| {
                             scope.spawn(move || {
                                 part.iter()
@@ -43,17 +56,6 @@ impl Senders {
                 })
             })
         })
-    }
-
-    /// Roll-outs that were judged for good.
-    pub(crate) fn verdicts(&mut self) -> u64 {
-        let metrics = tokio::task::block_in_place(|| self.0[0].call("GET", "/metrics", "", &[]));
-        metrics
-            .1
-            .lines()
-            .filter_map(|line| line.strip_prefix("appweight_collector_verdicts_total{"))
-            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok())
-            .sum()
     }
 }
 
@@ -77,26 +79,44 @@ pub(crate) async fn keep_judging(address: SocketAddr, began_us: u64) {
 }
 
 /// HTTP/1.1 over a connection that is kept: as little of it as costs next to nothing.
-struct Connection(TcpStream);
+pub(crate) struct Connection(TcpStream);
 
 impl Connection {
-    fn to(address: SocketAddr) -> Self {
+    pub(crate) fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_nodelay(true).expect("an option of TCP");
         Self(stream)
     }
 
     /// Sends a batch, and tells how long it took until it was stored.
-    fn put(&mut self, made: &Made) -> Duration {
-        let path = format!("/v1/batches/{}", made.batch.id());
-        let headers = "content-type: application/msgpack\r\ncontent-encoding: zstd\r\n";
+    pub(crate) fn put(&mut self, made: &Made) -> Duration {
         let began = Instant::now();
-        let (status, said) = self.call("PUT", &path, headers, &made.body);
+        let (status, said) = self.offer(made.batch.id(), &made.body);
         assert_eq!(status, 201, "{said}");
         began.elapsed()
     }
 
-    fn call(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+    /// Sends a batch that may be refused.
+    pub(crate) fn offer(&mut self, id: Uuid, body: &[u8]) -> (u16, String) {
+        let headers = "content-type: application/msgpack\r\ncontent-encoding: zstd\r\n";
+        self.call("PUT", &format!("/v1/batches/{id}"), headers, body)
+    }
+
+    /// Asks a question, and tells how long its answer took.
+    pub(crate) fn ask(&mut self, path: &str) -> Duration {
+        let began = Instant::now();
+        let (status, said) = self.call("GET", path, "", &[]);
+        assert_eq!(status, 200, "{path}: {said}");
+        began.elapsed()
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> (u16, String) {
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: here\r\n{headers}content-length: {length}\r\n\r\n"
@@ -106,17 +126,23 @@ impl Connection {
             .expect("it reads");
         let mut answer = Vec::new();
         let mut buffer = [0; 16 * 1024];
+        // Where the answer's body begins and ends, once its head is there.
+        let mut body: Option<std::ops::Range<usize>> = None;
         loop {
-            let text = String::from_utf8_lossy(&answer);
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            if body.is_none()
+                && let Some(at) = answer.windows(4).position(|four| four == b"\r\n\r\n")
+            {
+                let head = String::from_utf8_lossy(&answer[..at]).to_lowercase();
                 let length = head
                     .lines()
                     .find_map(|line| line.strip_prefix("content-length: "));
                 let length: usize = length.and_then(|text| text.parse().ok()).expect("a length");
-                if body.len() >= length {
-                    let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
-                    return (status.expect("a status"), body.to_owned());
-                }
+                body = Some(at + 4..at + 4 + length);
+            }
+            if let Some(body) = body.clone().filter(|body| body.end <= answer.len()) {
+                let status = String::from_utf8_lossy(&answer[9..12]).parse();
+                let text = String::from_utf8_lossy(&answer[body]).into_owned();
+                return (status.expect("a status"), text);
             }
             let read = self.0.read(&mut buffer).expect("it answers");
             assert!(read > 0, "it hung up");

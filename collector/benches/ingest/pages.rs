@@ -1,0 +1,198 @@
+//! What a page asks, of a store of thirty days with forty deploys a day, while batches come in.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use appweight_collector::CollectorOptions;
+
+use crate::sender::{Connection, Senders};
+use crate::traffic::{MINUTE_US, Made, Traffic, batch, now_us, process};
+use crate::{say, start_with};
+
+const DAYS: u64 = 30;
+const DEPLOYS_A_DAY: u64 = 40;
+const DAY_US: u64 = 1_440 * MINUTE_US;
+/// As long as a deploy serves.
+const SPAN_US: u64 = DAY_US / DEPLOYS_A_DAY;
+const ROUNDS: usize = 40;
+
+/// Fills a store and asks.
+pub(crate) async fn run(folder: &Path) {
+    let path = folder.join("pages.db");
+    let options = CollectorOptions {
+        database: path.clone(),
+        settle: Duration::from_millis(500),
+        ..CollectorOptions::default()
+    };
+    let until_us = now_us() / MINUTE_US * MINUTE_US;
+    let from_us = until_us - DAYS * DAY_US;
+    fill(&options, from_us, until_us).await;
+    let size = || std::fs::metadata(&path).map_or(0, |file| file.len() >> 20);
+    say(&format!("{} MiB", size()));
+
+    let (collector, address, stop) = start_with(options).await;
+    judge_all(address).await;
+    say(&format!("{} MiB with the reports", size()));
+    let deploy = |days: u64| id_at(from_us, until_us - days * DAY_US);
+    let questions = [
+        ("services", "/v1/services".to_owned()),
+        ("the newest roll-outs", "/v1/deploys?limit=100".to_owned()),
+        (
+            "a roll-out of yesterday",
+            format!("/v1/deploys/{}", deploy(1)),
+        ),
+        (
+            "one of three weeks ago",
+            format!("/v1/deploys/{}", deploy(21)),
+        ),
+        ("weight, a day", "/v1/weight".to_owned()),
+        (
+            "weight, two days by the hour",
+            format!(
+                "/v1/weight?from_us={}&window_us=3600000000",
+                until_us - 2 * DAY_US
+            ),
+        ),
+        ("processes", "/v1/processes".to_owned()),
+        (
+            "the costliest requests of a deploy",
+            format!("/v1/requests?deploy={}", deploy(0)),
+        ),
+        (
+            "two deploys compared, yesterday's",
+            format!(
+                "/v1/compare?base={}&head={}",
+                id_at(from_us, until_us - DAY_US - SPAN_US),
+                deploy(1)
+            ),
+        ),
+        (
+            "two deploys compared, three weeks old",
+            format!(
+                "/v1/compare?base={}&head={}",
+                id_at(from_us, until_us - 21 * DAY_US - SPAN_US),
+                deploy(21)
+            ),
+        ),
+    ];
+    let sending = tokio::task::spawn_blocking(move || {
+        let mut traffic = Traffic::new();
+        let mut connection = Connection::to(address);
+        // At a rate that leaves room to answer: 20,000 records a second.
+        let batches: Vec<Made> = traffic.batches(1_200);
+        let began = Instant::now();
+        for (at, made) in (0_u32..).zip(&batches) {
+            let due = Duration::from_millis(50) * at;
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+            connection.put(made);
+        }
+    });
+    for (what, path) in questions {
+        let took = tokio::task::spawn_blocking(move || {
+            let mut connection = Connection::to(address);
+            let mut took: Vec<Duration> = (0..ROUNDS).map(|_| connection.ask(&path)).collect();
+            took.sort_unstable();
+            took
+        });
+        let took = took.await.expect("answers");
+        say(&format!(
+            "{what:<40} {:>7.1} ms (half), {:>7.1} ms (all){}",
+            took[ROUNDS / 2].as_secs_f64() * 1e3,
+            took[ROUNDS - 1].as_secs_f64() * 1e3,
+            if sending.is_finished() {
+                ", no ingest any more"
+            } else {
+                ""
+            }
+        ));
+    }
+    sending.await.expect("a sender");
+    drop(stop);
+    collector.close().await.expect("it closes");
+}
+
+/// The deploy that served then.
+fn id_at(from_us: u64, time_us: u64) -> String {
+    format!("{:07x}", 0x0100_0000 + (time_us - from_us) / SPAN_US)
+}
+
+/// One of each group.
+fn hosts() -> Vec<u64> {
+    let mut of_group = BTreeMap::new();
+    for host in 0..200 {
+        of_group
+            .entry(appweight_wire::host_group(&format!("web-{host}")))
+            .or_insert(host);
+    }
+    of_group.into_values().collect()
+}
+
+async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64) {
+    let quiet = CollectorOptions {
+        watch: false,
+        ..options.clone()
+    };
+    // An empty store is folded at once up to where it is to be.
+    let (collector, address, stop) = start_with(quiet).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut senders = Senders::connect(address);
+    let hosts = hosts();
+    let began = Instant::now();
+    let (mut traffic, mut cells) = (Traffic::new(), 0);
+    let mut minute_us = from_us;
+    while minute_us < until_us {
+        let mut batches = Vec::new();
+        // Some minutes of each host in a batch.
+        let next_us = until_us.min(minute_us + 9 * MINUTE_US);
+        let folded = minute_us + 7 * DAY_US + 60 * MINUTE_US < until_us;
+        for &host in if folded { &hosts[..1] } else { &hosts } {
+            let mut by_deploy: Vec<(String, Vec<_>)> = Vec::new();
+            for at_us in (minute_us..next_us).step_by(MINUTE_US as usize) {
+                let id = id_at(from_us, at_us);
+                if by_deploy.last().is_none_or(|(last, _)| *last != id) {
+                    by_deploy.push((id, Vec::new()));
+                }
+                let requests = if folded { 200 } else { 25 };
+                let new = traffic.cells(at_us, requests);
+                cells += new.len();
+                by_deploy.last_mut().expect("one").1.extend(new);
+            }
+            for (at, (id, cells)) in (0_u64..).zip(by_deploy) {
+                let sequence = (minute_us - from_us) / MINUTE_US * 2 + at;
+                let mut batch = batch(host, sequence, &id, minute_us, cells);
+                if minute_us + 2 * DAY_US > until_us {
+                    let minutes = (minute_us..next_us).step_by(MINUTE_US as usize);
+                    batch.processes = minutes.map(|at_us| process(at_us, sequence)).collect();
+                }
+                batches.push(Made::of(batch));
+            }
+        }
+        senders.send(batches).await;
+        minute_us = next_us;
+    }
+    say(&format!(
+        "{cells} cells in {:.0} s",
+        began.elapsed().as_secs_f64()
+    ));
+    drop(senders);
+    drop(stop);
+    collector.close().await.expect("it closes");
+}
+
+/// Waits until the watch has judged all.
+async fn judge_all(address: std::net::SocketAddr) {
+    let began = Instant::now();
+    let mut senders = Senders::connect(address);
+    let (mut before, mut still) = (0, 0);
+    while still < 5 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let judged = senders.counted("verdicts_total");
+        still = if judged == before { still + 1 } else { 0 };
+        before = judged;
+    }
+    say(&format!(
+        "{before} roll-outs judged in {:.0} s",
+        began.elapsed().as_secs_f64()
+    ));
+}
