@@ -134,20 +134,40 @@ pub fn unpack_requests(packed: &[u8]) -> Result<Vec<RequestRecord>, DecodeError>
 }
 
 fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result<T, DecodeError> {
-    let value: T = match format {
+    // To keep the path of each field at hand costs more than reading: it is looked for where something is wrong.
+    let value: T = match read_plainly(body, format) {
+        Some(value) => value,
+        None => read(body, format)?,
+    };
+    value.validate()?;
+    Ok(value)
+}
+
+fn read_plainly<T: DeserializeOwned>(body: &[u8], format: Format) -> Option<T> {
+    match format {
         Format::MessagePack => {
-            // Reads from a slice that shrinks: a deserializer of a whole slice does not tell what it left.
             let mut rest = body;
-            let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-            deserializer.set_max_depth(limits::DEPTH);
-            let value = serde_path_to_error::deserialize(&mut deserializer).map_err(malformed)?;
+            let value = T::deserialize(&mut message_pack(&mut rest)).ok()?;
+            rest.is_empty().then_some(value)
+        }
+        Format::Json => serde_json::from_slice(body).ok(),
+    }
+}
+
+/// As [`read_plainly`], and tells what is wrong and where.
+fn read<T: DeserializeOwned>(body: &[u8], format: Format) -> Result<T, DecodeError> {
+    match format {
+        Format::MessagePack => {
+            let mut rest = body;
+            let value = serde_path_to_error::deserialize(&mut message_pack(&mut rest));
+            let value = value.map_err(malformed)?;
             if rest.is_empty() {
-                value
+                Ok(value)
             } else {
-                return Err(DecodeError::Malformed {
+                Err(DecodeError::Malformed {
                     field: ".".into(),
                     reason: "bytes follow the end of the MessagePack value".into(),
-                });
+                })
             }
         }
         Format::Json => {
@@ -157,11 +177,18 @@ fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result
                 field: ".".into(),
                 reason: error.to_string(),
             })?;
-            value
+            Ok(value)
         }
-    };
-    value.validate()?;
-    Ok(value)
+    }
+}
+
+/// Reads from a slice that shrinks: a deserializer of a whole slice does not tell what it left.
+fn message_pack<'a, 'b>(
+    rest: &'a mut &'b [u8],
+) -> rmp_serde::Deserializer<rmp_serde::decode::ReadReader<&'a mut &'b [u8]>> {
+    let mut deserializer = rmp_serde::Deserializer::new(rest);
+    deserializer.set_max_depth(limits::DEPTH);
+    deserializer
 }
 
 fn malformed<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> DecodeError {

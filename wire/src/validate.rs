@@ -2,6 +2,8 @@
 
 mod profile;
 
+use std::fmt;
+
 use crate::{Batch, Cell, Content, Deploy, Distribution, Flag, ProcessRecord, RequestRecord};
 
 /// The limits of the format, each a bound on what one hostile or broken client can cost.
@@ -69,7 +71,9 @@ fn short(value: &str, limit: usize, field: impl FnOnce() -> String) -> Checked {
             format!("{} bytes long, at most {limit} are taken", value.len()),
         );
     }
-    if value.chars().any(char::is_control) {
+    // Most names are ASCII, of which this is told at once.
+    let plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if !plain && value.chars().any(char::is_control) {
         return refuse(field(), "holds a control character");
     }
     Ok(())
@@ -129,13 +133,13 @@ impl Validate for Batch {
             "a batch whose content is \"requests\" has no cells: they would be counted twice",
         )?;
         for (index, cell) in self.cells.iter().enumerate() {
-            check_cell(cell, &format!("cells[{index}]"))?;
+            check_cell(cell, format_args!("cells[{index}]"))?;
         }
         for (index, request) in self.requests.iter().enumerate() {
-            check_request(request, self.content, &format!("requests[{index}]"))?;
+            check_request(request, self.content, format_args!("requests[{index}]"))?;
         }
         for (index, process) in self.processes.iter().enumerate() {
-            check_process(process, &format!("processes[{index}]"))?;
+            check_process(process, format_args!("processes[{index}]"))?;
         }
         for (index, profile) in self.profiles.iter().enumerate() {
             profile::check_profile(profile, &format!("profiles[{index}]"))?;
@@ -182,12 +186,12 @@ impl Validate for Deploy {
     }
 }
 
-fn check_flag(flag: &Flag, at: &str) -> Checked {
+fn check_flag(flag: &Flag, at: fmt::Arguments<'_>) -> Checked {
     name(&flag.name, || format!("{at}.name"))?;
     short(&flag.value, limits::NAME_BYTES, || format!("{at}.value"))
 }
 
-fn check_cell(cell: &Cell, at: &str) -> Checked {
+fn check_cell(cell: &Cell, at: fmt::Arguments<'_>) -> Checked {
     let key = &cell.key;
     name(&key.endpoint, || format!("{at}.endpoint"))?;
     time(key.start_us, || format!("{at}.start_us"))?;
@@ -198,7 +202,7 @@ fn check_cell(cell: &Cell, at: &str) -> Checked {
         "not a multiple of width_us",
     )?;
     if let Some(flag) = &key.flag {
-        check_flag(flag, &format!("{at}.flag"))?;
+        check_flag(flag, format_args!("{at}.flag"))?;
     }
     check(
         cell.n > 0,
@@ -232,13 +236,13 @@ fn check_cell(cell: &Cell, at: &str) -> Checked {
         (&cell.allocated_bytes, "allocated_bytes"),
     ] {
         if let Some(distribution) = distribution {
-            check_distribution(distribution, cell.n, &format!("{at}.{metric}"))?;
+            check_distribution(distribution, cell.n, format_args!("{at}.{metric}"))?;
         }
     }
     Ok(())
 }
 
-fn check_distribution(distribution: &Distribution, n: u64, at: &str) -> Checked {
+fn check_distribution(distribution: &Distribution, n: u64, at: fmt::Arguments<'_>) -> Checked {
     check(
         (1..=n).contains(&distribution.n),
         || format!("{at}.n"),
@@ -282,7 +286,7 @@ fn check_distribution(distribution: &Distribution, n: u64, at: &str) -> Checked 
     )
 }
 
-fn check_request(request: &RequestRecord, content: Content, at: &str) -> Checked {
+fn check_request(request: &RequestRecord, content: Content, at: fmt::Arguments<'_>) -> Checked {
     name(&request.endpoint, || format!("{at}.endpoint"))?;
     time(request.start_us, || format!("{at}.start_us"))?;
     check(
@@ -314,12 +318,12 @@ fn check_request(request: &RequestRecord, content: Content, at: &str) -> Checked
         "more than 64 of them",
     )?;
     for (index, flag) in request.flags.iter().enumerate() {
-        check_flag(flag, &format!("{at}.flags[{index}]"))?;
+        check_flag(flag, format_args!("{at}.flags[{index}]"))?;
     }
     Ok(())
 }
 
-fn check_process(process: &ProcessRecord, at: &str) -> Checked {
+fn check_process(process: &ProcessRecord, at: fmt::Arguments<'_>) -> Checked {
     time(process.start_us, || format!("{at}.start_us"))?;
     width(process.width_us, || format!("{at}.width_us"))?;
     short(&process.cpu_model, limits::TEXT_BYTES, || {

@@ -1,6 +1,6 @@
 //! Which endpoints a service was counted by lately.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use appweight_wire::Batch;
 use rusqlite::{Connection, Transaction, params};
@@ -11,24 +11,33 @@ use crate::store::StoreError;
 /// When one was counted last is written down to a day: not at each batch.
 const PRECISION_US: u64 = 86_400_000_000;
 
-/// Writes down those of a batch.
-pub(super) fn remember(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-    now_us: u64,
-) -> Result<(), StoreError> {
-    let cells = batch.cells.iter().map(|cell| &cell.key.endpoint);
-    let profiles = batch.profiles.iter().map(|profile| &profile.endpoint);
-    let names: BTreeSet<&String> = cells.chain(profiles).collect();
-    let sql = "INSERT INTO endpoints (service, endpoint, counted_us) VALUES (?1, ?2, ?3)
-        ON CONFLICT (service, endpoint) DO UPDATE SET counted_us = excluded.counted_us
-        WHERE counted_us < excluded.counted_us";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let day_us = now_us - now_us % PRECISION_US;
-    for name in names {
-        statement.execute(params![batch.origin.service, name, code::time(day_us)])?;
+/// Those of many batches, with the service and the day on which they were counted.
+#[derive(Default)]
+pub(super) struct Counted<'a>(BTreeMap<(&'a str, &'a str), u64>);
+
+impl<'a> Counted<'a> {
+    /// Adds those of a batch that came then.
+    pub(super) fn add(&mut self, batch: &'a Batch, now_us: u64) {
+        let cells = batch.cells.iter().map(|cell| &cell.key.endpoint);
+        let profiles = batch.profiles.iter().map(|profile| &profile.endpoint);
+        let day_us = now_us - now_us % PRECISION_US;
+        for name in cells.chain(profiles) {
+            let counted_us = self.0.entry((&batch.origin.service, name)).or_default();
+            *counted_us = day_us.max(*counted_us);
+        }
     }
-    Ok(())
+
+    /// Writes them down.
+    pub(super) fn remember(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO endpoints (service, endpoint, counted_us) VALUES (?1, ?2, ?3)
+            ON CONFLICT (service, endpoint) DO UPDATE SET counted_us = excluded.counted_us
+            WHERE counted_us < excluded.counted_us";
+        let mut statement = transaction.prepare_cached(sql)?;
+        for ((service, name), day_us) in self.0 {
+            statement.execute(params![service, name, code::time(day_us)])?;
+        }
+        Ok(())
+    }
 }
 
 /// The newest.

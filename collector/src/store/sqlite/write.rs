@@ -55,16 +55,19 @@ fn put_together(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let folded = Folded::read(&transaction)?;
     let mut sums = CellSums::default();
+    let mut counted = endpoints::Counted::default();
     let mut outcomes = Vec::with_capacity(group.len());
     for new in group {
         let outcome = remember(&transaction, new)?;
         if outcome == PutOutcome::Stored {
             sums.add(&new.batch, folded);
+            counted.add(&new.batch, new.received_us);
             add_records(&transaction, new)?;
         }
         outcomes.push(outcome);
     }
     sums.add_to(&transaction)?;
+    counted.remember(&transaction)?;
     transaction.commit()?;
     Ok(outcomes)
 }
@@ -102,7 +105,6 @@ fn add_records(transaction: &Transaction<'_>, new: &NewBatch) -> Result<(), Stor
         add_process(transaction, new, process)?;
     }
     profiles::add_all(transaction, batch)?;
-    endpoints::remember(transaction, batch, new.received_us)?;
     let Some((first_us, last_us)) = span(batch) else {
         return Ok(());
     };
