@@ -4,6 +4,7 @@
 //! `docs/wire.md` ("Packed request records") has the form byte by byte.
 
 mod columns;
+mod distribution;
 mod numbers;
 #[cfg(test)]
 mod tests;

@@ -97,7 +97,7 @@ fn add_to_stored(
         .optional()?;
     let mut sum = match found {
         Some((mut stored, metrics)) => {
-            code::Metrics::unpack_into(&mut stored, &metrics)?;
+            code::unpack_metrics(&mut stored, &metrics)?;
             stored
         }
         None => Cell::new(key.clone()),
@@ -108,7 +108,7 @@ fn add_to_stored(
         ":weight": code::count(sum.weight),
         ":errors": code::count(sum.errors),
         ":scaled": code::count(sum.scaled),
-        ":metrics": code::Metrics::pack(&sum),
+        ":metrics": code::pack_metrics(&sum),
     };
     transaction
         .prepare_cached(WRITE)?

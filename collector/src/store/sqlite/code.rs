@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
 
-/// The distributions of a cell and what came to it later, as one blob.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Metrics {
+/// The first byte of a cell's metrics as they are packed. Those of older programs begin with a map of MessagePack,
+/// 0x80 to 0x8f.
+const PACKED: u8 = 1;
+
+/// The distributions of a cell and what came to it later, as older programs wrote them in one blob.
+#[derive(Deserialize)]
+struct NamedMetrics {
     instructions: Option<Distribution>,
     cpu_ns: Option<Distribution>,
     wall_ns: Option<Distribution>,
@@ -18,26 +22,29 @@ pub(super) struct Metrics {
     unfinished: u64,
 }
 
-impl Metrics {
-    pub(super) fn pack(cell: &Cell) -> Vec<u8> {
-        pack(&Self {
-            instructions: cell.instructions.clone(),
-            cpu_ns: cell.cpu_ns.clone(),
-            wall_ns: cell.wall_ns.clone(),
-            allocated_bytes: cell.allocated_bytes.clone(),
-            unfinished: cell.unfinished,
-        })
-    }
+/// The distributions of a cell and what came to it later, as one blob.
+pub(super) fn pack_metrics(cell: &Cell) -> Vec<u8> {
+    let mut bytes = cell.pack_metrics();
+    bytes.insert(0, PACKED);
+    bytes
+}
 
-    pub(super) fn unpack_into(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreError> {
-        let metrics: Self = unpack("cell", bytes)?;
-        cell.instructions = metrics.instructions;
-        cell.cpu_ns = metrics.cpu_ns;
-        cell.wall_ns = metrics.wall_ns;
-        cell.allocated_bytes = metrics.allocated_bytes;
-        cell.unfinished = metrics.unfinished;
-        Ok(())
+pub(super) fn unpack_metrics(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreError> {
+    if let Some((&PACKED, packed)) = bytes.split_first() {
+        return cell
+            .unpack_metrics(packed)
+            .map_err(|error| StoreError::Corrupt {
+                what: "cell",
+                reason: error.to_string(),
+            });
     }
+    let metrics: NamedMetrics = unpack("cell", bytes)?;
+    cell.instructions = metrics.instructions;
+    cell.cpu_ns = metrics.cpu_ns;
+    cell.wall_ns = metrics.wall_ns;
+    cell.allocated_bytes = metrics.allocated_bytes;
+    cell.unfinished = metrics.unfinished;
+    Ok(())
 }
 
 /// With names, so that a field can be added without rewriting what is stored.

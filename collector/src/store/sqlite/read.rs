@@ -79,7 +79,7 @@ pub(super) fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
     cell.errors = row.get::<_, i64>(11)?.cast_unsigned();
     cell.scaled = row.get::<_, i64>(12)?.cast_unsigned();
     let metrics = row.get_ref(13)?.as_blob().map_err(rusqlite::Error::from)?;
-    code::Metrics::unpack_into(&mut cell, metrics)?;
+    code::unpack_metrics(&mut cell, metrics)?;
     Ok(PlacedCell {
         deploy: row.get(0)?,
         cluster: row.get(1)?,

@@ -216,3 +216,33 @@ async fn a_file_that_cannot_shrink_is_written_over() {
     let disk = store.disk_use().await.unwrap();
     assert!(disk.reusable_bytes > 10_000_000, "{disk:?}");
 }
+
+/// As programs before wrote them.
+#[tokio::test]
+async fn cells_with_named_metrics_are_read_and_added_to() {
+    let (store, _folder) = open();
+    let of = |sequence, cpu_ns: &[u64]| {
+        let mut batch = batch(1, sequence, "a");
+        batch.cells = vec![cell(NOON, cpu_ns)];
+        suite::new(batch)
+    };
+    store.put_batch(of(0, &[5, 7])).await.unwrap();
+    let named = cell(NOON, &[5, 7]);
+    let named = serde_json::json!({
+        "instructions": named.instructions,
+        "cpu_ns": named.cpu_ns,
+        "wall_ns": named.wall_ns,
+        "allocated_bytes": named.allocated_bytes,
+    });
+    let write = store.write(move |writer| {
+        let metrics = code::pack(&named);
+        Ok(writer.execute("UPDATE cells SET metrics = ?1", [metrics])?)
+    });
+    assert_eq!(write.await.unwrap(), 1);
+    assert_eq!(suite::all_cells(&store).await[0].cell, cell(NOON, &[5, 7]));
+    store.put_batch(of(1, &[9])).await.unwrap();
+    assert_eq!(
+        suite::all_cells(&store).await[0].cell,
+        cell(NOON, &[5, 7, 9])
+    );
+}
