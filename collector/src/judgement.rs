@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use appweight::api::{Comparison, DeployReport, DeployStatus};
+use appweight::api::{Comparison, Control, DeployReport, DeployStatus};
 use appweight::evidence::Evidence;
 use appweight::judge::judge;
+use appweight::thresholds::MAX_EARLIER_ROLL_OUTS;
 use appweight_wire::Deploy;
 
 use crate::app::App;
@@ -14,8 +15,8 @@ use crate::store::{CellQuery, DeployQuery, ProcessQuery, StoreError, TimeRange};
 /// What happened longer before a roll-out, or after its end, says little about it.
 const FURTHEST_US: u64 = 3_600_000_000;
 
-/// Earlier roll-outs that are looked through for those that say something of an endpoint.
-const MOST_EARLIER: u32 = 40;
+/// Earlier roll-outs that are looked through for those that compared deploys side by side.
+const MOST_EARLIER: usize = 40;
 
 /// Judges a roll-out by what is in the store now.
 pub(crate) async fn judge_now(
@@ -63,13 +64,13 @@ async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {
     })
 }
 
-/// How the service's roll-outs before that time compared, the newest first.
+/// How the service's roll-outs before that time compared, the newest first: as many as the judge learns from.
 pub(crate) async fn earlier(
     app: &App,
     service: &str,
     before_us: u64,
 ) -> Result<Vec<Comparison>, StoreError> {
-    let query = DeployQuery {
+    let mut query = DeployQuery {
         service: service.to_owned(),
         id: None,
         started: TimeRange {
@@ -77,13 +78,25 @@ pub(crate) async fn earlier(
             until_us: before_us,
         },
         after: None,
-        limit: MOST_EARLIER,
+        limit: 0,
     };
-    let entries = app.store.deploys(query).await?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| entry.report?.comparison)
-        .collect())
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    // Reports are large, and nearly all of them are of use: none is read that is not needed.
+    while found.len() < MAX_EARLIER_ROLL_OUTS && looked_at < MOST_EARLIER {
+        let wanted = (MAX_EARLIER_ROLL_OUTS - found.len()).min(MOST_EARLIER - looked_at);
+        query.limit = wanted as u32;
+        let entries = app.store.deploys(query.clone()).await?;
+        let Some(last) = entries.last() else {
+            break;
+        };
+        query.after = Some((last.deploy.started_us, last.deploy.id.clone()));
+        looked_at += entries.len();
+        let comparisons = entries
+            .into_iter()
+            .filter_map(|entry| entry.report?.comparison);
+        found.extend(comparisons.filter(|comparison| comparison.control == Control::SideBySide));
+    }
+    Ok(found)
 }
 
 /// The records of the replaced deploy's processes from before that time, when they were as young as
