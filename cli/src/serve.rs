@@ -73,21 +73,17 @@ pub(crate) fn dashboard(options: &Dashboard) -> anyhow::Result<()> {
     })
 }
 
-#[cfg(feature = "tls")]
 fn client(at: &At) -> anyhow::Result<QueryClient> {
     if !at.collector.starts_with("https://") {
         return Ok(QueryClient::remote(&at.collector)?);
     }
-    let authorities = crate::tls::authorities(at.ca_file.as_deref())?;
-    Ok(QueryClient::remote_over_tls(&at.collector, authorities)?)
-}
-
-#[cfg(not(feature = "tls"))]
-fn client(at: &At) -> anyhow::Result<QueryClient> {
-    if at.collector.starts_with("https://") {
-        bail!("{}", crate::tls::NOT_BUILT_IN);
+    #[cfg(feature = "tls")]
+    {
+        let authorities = crate::tls::authorities(at.ca_file.as_deref())?;
+        Ok(QueryClient::remote_over_tls(&at.collector, authorities)?)
     }
-    Ok(QueryClient::remote(&at.collector)?)
+    #[cfg(not(feature = "tls"))]
+    bail!("{}", crate::tls::NOT_BUILT_IN)
 }
 
 /// Layers a router so that its requests are measured, if the collector measures itself.
@@ -262,41 +258,14 @@ async fn answer(
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    serve_on(listener, address, shown, what, router, stop).await?;
-    tracing::info!("stopped");
-    Ok(())
-}
-
-#[cfg(feature = "tls")]
-async fn serve_on(
-    listener: TcpListener,
-    address: SocketAddr,
-    shown: &Shown,
-    what: &str,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    use crate::tls::{Certificate, TlsListener};
-
-    let Some(certificate) = Certificate::of(shown)? else {
-        tracing::info!("{what} listening on http://{address}");
+    #[cfg(feature = "tls")]
+    if let Some(certificate) = crate::tls::Certificate::of(shown)? {
+        let listener = crate::tls::TlsListener::new(listener, certificate)
+            .context("the listener has no address")?;
+        tracing::info!("{what} listening on https://{address}");
         return accept(listener, router, stop).await;
-    };
-    let listener =
-        TlsListener::new(listener, certificate).context("the listener has no address")?;
-    tracing::info!("{what} listening on https://{address}");
-    accept(listener, router, stop).await
-}
-
-#[cfg(not(feature = "tls"))]
-async fn serve_on(
-    listener: TcpListener,
-    address: SocketAddr,
-    shown: &Shown,
-    what: &str,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+    }
+    #[cfg(not(feature = "tls"))]
     if shown.tls_cert.is_some() {
         bail!("{}", crate::tls::NOT_BUILT_IN);
     }
@@ -318,5 +287,6 @@ where
         served = served.into_future() => served.context("the server failed")?,
         () = cut_off => tracing::warn!("connections that were still open are cut"),
     }
+    tracing::info!("stopped");
     Ok(())
 }
