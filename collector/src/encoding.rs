@@ -54,11 +54,15 @@ impl Encoding {
 }
 
 fn unzstd(body: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
-    // Usually the frame tells its length; where it does not, or lies, the reading ends at the limit.
-    if let Ok(Some(length)) = zstd::zstd_safe::get_frame_content_size(body)
-        && length > limit as u64
-    {
-        return Err(body::too_long(limit));
+    // Usually the frame tells its length, and all is decompressed at one go. Where it does not, or lies, or others
+    // follow it, what comes out is read up to the limit.
+    if let Ok(Some(length)) = zstd::zstd_safe::get_frame_content_size(body) {
+        if length > limit as u64 {
+            return Err(body::too_long(limit));
+        }
+        if let Ok(decoded) = zstd::bulk::decompress(body, length as usize) {
+            return Ok(decoded);
+        }
     }
     let broken = |error: std::io::Error| {
         Refusal::of(

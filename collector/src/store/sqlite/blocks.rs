@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 use appweight::api::RequestView;
 use appweight_wire::{Origin, RequestRecord, pack_requests, unpack_requests};
 use rusqlite::{Connection, Transaction, params};
+use zstd::bulk::Compressor;
 
 use super::code;
 use crate::store::{RequestOrder, RequestQuery, StoreError};
@@ -23,34 +24,51 @@ const TEXTS: usize = 50_000;
 /// zstd's fastest: names are packed once already.
 const LEVEL: i32 = 1;
 
-/// Adds the records of a batch.
-pub(super) fn add(
-    transaction: &Transaction<'_>,
-    origin: &Origin,
-    records: &[RequestRecord],
-) -> Result<(), StoreError> {
-    const ADD: &str = "INSERT INTO request_blocks
-            (service, deploy, host, first_us, last_us, instructions, cpu_ns, records, packed)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let mut statement = transaction.prepare_cached(ADD)?;
-    let mut rest = records;
-    while !rest.is_empty() {
-        let (block, behind) = rest.split_at(fitting(rest));
-        rest = behind;
-        let about = About::of(block);
-        statement.execute(params![
-            origin.service,
-            origin.deploy,
-            origin.host,
-            code::time(about.first_us),
-            code::time(about.last_us),
-            about.cost.0.map(code::time),
-            about.cost.1.map(code::time),
-            block.len() as i64,
-            pack(block)?,
-        ])?;
+/// Makes blocks of records. What zstd needs to work is kept from one to the next.
+pub(super) struct Packer(Compressor<'static>);
+
+impl Packer {
+    pub(super) fn new() -> Result<Self, StoreError> {
+        let compressor = Compressor::new(LEVEL).map_err(|error| unreadable(&error.to_string()))?;
+        Ok(Self(compressor))
     }
-    Ok(())
+
+    /// Adds the records of a batch.
+    pub(super) fn add(
+        &mut self,
+        transaction: &Transaction<'_>,
+        origin: &Origin,
+        records: &[RequestRecord],
+    ) -> Result<(), StoreError> {
+        const ADD: &str = "INSERT INTO request_blocks
+                (service, deploy, host, first_us, last_us, instructions, cpu_ns, records, packed)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let mut statement = transaction.prepare_cached(ADD)?;
+        let mut rest = records;
+        while !rest.is_empty() {
+            let (block, behind) = rest.split_at(fitting(rest));
+            rest = behind;
+            let about = About::of(block);
+            statement.execute(params![
+                origin.service,
+                origin.deploy,
+                origin.host,
+                code::time(about.first_us),
+                code::time(about.last_us),
+                about.cost.0.map(code::time),
+                about.cost.1.map(code::time),
+                block.len() as i64,
+                self.pack(block)?,
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn pack(&mut self, records: &[RequestRecord]) -> Result<Vec<u8>, StoreError> {
+        let packed = pack_requests(records);
+        let packed = self.0.compress(&packed);
+        packed.map_err(|error| unreadable(&error.to_string()))
+    }
 }
 
 /// How many of these records go into one block: one at least.
@@ -94,11 +112,6 @@ impl About {
         }
         about
     }
-}
-
-fn pack(records: &[RequestRecord]) -> Result<Vec<u8>, StoreError> {
-    zstd::bulk::compress(&pack_requests(records), LEVEL)
-        .map_err(|error| unreadable(&error.to_string()))
 }
 
 fn unpack(block: &[u8]) -> Result<Vec<RequestRecord>, StoreError> {
@@ -278,7 +291,7 @@ fn shorten(transaction: &Transaction<'_>, block: i64, horizon_us: u64) -> Result
         about.cost.0.map(code::time),
         about.cost.1.map(code::time),
         records.len() as i64,
-        pack(&records)?,
+        Packer::new()?.pack(&records)?,
     ])?;
     Ok((before - records.len()) as u64)
 }
@@ -289,6 +302,7 @@ pub(super) fn take_over(transaction: &Transaction<'_>) -> Result<(), StoreError>
         "SELECT service, deploy, host, record FROM requests ORDER BY service, deploy, host, start_us / 60000000, rowid",
     )?;
     let mut rows = statement.query([])?;
+    let mut packer = Packer::new()?;
     let (mut origin, mut records) = (Origin::default(), Vec::new());
     while let Some(row) = rows.next()? {
         let of = Origin {
@@ -298,14 +312,14 @@ pub(super) fn take_over(transaction: &Transaction<'_>) -> Result<(), StoreError>
             ..Origin::default()
         };
         if of != origin || records.len() >= RECORDS {
-            add(transaction, &origin, &records)?;
+            packer.add(transaction, &origin, &records)?;
             records.clear();
             origin = of;
         }
         let record = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
         records.push(code::unpack("request record", record)?);
     }
-    add(transaction, &origin, &records)?;
+    packer.add(transaction, &origin, &records)?;
     drop(rows);
     drop(statement);
     transaction.execute_batch("DROP TABLE requests")?;

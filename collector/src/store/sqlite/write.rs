@@ -5,9 +5,10 @@ use std::sync::Arc;
 use appweight_wire::{Batch, ProcessRecord};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::blocks::Packer;
 use super::cells::CellSums;
 use super::fold::Folded;
-use super::{blocks, code, deploys, endpoints, profiles};
+use super::{code, deploys, endpoints, profiles};
 use crate::store::{NewBatch, PutOutcome, StoreError};
 
 /// Keeps batches in one transaction. If that cannot be, and one of them may be why, each in its own.
@@ -54,6 +55,7 @@ fn put_together(
 ) -> Result<Vec<PutOutcome>, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let folded = Folded::read(&transaction)?;
+    let mut packer = Packer::new()?;
     let mut sums = CellSums::default();
     let mut counted = endpoints::Counted::default();
     let mut outcomes = Vec::with_capacity(group.len());
@@ -62,7 +64,7 @@ fn put_together(
         if outcome == PutOutcome::Stored {
             sums.add(&new.batch, folded);
             counted.add(&new.batch, new.received_us);
-            add_records(&transaction, new)?;
+            add_records(&transaction, &mut packer, new)?;
         }
         outcomes.push(outcome);
     }
@@ -98,9 +100,13 @@ fn remember(transaction: &Transaction<'_>, new: &NewBatch) -> Result<PutOutcome,
 }
 
 /// All of a batch but its cells.
-fn add_records(transaction: &Transaction<'_>, new: &NewBatch) -> Result<(), StoreError> {
+fn add_records(
+    transaction: &Transaction<'_>,
+    packer: &mut Packer,
+    new: &NewBatch,
+) -> Result<(), StoreError> {
     let batch = &new.batch;
-    blocks::add(transaction, &batch.origin, &batch.requests)?;
+    packer.add(transaction, &batch.origin, &batch.requests)?;
     for process in &batch.processes {
         add_process(transaction, new, process)?;
     }
