@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::store::{DiskUse, Forgotten};
 
@@ -84,151 +84,86 @@ pub(crate) fn verdict_name(verdict: DeployVerdict) -> &'static str {
     }
 }
 
-/// Counters and gauges of one collector.
-pub(crate) struct Metrics {
-    registry: Registry,
-    batches: Family<Labels, Counter>,
-    records: Family<Labels, Counter>,
-    bytes: Counter,
-    lag: Histogram,
-    commits: Histogram,
-    groups: Histogram,
-    queue: Gauge,
-    queue_room: Gauge,
-    queue_room_free: Gauge,
-    verdicts: Family<Labels, Counter>,
-    over_limit: Family<[(&'static str, String); 1], Counter>,
-    clocks_apart: Family<Labels, Counter>,
-    store_size: Gauge,
-    store_reusable: Gauge,
-    forgotten: Family<Labels, Counter>,
-    retention_steps: Histogram,
-    retention_done: Gauge,
+/// What there is: each line is a field of [`Metrics`], its name and unit, and what is said of it.
+macro_rules! metrics {
+    ($($field:ident: $type:ty = $start:expr, $name:literal $(in $unit:ident)?, $help:literal;)+) => {
+        /// Counters and gauges of one collector.
+        pub(crate) struct Metrics {
+            registry: Registry,
+            $($field: $type,)+
+        }
+
+        impl Metrics {
+            pub(crate) fn new() -> Self {
+                let mut registry = Registry::with_prefix("appweight_collector");
+                $(
+                    let $field: $type = $start;
+                    register(&mut registry, $name, unit!($($unit)?), $help, $field.clone());
+                )+
+                let metrics = Self { registry, $($field),+ };
+                metrics.begin_at_zero();
+                metrics
+            }
+        }
+    };
+}
+
+macro_rules! unit {
+    () => {
+        None
+    };
+    ($unit:ident) => {
+        Some(Unit::$unit)
+    };
+}
+
+fn register(
+    registry: &mut Registry,
+    name: &str,
+    unit: Option<Unit>,
+    help: &str,
+    metric: impl Metric,
+) {
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, metric),
+        None => registry.register(name, help, metric),
+    }
+}
+
+type ByLabel = Family<Labels, Counter>;
+
+metrics! {
+    batches: ByLabel = Family::default(), "batches", "Batches by what became of them";
+    records: ByLabel = Family::default(), "records", "Records of stored batches by kind";
+    bytes: Counter = Counter::default(), "received" in Bytes, "Bodies of batches";
+    // From a quarter of a second to two days: a spool may be sent long after.
+    lag: Histogram = Histogram::new(exponential_buckets(0.25, 2.0, 20)),
+        "lag" in Seconds, "From the end of a batch's newest record to its arrival";
+    // From half a millisecond to 16 s.
+    commits: Histogram = Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
+        "commit" in Seconds, "From a checked batch to its commit";
+    groups: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 13)), "commit_batches", "Batches in a commit";
+    queue: Gauge = Gauge::default(), "queue_batches", "Batches that wait for the next commit";
+    queue_room: Gauge = Gauge::default(),
+        "queue_room" in Bytes, "Memory that batches may take until they are committed";
+    queue_room_free: Gauge = Gauge::default(), "queue_room_free" in Bytes, "What of it is free";
+    verdicts: ByLabel = Family::default(), "verdicts", "Roll-outs judged for good, by verdict";
+    over_limit: Family<[(&'static str, String); 1], Counter> = Family::default(),
+        "endpoints_over_limit_records", "Records of endpoints beyond the limit, counted as \"other\", by service";
+    clocks_apart: ByLabel = Family::default(),
+        "clock_apart_batches", "Batches of clients whose clock is ahead of the collector's, or behind";
+    store_size: Gauge = Gauge::default(), "store_size" in Bytes, "What the store occupies on the disk";
+    store_reusable: Gauge = Gauge::default(),
+        "store_reusable" in Bytes, "What of it was forgotten and will be written over";
+    forgotten: ByLabel = Family::default(),
+        "forgotten", "What was too old, by kind: folded cells were added to wider ones";
+    retention_steps: Histogram = Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
+        "retention_step" in Seconds, "How long a step of the retention took, waiting for the store included";
+    retention_done: Gauge = Gauge::default(),
+        "retention_done_timestamp" in Seconds, "When nothing was left that is too old, Unix time; 0 if not since the start";
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("appweight_collector"),
-            batches: Family::default(),
-            records: Family::default(),
-            bytes: Counter::default(),
-            // From a quarter of a second to two days: a spool may be sent long after.
-            lag: Histogram::new(exponential_buckets(0.25, 2.0, 20)),
-            // From half a millisecond to 16 s.
-            commits: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
-            groups: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
-            queue: Gauge::default(),
-            queue_room: Gauge::default(),
-            queue_room_free: Gauge::default(),
-            verdicts: Family::default(),
-            over_limit: Family::default(),
-            clocks_apart: Family::default(),
-            store_size: Gauge::default(),
-            store_reusable: Gauge::default(),
-            forgotten: Family::default(),
-            retention_steps: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
-            retention_done: Gauge::default(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register(
-            "batches",
-            "Batches by what became of them",
-            metrics.batches.clone(),
-        );
-        registry.register(
-            "records",
-            "Records of stored batches by kind",
-            metrics.records.clone(),
-        );
-        registry.register_with_unit(
-            "received",
-            "Bodies of batches",
-            Unit::Bytes,
-            metrics.bytes.clone(),
-        );
-        registry.register_with_unit(
-            "lag",
-            "From the end of a batch's newest record to its arrival",
-            Unit::Seconds,
-            metrics.lag.clone(),
-        );
-        registry.register_with_unit(
-            "commit",
-            "From a checked batch to its commit",
-            Unit::Seconds,
-            metrics.commits.clone(),
-        );
-        registry.register(
-            "commit_batches",
-            "Batches in a commit",
-            metrics.groups.clone(),
-        );
-        registry.register(
-            "queue_batches",
-            "Batches that wait for the next commit",
-            metrics.queue.clone(),
-        );
-        registry.register_with_unit(
-            "queue_room",
-            "Memory that batches may take until they are committed",
-            Unit::Bytes,
-            metrics.queue_room.clone(),
-        );
-        registry.register_with_unit(
-            "queue_room_free",
-            "What of it is free",
-            Unit::Bytes,
-            metrics.queue_room_free.clone(),
-        );
-        registry.register(
-            "verdicts",
-            "Roll-outs judged for good, by verdict",
-            metrics.verdicts.clone(),
-        );
-        registry.register(
-            "endpoints_over_limit_records",
-            "Records of endpoints beyond the limit, counted as \"other\", by service",
-            metrics.over_limit.clone(),
-        );
-        registry.register(
-            "clock_apart_batches",
-            "Batches of clients whose clock is ahead of the collector's, or behind",
-            metrics.clocks_apart.clone(),
-        );
-        registry.register_with_unit(
-            "store_size",
-            "What the store occupies on the disk",
-            Unit::Bytes,
-            metrics.store_size.clone(),
-        );
-        registry.register_with_unit(
-            "store_reusable",
-            "What of it was forgotten and will be written over",
-            Unit::Bytes,
-            metrics.store_reusable.clone(),
-        );
-        registry.register(
-            "forgotten",
-            "What was too old, by kind: folded cells were added to wider ones",
-            metrics.forgotten.clone(),
-        );
-        registry.register_with_unit(
-            "retention_step",
-            "How long a step of the retention took, waiting for the store included",
-            Unit::Seconds,
-            metrics.retention_steps.clone(),
-        );
-        registry.register_with_unit(
-            "retention_done_timestamp",
-            "When nothing was left that is too old, Unix time; 0 if not since the start",
-            Unit::Seconds,
-            metrics.retention_done.clone(),
-        );
-        metrics.begin_at_zero();
-        metrics
-    }
-
     /// A series that is missing until its first event has no rate then, and no alert either.
     fn begin_at_zero(&self) {
         for outcome in Outcome::ALL {
