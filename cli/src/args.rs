@@ -146,6 +146,9 @@ pub(crate) struct Serve {
     /// How long cells of hours are kept
     #[arg(long, env = "APPWEIGHT_KEEP_HOURS", default_value = "730d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_hours: Duration,
+    /// How long roll-outs and their verdicts are kept after they were replaced
+    #[arg(long, env = "APPWEIGHT_KEEP_DEPLOYS", default_value = "730d", value_parser = units::duration, value_name = "DURATION")]
+    pub(crate) keep_deploys: Duration,
     /// How long function profiles are kept after the last one of their deploy was added
     #[arg(long, env = "APPWEIGHT_KEEP_PROFILES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_profiles: Duration,
@@ -175,6 +178,14 @@ pub(crate) struct Serve {
     /// Listen beyond this machine without tokens: everybody who reaches the port may read and write
     #[arg(long, env = "APPWEIGHT_INSECURE_NO_TOKENS")]
     pub(crate) insecure_no_tokens: bool,
+    /// How many services there may be; batches and deploys of others are refused
+    #[arg(
+        long,
+        env = "APPWEIGHT_MAX_SERVICES",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub(crate) max_services: usize,
     /// How many endpoints of a service are counted apart; those that come later are counted as `other`
     #[arg(
         long,

@@ -204,8 +204,10 @@ fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
         keep_hosts: options.keep_hosts,
         keep_minutes: options.keep_minutes,
         keep_hours: options.keep_hours,
+        keep_deploys: options.keep_deploys,
         keep_profiles: options.keep_profiles,
         queue_bytes: options.queue_bytes,
+        max_services: options.max_services,
         max_endpoints: options.max_endpoints,
         watch: !options.no_watch,
         ..CollectorOptions::default()

@@ -4,6 +4,7 @@ use crate::CollectorOptions;
 use crate::committer::Committer;
 use crate::endpoints::Endpoints;
 use crate::metrics::Metrics;
+use crate::services::Services;
 use crate::store::Store;
 
 /// What every handler and the watch loop share.
@@ -13,6 +14,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) committer: Committer,
     pub(crate) endpoints: Endpoints,
+    pub(crate) services: Services,
 }
 
 impl App {
@@ -27,6 +29,7 @@ impl App {
         );
         Self {
             endpoints: Endpoints::new(options.max_endpoints),
+            services: Services::new(options.max_services),
             store,
             options,
             metrics,

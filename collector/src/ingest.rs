@@ -150,7 +150,11 @@ async fn take_batch(
             ),
         ));
     }
-    writer.may_write(&batch.origin.service, "origin.service")?;
+    let service = &batch.origin.service;
+    writer.may_write(service, "origin.service")?;
+    app.services
+        .admit(service, "origin.service", &*app.store, came_us)
+        .await?;
     let clock_ahead_us = clocks::ahead(headers, &batch, came_us);
     if let Some(ahead_us) = clock_ahead_us {
         app.metrics.clock_apart(ahead_us);
@@ -248,7 +252,11 @@ pub(crate) async fn post_deploy(
     let bytes = encoding.decode(body::read(&headers, body, limit).await?, limit)?;
     let deploy = decode_deploy(&bytes, format)?;
     writer.may_write(&deploy.service, "service")?;
-    refuse_future(&deploy, app.options.clock.now_us())?;
+    let now_us = app.options.clock.now_us();
+    refuse_future(&deploy, now_us)?;
+    app.services
+        .admit(&deploy.service, "service", &*app.store, now_us)
+        .await?;
     let id = deploy.id.clone();
     match app
         .store

@@ -27,6 +27,7 @@ mod problem;
 mod query;
 mod retention;
 mod routes;
+mod services;
 mod store;
 mod watch;
 

@@ -14,13 +14,15 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::store::{DiskUse, Forgotten};
 
 /// What is forgotten, as its label says it.
-const FORGOTTEN: [&str; 6] = [
+const FORGOTTEN: [&str; 8] = [
     "record",
     "batch_id",
     "profile",
     "folded_cell",
     "cell",
     "endpoint",
+    "deploy",
+    "service",
 ];
 
 type Labels = [(&'static str, &'static str); 1];
@@ -255,6 +257,8 @@ impl Metrics {
             step.folded,
             step.cells,
             step.endpoints,
+            step.deploys,
+            step.services,
         ];
         for (kind, count) in FORGOTTEN.into_iter().zip(counts) {
             self.forgotten

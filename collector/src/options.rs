@@ -33,6 +33,8 @@ pub struct CollectorOptions {
     /// How much memory batches may take that wait for their commit, bytes. Beyond it clients are
     /// asked to come again. There is always room for one of the largest bodies.
     pub queue_bytes: usize,
+    /// How many services there may be. Whatever names another is refused.
+    pub max_services: usize,
     /// How many endpoints of a service are counted apart. Those that come later are counted together.
     pub max_endpoints: usize,
     /// How long request records and process records are kept.
@@ -44,6 +46,8 @@ pub struct CollectorOptions {
     pub keep_minutes: Duration,
     /// How long cells are kept at all.
     pub keep_hours: Duration,
+    /// How long roll-outs and their reports are kept after they were replaced.
+    pub keep_deploys: Duration,
     /// How long the profiles of a deploy are kept after the last one was added to them.
     pub keep_profiles: Duration,
     /// How long the ids of batches are kept: longer than any agent keeps a batch to send it again.
@@ -65,11 +69,13 @@ impl Default for CollectorOptions {
             watch: true,
             body_limit: 8 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
+            max_services: 1_000,
             max_endpoints: 1_000,
             keep_records: Duration::from_secs(48 * HOUR),
             keep_hosts: Duration::from_secs(7 * 24 * HOUR),
             keep_minutes: Duration::from_secs(30 * 24 * HOUR),
             keep_hours: Duration::from_secs(2 * 365 * 24 * HOUR),
+            keep_deploys: Duration::from_secs(2 * 365 * 24 * HOUR),
             keep_profiles: Duration::from_secs(30 * 24 * HOUR),
             keep_batch_ids: Duration::from_secs(8 * 24 * HOUR),
             access: Access::default(),

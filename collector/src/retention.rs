@@ -70,5 +70,6 @@ fn horizons(app: &App, now_us: u64) -> Horizons {
         hosts_us: before(options.keep_hosts),
         minutes_us: before(options.keep_minutes),
         cells_us: before(options.keep_hours),
+        deploys_us: before(options.keep_deploys),
     }
 }

@@ -19,6 +19,9 @@ pub(crate) struct Horizons {
     pub(crate) minutes_us: u64,
     /// Cells that began before are forgotten.
     pub(crate) cells_us: u64,
+    /// Roll-outs that were replaced before are forgotten with their reports, and with the last of them their
+    /// service, if nothing has come of it since.
+    pub(crate) deploys_us: u64,
 }
 
 impl Horizons {
@@ -31,6 +34,7 @@ impl Horizons {
         hosts_us: 0,
         minutes_us: 0,
         cells_us: 0,
+        deploys_us: 0,
     };
 }
 
@@ -49,6 +53,10 @@ pub(crate) struct Forgotten {
     pub(crate) cells: u64,
     /// Endpoints, which make room for others.
     pub(crate) endpoints: u64,
+    /// Roll-outs, with their reports.
+    pub(crate) deploys: u64,
+    /// Services of which nothing is left, which make room for others.
+    pub(crate) services: u64,
     /// Bytes that were given back to the disk.
     pub(crate) bytes: u64,
     /// Whether there may be more to do.
@@ -64,6 +72,8 @@ impl Forgotten {
         self.folded += later.folded;
         self.cells += later.cells;
         self.endpoints += later.endpoints;
+        self.deploys += later.deploys;
+        self.services += later.services;
         self.bytes += later.bytes;
         self.more = later.more;
     }

@@ -149,6 +149,36 @@ pub(super) fn next_start(
     )
 }
 
+/// Forgets roll-outs with their reports: those that were replaced before, and the last ones of services of which
+/// nothing has come since. Returns how many.
+pub(super) fn forget(
+    transaction: &Transaction<'_>,
+    horizon_us: u64,
+    at_once: usize,
+) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM deploys WHERE deploy_row IN (
+        SELECT d.deploy_row FROM deploys d WHERE d.started_us < ?1 AND (
+            EXISTS (SELECT 1 FROM deploys n
+                WHERE n.service = d.service AND n.started_us > d.started_us AND n.started_us < ?1)
+            OR NOT EXISTS (SELECT 1 FROM services s WHERE s.service = d.service AND s.last_us >= ?1))
+        LIMIT ?2)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let rows = statement.execute(params![code::time(horizon_us), at_once as i64])?;
+    Ok(rows as u64)
+}
+
+/// Forgets services without a roll-out, of which nothing has come since. Returns how many.
+pub(super) fn forget_services(
+    transaction: &Transaction<'_>,
+    horizon_us: u64,
+) -> Result<u64, StoreError> {
+    let sql =
+        "DELETE FROM services WHERE last_us < ?1 AND service NOT IN (SELECT service FROM deploys)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let rows = statement.execute([code::time(horizon_us)])?;
+    Ok(rows as u64)
+}
+
 fn load(transaction: &Transaction<'_>, service: &str) -> Result<Rollouts, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS}, d.deploy_row, d.posted_us, d.discovered, d.replaced_given, r.deploy_row IS NOT NULL

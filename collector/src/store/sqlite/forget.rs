@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{blocks, code, endpoints, fold};
+use super::{blocks, code, deploys, endpoints, fold};
 use crate::store::{Forgotten, Horizons, StoreError};
 
 /// Rows of one kind that are deleted at once.
@@ -10,6 +10,9 @@ const AT_ONCE: usize = 2_000;
 
 /// The same for profiles, of which each is up to a few hundred kilobytes.
 const PROFILES_AT_ONCE: usize = 50;
+
+/// The same for roll-outs, of whose reports each is some ten kilobytes.
+const DEPLOYS_AT_ONCE: usize = 200;
 
 /// Pages that are given back to the disk at once.
 const PAGES_AT_ONCE: i64 = 500;
@@ -69,6 +72,14 @@ fn in_transaction(
     if forgotten.records + forgotten.batches + forgotten.profiles == 0 {
         forgotten.cells = forget_cells(transaction, horizons.cells_us)?;
         forgotten.endpoints = endpoints::forget(transaction, horizons.minutes_us, AT_ONCE)?;
+    }
+    if forgotten == Forgotten::default() {
+        forgotten.deploys = deploys::forget(transaction, horizons.deploys_us, DEPLOYS_AT_ONCE)?;
+    }
+    if forgotten == Forgotten::default() {
+        // Its cells are gone by now: it is by their service that they are found.
+        let gone_us = horizons.deploys_us.min(horizons.cells_us);
+        forgotten.services = deploys::forget_services(transaction, gone_us)?;
     }
     forgotten.more = forgotten != Forgotten::default();
     if !forgotten.more {

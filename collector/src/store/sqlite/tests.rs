@@ -246,3 +246,47 @@ async fn cells_with_named_metrics_are_read_and_added_to() {
         cell(NOON, &[5, 7, 9])
     );
 }
+
+#[tokio::test]
+async fn roll_outs_are_forgotten_when_they_were_replaced_long_ago() {
+    const DAY: u64 = 86_400 * SECOND;
+    let (store, _folder) = open();
+    for (sequence, deploy) in [(0, "a"), (1, "b"), (2, "c")] {
+        let mut batch = batch(1, sequence, deploy);
+        batch.cells = vec![cell(NOON + sequence * DAY, &[5])];
+        let mut new = suite::new(batch);
+        new.received_us = NOON + sequence * DAY;
+        store.put_batch(new).await.unwrap();
+    }
+    let left = async || {
+        let query = DeployQuery {
+            service: "photo".into(),
+            id: None,
+            started: TimeRange::ALL,
+            after: None,
+            limit: 9,
+        };
+        let entries = store.deploys(query).await.unwrap();
+        let ids = entries.into_iter().map(|entry| entry.deploy.id);
+        ids.collect::<Vec<_>>()
+    };
+    let until = |deploys_us| Horizons {
+        deploys_us,
+        ..Horizons::NONE
+    };
+    // What serves at the horizon is kept, since when ever it may be.
+    assert_eq!(suite::forget(&store, until(NOON + DAY)).await.deploys, 0);
+    let forgotten = suite::forget(&store, until(NOON + DAY + 1)).await;
+    assert_eq!(forgotten.deploys, 1);
+    assert_eq!(left().await, ["c", "b"]);
+    let forgotten = suite::forget(&store, until(NOON + 2 * DAY + 1)).await;
+    assert_eq!((forgotten.deploys, forgotten.services), (1, 0));
+    assert_eq!(left().await, ["c"], "the service still sends");
+    let gone = Horizons {
+        cells_us: NOON + 9 * DAY,
+        ..until(NOON + 9 * DAY)
+    };
+    let forgotten = suite::forget(&store, gone).await;
+    assert_eq!((forgotten.deploys, forgotten.services), (1, 1));
+    assert!(store.services().await.unwrap().is_empty());
+}
