@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use appweight_wire::{Batch, Cell, RequestRecord};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -22,9 +23,11 @@ const MOST_BATCHES: usize = 4_096;
 /// Room is handed out in KiB.
 const UNIT: usize = 1_024;
 
-/// A byte of a body becomes some four as records in memory: names are said once in a body and are
-/// strings of their own in each record, and small numbers take eight bytes.
+/// A byte of a body becomes some four as records in memory, until it is known what they are.
 const GROWTH: usize = 4;
+
+/// What a record takes beside itself: its texts, each with what the allocator adds.
+const TEXTS: usize = 128;
 
 /// Takes batches one by one and commits them in groups.
 pub(crate) struct Committer {
@@ -57,16 +60,43 @@ pub(crate) enum NotKept {
 /// Room for a batch, from before its body is read until it is committed.
 pub(crate) struct Seat {
     room: Arc<Semaphore>,
+    /// Units of all the room.
+    most: usize,
     permit: OwnedSemaphorePermit,
 }
 
 impl Seat {
-    /// Makes it as large as a batch is in memory whose body had `bytes` before it was compressed.
+    /// Makes it as large as a batch may be in memory whose body had `bytes` before it was compressed.
     pub(crate) fn fit(&mut self, bytes: usize) -> Result<(), Full> {
-        let (needed, held) = (
-            units(bytes.saturating_mul(GROWTH)),
-            self.permit.num_permits(),
-        );
+        self.resize(bytes.saturating_mul(GROWTH))
+    }
+
+    /// Makes it as large as that batch is in memory. Records that were packed by columns are many times as
+    /// large as they came: their texts were said once, and most of their numbers not at all.
+    pub(crate) fn hold(&mut self, batch: &Batch) -> Result<(), Full> {
+        let histograms = batch.cells.iter().flat_map(|cell| {
+            [
+                &cell.instructions,
+                &cell.cpu_ns,
+                &cell.wall_ns,
+                &cell.allocated_bytes,
+            ]
+        });
+        let buckets: usize = histograms
+            .flatten()
+            .map(|metric| metric.histogram.capacity() * size_of::<(u16, u64)>())
+            .sum();
+        let records = batch.requests.len() * (size_of::<RequestRecord>() + TEXTS)
+            + batch.cells.len() * (size_of::<Cell>() + TEXTS);
+        // Beside these there is little; what their texts take beyond the usual, they took in the body.
+        let held = self.permit.num_permits() * UNIT;
+        self.resize(held.max(records + buckets))
+    }
+
+    fn resize(&mut self, bytes: usize) -> Result<(), Full> {
+        // The largest takes all the room there is, and is let in alone.
+        let needed = units(bytes).min(self.most);
+        let held = self.permit.num_permits();
         if needed > held {
             let more = u32::try_from(needed - held).map_err(|_| Full)?;
             let more = Arc::clone(&self.room).try_acquire_many_owned(more);
@@ -116,6 +146,7 @@ impl Committer {
         let permit = Arc::clone(&room).try_acquire_many_owned(needed);
         Ok(Seat {
             room,
+            most: self.units,
             permit: permit.map_err(|_| Full)?,
         })
     }

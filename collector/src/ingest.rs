@@ -138,6 +138,7 @@ async fn take_batch(
     let bytes = encoding.decode(sent, limit)?;
     seat.fit(bytes.len()).map_err(|Full| busy(uuid))?;
     let mut batch = decode_batch(&bytes, format)?;
+    seat.hold(&batch).map_err(|Full| busy(uuid))?;
     if batch.id() != uuid {
         return Err(Refusal::of(
             StatusCode::UNPROCESSABLE_ENTITY,

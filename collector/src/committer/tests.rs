@@ -5,7 +5,7 @@ use http::{Request, StatusCode, header};
 
 use super::*;
 use crate::store::{CellQuery, TimeRange};
-use crate::testing::{Bench, NOON, SECOND, batch, cell};
+use crate::testing::{Bench, NOON, SECOND, batch, cell, request};
 
 fn new(sequence: u64) -> NewBatch {
     let mut batch = batch(1, sequence, "a");
@@ -75,6 +75,32 @@ async fn what_waits_together_is_committed_together_and_each_is_answered() {
     assert!(text.contains("commit_batches_count 1\n"), "{text}");
     assert!(text.contains("commit_batches_sum 20.0\n"), "{text}");
     assert!(text.contains("queue_batches 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn records_take_the_room_that_they_occupy_however_few_bytes_they_came_in() {
+    let bench = Bench::new();
+    let (committer, _metrics) = start(&bench, 1_000 * UNIT, 10 * UNIT);
+    let of = |records| {
+        let mut batch = batch(1, 0, "a");
+        batch.requests = vec![request(NOON, 5); records];
+        batch
+    };
+    let mut seat = committer.seat(UNIT).unwrap();
+    seat.fit(10 * UNIT).unwrap();
+    seat.hold(&of(1)).unwrap();
+    assert_eq!(committer.room_bytes().1, 960 * UNIT);
+    let least = 1_000 * size_of::<appweight_wire::RequestRecord>();
+    seat.hold(&of(1_000)).unwrap();
+    let free = committer.room_bytes().1;
+    assert!(free <= 1_000 * UNIT - least, "{free} bytes are free");
+    let mut other = committer.seat(UNIT).unwrap();
+    assert_eq!(other.hold(&of(2_000)), Err(Full));
+    drop((seat, other));
+    // What is larger than all the room is let in alone.
+    let mut alone = committer.seat(UNIT).unwrap();
+    alone.hold(&of(10_000)).unwrap();
+    assert_eq!(committer.room_bytes().1, 0);
 }
 
 #[tokio::test]
