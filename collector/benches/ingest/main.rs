@@ -89,7 +89,7 @@ fn main() {
 
 async fn ingest(folder: &Path) {
     let mut traffic = Traffic::new();
-    let batches = traffic.batches(BATCHES);
+    let batches = traffic.whole(BATCHES);
     let cells: usize = batches.iter().map(|made| made.batch.cells.len()).sum();
     let sent: usize = batches.iter().map(|made| made.body.len()).sum();
     say(&format!(
@@ -106,6 +106,7 @@ async fn ingest(folder: &Path) {
         };
         say(&format!("{what:<24}{}", measured.line()));
     }
+    drop(batches);
 
     for watch in [false, true] {
         let path = folder.join(format!("watch-{watch}.db"));

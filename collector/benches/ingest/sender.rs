@@ -30,7 +30,7 @@ impl Senders {
 
     /// Sends batches, each sender its part.
     pub(crate) async fn send(&mut self, batches: Vec<Made>) -> Measured {
-        let records = batches.iter().map(|made| made.batch.requests.len()).sum();
+        let records = batches.iter().map(|made| made.records).sum();
         let mut parts: Vec<Vec<Made>> = (0..SENDERS).map(|_| Vec::new()).collect();
         for (at, batch) in batches.into_iter().enumerate() {
             parts[at % SENDERS].push(batch);

@@ -19,6 +19,7 @@ const DEPLOYS: [&str; 2] = ["5f9cd00", "8f2c1a9"];
 /// A batch, as it is and as an agent sends it.
 pub(crate) struct Made {
     pub(crate) batch: Batch,
+    pub(crate) records: usize,
     pub(crate) body: Vec<u8>,
 }
 
@@ -27,8 +28,15 @@ impl Made {
         let body = encode_packed(&batch);
         Self {
             body: zstd::bulk::compress(&body, 1).expect("it can be compressed"),
+            records: batch.requests.len(),
             batch,
         }
+    }
+
+    /// To be sent, no more: gigabytes of records beside the collector would slow it down.
+    fn without_records(mut self) -> Self {
+        self.batch.requests = Vec::new();
+        self
     }
 }
 
@@ -51,8 +59,13 @@ impl Traffic {
         }
     }
 
-    /// The next batches.
+    /// The next batches, to be sent.
     pub(crate) fn batches(&mut self, count: usize) -> Vec<Made> {
+        (0..count).map(|_| self.batch().without_records()).collect()
+    }
+
+    /// The next batches with their records.
+    pub(crate) fn whole(&mut self, count: usize) -> Vec<Made> {
         (0..count).map(|_| self.batch()).collect()
     }
 
