@@ -1,7 +1,7 @@
 //! The detector on simulated days: how often it is wrong, and that it never looks ahead.
 
 use appweight::detect::{CellLine, DeployLine, Detector, Ruling, VerdictLine};
-use appweight::simulate::{Cause, Shape, Simulation, Truth, score};
+use appweight::simulate::{Cause, PlannedDeploy, RollOut, Shape, Simulation, Truth, score};
 
 fn small() -> Shape {
     Shape {
@@ -100,8 +100,12 @@ fn neither_the_order_within_a_minute_nor_the_hosts_names_matter() {
 }
 
 /// What a quiet day's detector says once something is made to happen in it.
-fn told_with(seed: u64, what: impl Fn(&Simulation) -> Vec<Truth>) -> Vec<VerdictLine> {
-    let mut simulation = Simulation::new(&small().unchanged(), seed, 1);
+fn told_with(
+    shape: &Shape,
+    seed: u64,
+    what: impl Fn(&Simulation) -> Vec<Truth>,
+) -> Vec<VerdictLine> {
+    let mut simulation = Simulation::new(&shape.clone().unchanged(), seed, 1);
     let happens = what(&simulation);
     simulation.plan.truth.extend(happens);
     let mut detector = Detector::new();
@@ -127,25 +131,71 @@ fn standing(told: &[VerdictLine]) -> Vec<&VerdictLine> {
     last.into_values().filter(|line| is_alarm(line)).collect()
 }
 
-#[test]
-fn a_spike_across_the_edge_of_a_roll_out_is_charged_to_no_deploy() {
-    let shift = |deploy: &appweight::simulate::PlannedDeploy, from: i64, minutes: i64| Truth {
+/// All requests cost more from so many minutes after a roll-out's start on.
+fn spike(deploy: &PlannedDeploy, from: i64, minutes: i64, effect: f64) -> Truth {
+    Truth {
         cause: Cause::Spike,
         deploy: None,
         flag: None,
         endpoint: None,
         host: None,
-        effect: 0.15,
+        effect,
         start: deploy.start + from,
         end: Some(deploy.start + from + minutes),
-    };
-    let told = told_with(21, |simulation| {
+    }
+}
+
+/// Few requests, noisy minutes, three clusters, long warm-up: one cluster's minute hardly shows a spike.
+fn quiet_and_noisy() -> Shape {
+    Shape {
+        endpoints: 8,
+        hosts_per_cluster: 4,
+        deploys_per_day: 16,
+        ..Shape::held_out(100.0)
+    }
+}
+
+#[test]
+fn a_spike_that_one_cluster_shows_and_the_others_nearly_is_charged_to_no_deploy() {
+    let mut alarms = Vec::new();
+    for seed in [31, 32] {
+        let told = told_with(&quiet_and_noisy(), seed, |simulation| {
+            let deploys = simulation.plan.deploys.iter().skip(4);
+            let gradual = deploys.filter(|deploy| deploy.roll_out == RollOut::HostByHost);
+            gradual.map(|deploy| spike(deploy, -13, 19, 0.15)).collect()
+        });
+        assert!(told.len() > 16 * 8, "{}", told.len());
+        alarms.extend(standing(&told).into_iter().cloned());
+    }
+    assert!(alarms.is_empty(), "{alarms:?}");
+}
+
+#[test]
+fn a_spike_that_ends_while_all_hosts_are_cold_is_charged_to_no_deploy() {
+    let mut alarms = Vec::new();
+    let mut instant = 0;
+    for seed in [33, 34, 35] {
+        let told = told_with(&quiet_and_noisy(), seed, |simulation| {
+            let deploys = simulation.plan.deploys.iter().skip(4);
+            let at_once = deploys.filter(|deploy| deploy.roll_out == RollOut::Instant);
+            at_once.map(|deploy| spike(deploy, -10, 16, 0.12)).collect()
+        });
+        instant += told.len();
+        alarms.extend(standing(&told).into_iter().cloned());
+    }
+    assert!(instant > 0);
+    assert!(alarms.is_empty(), "{alarms:?}");
+}
+
+#[test]
+fn a_spike_across_the_edge_of_a_roll_out_is_charged_to_no_deploy() {
+    let told = told_with(&small(), 21, |simulation| {
         // Begins within a roll-out, ends within one, lies within one; each of several kinds of roll-out.
         let deploys = &simulation.plan.deploys;
         (4..16)
             .map(|at| {
                 let (from, minutes) = [(3, 25), (-15, 19), (2, 4)][at % 3];
-                shift(&deploys[at], from, minutes)
+                spike(&deploys[at], from, minutes, 0.15)
             })
             .collect()
     });

@@ -1,9 +1,11 @@
+mod jumps;
 mod look;
 mod minute;
 
 use foldhash::{HashMap, HashMapExt};
 use thiserror::Error;
 
+use self::jumps::Incidents;
 use super::endpoint::{Cell, Endpoint};
 use super::flags::{FlagCell, Flags};
 use super::hosts::Hosts;
@@ -19,10 +21,6 @@ const WATCH_MINUTES: i64 = 60;
 const SERVICE_LEVEL: f64 = 0.01;
 /// Hosts that must have warmed up with a deploy before anything is said of it: one may be a bad one.
 const MIN_NEW_HOSTS: usize = 3;
-/// All endpoints of a cluster jump together from so many standard errors on, and by so much, in logs: an
-/// endpoint that few ask for would not show it alone.
-const COMMON_JUMP_AT: f64 = 6.0;
-const COMMON_JUMP: f64 = 0.01;
 /// Minutes after which hosts' cells are fit to show such a jump, beyond warm-up.
 const SETTLED_AFTER: i64 = 2;
 /// Centres of the changes that flags are expected to make, in logs; the e-value is the mean over them.
@@ -119,6 +117,7 @@ pub struct Detector {
     hosts: Hosts,
     warm_up: WarmUp,
     flags: Flags,
+    incidents: Incidents,
     minute: Option<i64>,
     first_minute: Option<i64>,
     last_minute: Option<i64>,
@@ -161,6 +160,7 @@ impl Detector {
             hosts: Hosts::default(),
             warm_up: WarmUp::new(),
             flags: Flags::default(),
+            incidents: Incidents::default(),
             minute: None,
             first_minute: None,
             last_minute: None,

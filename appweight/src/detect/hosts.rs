@@ -88,6 +88,11 @@ impl Hosts {
                 .map(|host| host.sum / host.precision)
                 .collect();
             if levels.len() < FELLOWS {
+                // Nobody to hold them against: who was bad still is.
+                for (at, host) in self.hosts.iter().enumerate() {
+                    bad[at] |=
+                        host.precision > 0.0 && host.deploy == deploy && host.bad_minutes > 0;
+                }
                 continue;
             }
             let usual = median(&mut levels);
@@ -129,6 +134,18 @@ mod tests {
         }
         let (bad, _) = hosts.close_minute();
         assert_eq!(bad, [false, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn a_bad_host_stays_one_while_its_fellows_are_elsewhere() {
+        let mut hosts = Hosts::default();
+        for (deploy, expected) in [([0, 0, 0, 0], true), ([0, 0, 1, 1], true)] {
+            for (host, deploy) in deploy.into_iter().enumerate() {
+                hosts.note(host, deploy, 0, true);
+                hosts.add(host, deploy, if host == 1 { 0.2 } else { 0.0 }, 1e6);
+            }
+            assert_eq!(hosts.close_minute().0, [false, expected, false, false]);
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::{COMMON_JUMP, COMMON_JUMP_AT, Column, Detector, SETTLED_AFTER};
+use super::{Column, Detector, SETTLED_AFTER};
 use crate::detect::endpoint::Cell;
 use crate::detect::filter::MAX_COLUMNS;
 use crate::detect::flags::FlagCell;
-use crate::detect::learn::{JUMP_ROOM, Prepared, TotalCells, excess, learn, moves};
+use crate::detect::learn::{Prepared, TotalCells, excess, learn};
 use crate::detect::lines::VerdictLine;
 use crate::detect::noise::Excesses;
 use crate::detect::warm_up::{AGES, Warming};
@@ -34,12 +34,13 @@ impl Detector {
         self.note_restarts(&cells, minute, is_first);
         let ages = self.ages(&cells, minute);
         let columns = self.column_values(&cells);
-        let (bad, freed) = self.find_bad_hosts(&cells, &ages, &columns);
+        let (bad, unexpected) = self.find_bad_hosts(&cells, &ages, &columns);
         let is_quiet = self.is_quiet(&cells, &ages);
         let prepared: Vec<Vec<Prepared>> = (0..self.endpoints.len())
             .map(|at| self.prepare(at, &cells, &ages, &columns, &bad))
             .collect();
-        let freed = self.free_where_all_move(&prepared, minute, freed);
+        let freed = self.free_where_all_jump(unexpected, &prepared, minute);
+        let freed = self.free_after_a_gap(&prepared, minute, freed);
         let mut totals = TotalCells::default();
         for (at, prepared) in prepared.into_iter().enumerate() {
             let service = self.endpoint_services[at];
@@ -229,14 +230,18 @@ impl Detector {
         values
     }
 
+    /// Which hosts are bad, and by cluster how far the settled ones of the others are from what is expected: sums of
+    /// that × precision, and of precision.
     fn find_bad_hosts(
         &mut self,
         cells: &[Cell],
         ages: &[i64],
         columns: &HashMap<usize, Vec<f64>>,
-    ) -> (Vec<bool>, Vec<usize>) {
+    ) -> (Vec<bool>, Vec<(f64, f64)>) {
         let settled = self.warm_up.minutes().saturating_add(SETTLED_AFTER);
-        let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
+        // By host: its cluster, and the sums that show a jump; a bad host's are its own matter.
+        let mut settled_hosts: Vec<(usize, f64, f64)> =
+            vec![(0, 0.0, 0.0); self.host_names.numbers.len()];
         for at in 0..self.endpoints.len() {
             for &index in &self.by_endpoint[at] {
                 let cell = &cells[index];
@@ -272,77 +277,33 @@ impl Detector {
                     self.hosts.add(cell.host, cell.deploy, excess, precision);
                 }
                 if ages[index] >= settled {
-                    clusters[cell.cluster].0 += excess * precision;
-                    clusters[cell.cluster].1 += precision;
+                    let host = &mut settled_hosts[cell.host];
+                    *host = (
+                        cell.cluster,
+                        host.1 + excess * precision,
+                        host.2 + precision,
+                    );
                 }
             }
         }
-        let freed = self.free_where_all_jump(&clusters);
         let (mut bad, for_good) = self.hosts.close_minute();
         bad.resize(self.host_names.numbers.len(), false);
+        for host in &for_good {
+            settled_hosts[*host] = (0, 0.0, 0.0);
+        }
+        let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
+        for ((cluster, sum, precision), _) in
+            settled_hosts.iter().zip(&bad).filter(|(_, bad)| !**bad)
+        {
+            clusters[*cluster].0 += sum;
+            clusters[*cluster].1 += precision;
+        }
         for host in for_good {
             for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
                 endpoint.filter.loosen_host(host, 0.02);
             }
         }
-        (bad, freed)
-    }
-
-    /// The same by how far all hosts moved since the minute before, which shows a jump within a roll-out too.
-    fn free_where_all_move(
-        &mut self,
-        prepared: &[Vec<Prepared>],
-        minute: i64,
-        freed: Vec<usize>,
-    ) -> Vec<usize> {
-        if !freed.is_empty() {
-            return freed;
-        }
-        let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
-        for (endpoint, prepared) in self.endpoints.iter().zip(prepared) {
-            for (cluster, moved) in moves(endpoint, prepared, minute).into_iter().enumerate() {
-                if let Some((by, variance)) = moved {
-                    clusters[cluster].0 += by / variance;
-                    clusters[cluster].1 += 1.0 / variance;
-                }
-            }
-        }
-        self.free_where_all_jump(&clusters)
-    }
-
-    /// Lets the level of every endpoint go in clusters where all jump together: by cluster, the sum of how far cells
-    /// are from what is expected × precision, and of precision. A cluster that has nothing to show goes with the others.
-    /// Returns the clusters let go.
-    fn free_where_all_jump(&mut self, clusters: &[(f64, f64)]) -> Vec<usize> {
-        let jumps: Vec<(usize, f64)> = clusters
-            .iter()
-            .enumerate()
-            .map(|(cluster, (sum, precision))| (cluster, sum / precision, precision))
-            .filter(|(_, jump, precision)| {
-                jump.abs() > (COMMON_JUMP_AT / precision.sqrt()).max(COMMON_JUMP)
-            })
-            .map(|(cluster, jump, _)| (cluster, jump))
-            .collect();
-        let Some(&(_, any)) = jumps.first() else {
-            return Vec::new();
-        };
-        let silent = (0..clusters.len()).filter(|cluster| clusters[*cluster].1 <= 0.0);
-        let freed: Vec<(usize, f64)> = silent.map(|cluster| (cluster, any)).collect();
-        let count = clusters.len() as f64;
-        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
-            for &(cluster, jump) in jumps.iter().chain(&freed) {
-                endpoint
-                    .filter
-                    .loosen_cluster(cluster, JUMP_ROOM * jump * jump);
-                endpoint.note_jump(jump / count, true);
-            }
-            endpoint.learner.interrupt();
-        }
-        jumps
-            .iter()
-            .chain(&freed)
-            .map(|(cluster, _)| *cluster)
-            .collect()
+        (bad, clusters)
     }
 
     /// Whether all hosts run one deploy and are warm.
