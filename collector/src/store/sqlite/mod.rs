@@ -42,6 +42,13 @@ pub use backup::{BackupError, backup};
 /// How many idle readers are kept.
 const IDLE_READERS: usize = 4;
 
+/// Pages of the write-ahead log after which they are copied into the file: 16 MiB. The cells of the current minute are
+/// written again with each commit, and copied once.
+const LOG_PAGES: i64 = 4_096;
+
+/// Pages that the writer keeps in memory: the current cells, and the ways to them through the trees.
+const WRITER_CACHE_KIB: i64 = 16 * 1_024;
+
 /// A store in one SQLite file.
 #[derive(Clone)]
 pub(crate) struct SqliteStore(Arc<Inner>);
@@ -61,6 +68,8 @@ impl SqliteStore {
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "foreign_keys", true)?;
+        writer.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+        writer.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         set_up(&writer)?;
         schema::migrate(&mut writer)?;
         Ok(Self(Arc::new(Inner {
