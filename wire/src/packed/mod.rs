@@ -55,15 +55,24 @@ const EXPANDED_BYTES: usize = 16 << 20;
 struct Texts<'a> {
     known: Vec<&'a str>,
     numbers: HashMap<&'a str, u64>,
+    last: Option<(&'a str, u64)>,
 }
 
 impl<'a> Texts<'a> {
     fn number(&mut self, text: &'a str) -> u64 {
+        // Methods, for one, are nearly always the same.
+        if let Some((last, number)) = self.last
+            && last == text
+        {
+            return number;
+        }
         let next = self.known.len() as u64;
-        *self.numbers.entry(text).or_insert_with(|| {
+        let number = *self.numbers.entry(text).or_insert_with(|| {
             self.known.push(text);
             next
-        })
+        });
+        self.last = Some((text, number));
+        number
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use appweight_wire::{Batch, Cell, CellKey, host_group};
-use rusqlite::{OptionalExtension, ToSql, Transaction, named_params};
+use rusqlite::{OptionalExtension, ToSql, Transaction};
 
 use super::code;
 use super::fold::Folded;
@@ -15,9 +15,9 @@ macro_rules! where_key {
     ($before:literal) => {
         concat!(
             $before,
-            " WHERE service = :service AND start_us = :start_us AND width_us = :width_us AND deploy = :deploy
-            AND kind = :kind AND endpoint = :endpoint AND cluster = :cluster AND host_group = :host_group
-            AND instruction_source = :source AND age = :age AND flag_name = :flag_name AND flag_value = :flag_value"
+            " WHERE service = ?1 AND start_us = ?2 AND width_us = ?3 AND deploy = ?4 AND kind = ?5 AND endpoint = ?6
+            AND cluster = ?7 AND host_group = ?8 AND instruction_source = ?9 AND age = ?10 AND flag_name = ?11
+            AND flag_value = ?12"
         )
     };
 }
@@ -77,8 +77,7 @@ fn add_to_stored(
     const FIND: &str = where_key!("SELECT n, weight, errors, scaled, metrics FROM cells");
     const WRITE: &str = "INSERT INTO cells (service, start_us, width_us, deploy, kind, endpoint, cluster, host_group,
             instruction_source, age, flag_name, flag_value, n, weight, errors, scaled, metrics)
-        VALUES (:service, :start_us, :width_us, :deploy, :kind, :endpoint, :cluster, :host_group,
-            :source, :age, :flag_name, :flag_value, :n, :weight, :errors, :scaled, :metrics)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
         ON CONFLICT DO UPDATE SET n = excluded.n, weight = excluded.weight, errors = excluded.errors,
             scaled = excluded.scaled, metrics = excluded.metrics";
     let key = &cell.key;
@@ -103,16 +102,12 @@ fn add_to_stored(
         None => Cell::new(key.clone()),
     };
     sum.add(cell);
-    let sums = named_params! {
-        ":n": code::count(sum.n),
-        ":weight": code::count(sum.weight),
-        ":errors": code::count(sum.errors),
-        ":scaled": code::count(sum.scaled),
-        ":metrics": code::pack_metrics(&sum),
-    };
+    let metrics = code::pack_metrics(&sum);
+    let [n, weight, errors, scaled] = [sum.n, sum.weight, sum.errors, sum.scaled].map(code::count);
+    let sums: [&dyn ToSql; 5] = [&n, &weight, &errors, &scaled, &metrics];
     transaction
         .prepare_cached(WRITE)?
-        .execute([of.as_slice(), sums].concat().as_slice())?;
+        .execute([of.as_slice(), &sums].concat().as_slice())?;
     Ok(())
 }
 
@@ -161,21 +156,21 @@ impl<'a> KeyColumns<'a> {
         }
     }
 
-    /// What [`where_key`] binds.
-    fn params(&self) -> [(&'static str, &dyn ToSql); 12] {
+    /// What [`where_key`] binds: by place, since names are looked up for each row.
+    fn params(&self) -> [&dyn ToSql; 12] {
         [
-            (":service", &self.service),
-            (":start_us", &self.start_us),
-            (":width_us", &self.width_us),
-            (":deploy", &self.deploy),
-            (":kind", &self.kind),
-            (":endpoint", &self.endpoint),
-            (":cluster", &self.cluster),
-            (":host_group", &self.host_group),
-            (":source", &self.source),
-            (":age", &self.age),
-            (":flag_name", &self.flag.0),
-            (":flag_value", &self.flag.1),
+            &self.service,
+            &self.start_us,
+            &self.width_us,
+            &self.deploy,
+            &self.kind,
+            &self.endpoint,
+            &self.cluster,
+            &self.host_group,
+            &self.source,
+            &self.age,
+            &self.flag.0,
+            &self.flag.1,
         ]
     }
 }
