@@ -7,8 +7,9 @@
 //! - `folding`: the same while the retention folds and forgets;
 //! - `fleet`: the cells of a fleet of 1,000 hosts, minute by minute;
 //! - `overload`: a thousand senders without patience, and what the collector occupies then;
-//! - `pages`: what pages ask of a store of thirty days.
+//! - `pages`: what pages ask of a store of thirty days; `pages FOLDER` keeps the store there, to ask again.
 
+mod disk;
 mod floor;
 mod overload;
 mod pages;
@@ -73,7 +74,11 @@ fn main() {
         "folding" => runtime.block_on(folding(&folder.join("folding.db"))),
         "fleet" => runtime.block_on(fleet(&folder.join("fleet.db"))),
         "overload" => overload::run(folder),
-        "pages" => runtime.block_on(pages::run(folder)),
+        "pages" => {
+            let kept = words.iter().skip_while(|word| *word != "pages").nth(1);
+            let kept = kept.filter(|word| !word.starts_with('-')).map(Path::new);
+            runtime.block_on(pages::run(kept.unwrap_or(folder)));
+        }
         // By `overload`, in a process of its own.
         "serve" => {
             let path = words.last().expect("a path");
@@ -193,7 +198,7 @@ async fn grow(path: &Path, mib: u64) {
         let began = size() >> 20;
         let measured = senders.send(traffic.batches(BATCHES / 3)).await;
         records += measured.records;
-        if began >= next {
+        if began >= next.min(mib) {
             say(&format!(
                 "store of {began:>5} MiB:      {}",
                 measured.line()
@@ -212,6 +217,7 @@ async fn grow(path: &Path, mib: u64) {
         size() >> 20,
         size() / records as u64
     ));
+    disk::tell(path);
 }
 
 /// A collector on loopback, until the sender is dropped.

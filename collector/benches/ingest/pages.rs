@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use appweight_collector::CollectorOptions;
+use uuid::Uuid;
 
+use crate::disk;
 use crate::sender::{Connection, Senders};
 use crate::traffic::{MINUTE_US, Made, Traffic, batch, now_us, process};
 use crate::{say, start_with};
@@ -25,11 +27,21 @@ pub(crate) async fn run(folder: &Path) {
         settle: Duration::from_millis(500),
         ..CollectorOptions::default()
     };
-    let until_us = now_us() / MINUTE_US * MINUTE_US;
-    let from_us = until_us - DAYS * DAY_US;
-    fill(&options, from_us, until_us).await;
     let size = || std::fs::metadata(&path).map_or(0, |file| file.len() >> 20);
-    say(&format!("{} MiB", size()));
+    // A folder that is kept has one already, and when it was made.
+    let made = folder.join("made");
+    let until_us = match std::fs::read_to_string(&made) {
+        Ok(until_us) => until_us.parse().expect("a number"),
+        Err(_) => {
+            let until_us = now_us() / MINUTE_US * MINUTE_US;
+            fill(&options, until_us - DAYS * DAY_US, until_us).await;
+            say(&format!("{} MiB", size()));
+            disk::tell(&path);
+            std::fs::write(&made, until_us.to_string()).expect("a file");
+            until_us
+        }
+    };
+    let from_us = until_us - DAYS * DAY_US;
 
     let (collector, address, stop) = start_with(options).await;
     judge_all(address).await;
@@ -76,11 +88,12 @@ pub(crate) async fn run(folder: &Path) {
             ),
         ),
     ];
+    // At a rate that leaves room to answer: 20,000 records a second.
+    let mut traffic = Traffic::new();
+    (traffic.run, traffic.began_us) = (now_us(), now_us() / MINUTE_US * MINUTE_US - 20 * MINUTE_US);
+    let batches: Vec<Made> = traffic.batches(1_200);
     let sending = tokio::task::spawn_blocking(move || {
-        let mut traffic = Traffic::new();
         let mut connection = Connection::to(address);
-        // At a rate that leaves room to answer: 20,000 records a second.
-        let batches: Vec<Made> = traffic.batches(1_200);
         let began = Instant::now();
         for (at, made) in (0_u32..).zip(&batches) {
             let due = Duration::from_millis(50) * at;
@@ -161,6 +174,7 @@ async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64) {
             for (at, (id, cells)) in (0_u64..).zip(by_deploy) {
                 let sequence = (minute_us - from_us) / MINUTE_US * 2 + at;
                 let mut batch = batch(host, sequence, &id, minute_us, cells);
+                batch.source = Uuid::new_v5(&batch.source, b"fill");
                 if minute_us + 2 * DAY_US > until_us {
                     let minutes = (minute_us..next_us).step_by(MINUTE_US as usize);
                     batch.processes = minutes.map(|at_us| process(at_us, sequence)).collect();

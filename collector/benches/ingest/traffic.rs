@@ -45,6 +45,8 @@ pub(crate) struct Traffic {
     rng: Rng,
     /// When it begins.
     pub(crate) began_us: u64,
+    /// Its processes are others than those of another number.
+    pub(crate) run: u64,
     next: u64,
 }
 
@@ -55,6 +57,7 @@ impl Traffic {
         Self {
             rng: Rng::with_seed(1),
             began_us: began_us - began_us % MINUTE_US,
+            run: 0,
             next: 0,
         }
     }
@@ -89,10 +92,9 @@ impl Traffic {
         }
         let cells = cells.into_values().collect();
         let deploy = DEPLOYS[usize::from(host >= HOSTS / 2)];
-        Made::of(Batch {
-            requests,
-            ..batch(host, sequence, deploy, minute_us, cells)
-        })
+        let mut batch = batch(host, sequence, deploy, minute_us, cells);
+        batch.source = Uuid::new_v5(&batch.source, &self.run.to_be_bytes());
+        Made::of(Batch { requests, ..batch })
     }
 
     /// What a fleet says of a minute: each host has a process of either deploy, each process a batch with a cell of
