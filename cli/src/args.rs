@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::store_address::StoreAddress;
 use crate::tls::Shown;
 use crate::units;
 
@@ -31,8 +32,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run collector and dashboard in one process on one SQLite file
-    Serve(Serve),
+    /// Run collector and dashboard in one process on one store
+    Serve(Box<Serve>),
     /// Run the collector alone: it takes batches, judges deploys and answers queries
     Collector(Box<Collector>),
     /// Run the dashboard alone, for a collector elsewhere
@@ -120,14 +121,36 @@ pub(crate) struct Serve {
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) shown: Shown,
-    /// The SQLite file that keeps everything; made if it is not there
+    /// What keeps everything: sqlite:FILE, made if it is not there, or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(
+        long,
+        env = "APPWEIGHT_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:appweight.db",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) store: StoreAddress,
+    /// The same as --store sqlite:FILE
     #[arg(
         long,
         env = "APPWEIGHT_DATABASE",
-        default_value = "appweight.db",
-        value_name = "FILE"
+        value_name = "FILE",
+        conflicts_with = "store"
     )]
-    pub(crate) database: PathBuf,
+    pub(crate) database: Option<PathBuf>,
+    /// With ClickHouse: the folder of what is being written, this collector's own; made if it is not there
+    #[cfg(feature = "clickhouse")]
+    #[arg(
+        long,
+        env = "APPWEIGHT_JOURNAL",
+        default_value = "appweight-journal",
+        value_name = "FOLDER"
+    )]
+    pub(crate) journal: PathBuf,
+    /// With ClickHouse: the cluster on which tables are made, replicated. Experimental: it was never run on one
+    #[cfg(feature = "clickhouse")]
+    #[arg(long, env = "APPWEIGHT_CLICKHOUSE_CLUSTER", value_name = "NAME")]
+    pub(crate) clickhouse_cluster: Option<String>,
     /// The width of a point of the weight: users active in such a window are what cost is divided by
     #[arg(long, env = "APPWEIGHT_WEIGHT_WINDOW", default_value = "60s", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) weight_window: Duration,
@@ -220,6 +243,22 @@ pub(crate) struct Serve {
     /// Do not judge deploys: of several collectors on one store, exactly one does
     #[arg(long, env = "APPWEIGHT_NO_WATCH")]
     pub(crate) no_watch: bool,
+}
+
+impl Serve {
+    /// What keeps everything.
+    pub(crate) fn store(&self) -> StoreAddress {
+        match &self.database {
+            Some(file) => StoreAddress::Sqlite(file.clone()),
+            #[cfg(feature = "clickhouse")]
+            None => self
+                .store
+                .clone()
+                .with(&self.journal, self.clickhouse_cluster.as_deref()),
+            #[cfg(not(feature = "clickhouse"))]
+            None => self.store.clone(),
+        }
+    }
 }
 
 /// A collector elsewhere.

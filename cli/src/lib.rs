@@ -16,6 +16,7 @@ mod logging;
 mod profile;
 mod serve;
 mod simulate;
+mod store_address;
 mod tls;
 mod units;
 

@@ -15,6 +15,7 @@ use tower::{ServiceExt, service_fn};
 
 use crate::args::{At, Dashboard, Serve};
 use crate::itself::{Acquaintance, Itself};
+use crate::store_address::StoreAddress;
 use crate::tls::Shown;
 
 /// A client that has not sent its batch or read its answer by then has to come again: a process that is
@@ -101,7 +102,7 @@ fn run_collector(
     runtime()?.block_on(async {
         let collector = Collector::open(collector_options(options, access.clone()))
             .await
-            .with_context(|| format!("cannot use the store {}", options.database.display()))?;
+            .with_context(|| format!("cannot use the store {}", options.store()))?;
         let stop = stop_signal()?;
         let (serving, over) = oneshot::channel::<()>();
         let watching = tokio::spawn({
@@ -115,7 +116,7 @@ fn run_collector(
             };
             async move { collector.watch(shutdown).await }
         });
-        tracing::info!(database = %options.database.display(), "store opened");
+        tracing::info!(store = %options.store(), "store opened");
         let served = async {
             let listener = bind(options.listen).await?;
             let address = listener
@@ -188,9 +189,8 @@ fn access(options: &Serve) -> anyhow::Result<Access> {
 }
 
 fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
-    CollectorOptions {
+    let mut collector = CollectorOptions {
         access,
-        database: options.database.clone(),
         thresholds: Thresholds {
             confidence: options.confidence,
             min_change: options.min_change,
@@ -211,7 +211,13 @@ fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
         max_endpoints: options.max_endpoints,
         watch: !options.no_watch,
         ..CollectorOptions::default()
+    };
+    match options.store() {
+        StoreAddress::Sqlite(file) => collector.database = file,
+        #[cfg(feature = "clickhouse")]
+        StoreAddress::Clickhouse(clickhouse) => collector.clickhouse = Some(clickhouse),
     }
+    collector
 }
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -6,7 +6,9 @@ use axum::Router;
 
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
-use crate::store::{SqliteStore, StoreError};
+#[cfg(feature = "clickhouse")]
+use crate::store::{ClickhouseStore, Keep};
+use crate::store::{SqliteStore, Store, StoreError};
 use crate::{CollectorOptions, retention, routes, watch};
 
 /// A collector: an HTTP API and a watch loop over one store.
@@ -49,10 +51,9 @@ impl Collector {
     /// # Errors
     /// If the file cannot be used, or a newer program made it.
     pub async fn open(options: CollectorOptions) -> Result<Self, CollectorError> {
-        let database = options.database.clone();
-        let opened = off_the_runtime(move || SqliteStore::open(&database)).await;
-        let store = opened.flatten().map_err(|error| failed(&options, error))?;
-        Ok(Self(Arc::new(App::new(Arc::new(store), options))))
+        let opened = open_store(&options).await;
+        let store = opened.map_err(|error| failed(&options, error))?;
+        Ok(Self(Arc::new(App::new(store, options))))
     }
 
     #[cfg(test)]
@@ -120,7 +121,24 @@ async fn closed(mut stopped: tokio::sync::watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
+async fn open_store(options: &CollectorOptions) -> Result<Arc<dyn Store>, StoreError> {
+    #[cfg(feature = "clickhouse")]
+    if let Some(clickhouse) = &options.clickhouse {
+        return Ok(Arc::new(
+            ClickhouseStore::open(clickhouse, Some(Keep::of(options))).await?,
+        ));
+    }
+    let database = options.database.clone();
+    let opened = off_the_runtime(move || SqliteStore::open(&database)).await;
+    Ok(Arc::new(opened.flatten()?))
+}
+
 fn failed(options: &CollectorOptions, error: StoreError) -> CollectorError {
+    #[cfg(feature = "clickhouse")]
+    if let Some(clickhouse) = &options.clickhouse {
+        let path = format!("{}/{}", clickhouse.url, clickhouse.database);
+        return CollectorError::Store { path, error };
+    }
     CollectorError::Store {
         path: options.database.display().to_string(),
         error,

@@ -43,3 +43,5 @@ pub use ingest::BatchReceipt;
 pub use openapi::document;
 pub use options::CollectorOptions;
 pub use store::{BackupError, StoreError, backup};
+#[cfg(feature = "clickhouse")]
+pub use store::{ClickhouseOptions, ClickhouseOptionsError};

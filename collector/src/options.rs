@@ -20,6 +20,9 @@ use crate::{Access, Clock};
 pub struct CollectorOptions {
     /// The SQLite file; made if it is not there.
     pub database: PathBuf,
+    /// Keeps everything in ClickHouse, not in the file.
+    #[cfg(feature = "clickhouse")]
+    pub clickhouse: Option<crate::ClickhouseOptions>,
     /// What has to be exceeded before a deploy is said to have changed anything.
     pub thresholds: Thresholds,
     /// The width of a point of the weight if the question names none.
@@ -63,6 +66,8 @@ impl Default for CollectorOptions {
         const HOUR: u64 = 3_600;
         Self {
             database: PathBuf::from("appweight.db"),
+            #[cfg(feature = "clickhouse")]
+            clickhouse: None,
             thresholds: Thresholds::default(),
             weight_window: Duration::from_secs(60),
             settle: Duration::from_secs(120),

@@ -23,6 +23,8 @@ pub struct Collector {
     folder: PathBuf,
     /// The folder, if it goes away with this.
     own: Option<TempDir>,
+    /// The address of its store; a file in the folder without one.
+    store: Option<String>,
     child: Option<Child>,
     /// Where it listens.
     pub url: String,
@@ -54,6 +56,18 @@ impl Collector {
         collector
     }
 
+    /// Starts one with its store elsewhere.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_on(store: &str) -> Self {
+        let own = tempfile::tempdir().expect("a folder can be made");
+        let mut collector = Self::start_at(own.path(), Some(store.to_owned()), |_| {});
+        collector.own = Some(own);
+        collector
+    }
+
     /// Starts one on the store of a folder, which may be there already.
     ///
     /// # Panics
@@ -69,9 +83,14 @@ impl Collector {
     /// If it does not start.
     #[must_use]
     pub fn start_with(folder: &Path, set: impl FnOnce(&mut Command)) -> Self {
+        Self::start_at(folder, None, set)
+    }
+
+    fn start_at(folder: &Path, store: Option<String>, set: impl FnOnce(&mut Command)) -> Self {
         let mut collector = Self {
             folder: folder.to_owned(),
             own: None,
+            store,
             child: None,
             url: String::new(),
         };
@@ -99,8 +118,14 @@ impl Collector {
     fn serve(&self, listen: &str, set: impl FnOnce(&mut Command)) -> Result<Child, String> {
         let mut command = program("appweight");
         set(&mut command);
-        command.args(["serve", "--listen", listen, "--database"]);
-        command.arg(self.database());
+        command.args(["serve", "--listen", listen]);
+        match &self.store {
+            None => command.arg("--database").arg(self.database()),
+            Some(address) => {
+                let journal = self.folder.join("journal");
+                (command.args(["--store", address]).arg("--journal")).arg(journal)
+            }
+        };
         Child::start(command)
     }
 

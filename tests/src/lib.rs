@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod child;
+mod clickhouse;
 mod clients;
 mod collector;
 mod full_disk;
@@ -15,6 +16,7 @@ mod wait;
 
 pub use by_hand::ByHand;
 pub use child::Child;
+pub use clickhouse::{KillableClickhouse, clickhouse_store};
 pub use clients::{Clients, Ledger, expect_ledgers};
 pub use collector::{Collector, Counted};
 pub use full_disk::{SmallDisk, limit_files, unlimit_files};

@@ -73,12 +73,11 @@ fn run(task: Task) -> anyhow::Result<()> {
             cargo(&["fmt", "--check"])?;
             let mut clippy = vec!["clippy", "--locked", "--workspace", "--all-targets"];
             clippy.extend(FEATURES);
-            clippy.extend(["--", "-D", "warnings"]);
+            clippy.extend(["--features", ENGINE, "--", "-D", "warnings"]);
             cargo(&clippy)?;
-            cargo_with(
-                &[("RUSTDOCFLAGS", "-D warnings")],
-                &["doc", "--locked", "--workspace", "--no-deps"],
-            )?;
+            let mut doc = vec!["doc", "--locked", "--workspace", "--no-deps"];
+            doc.extend(FEATURES);
+            cargo_with(&[("RUSTDOCFLAGS", "-D warnings")], &doc)?;
             test(&[])
         }
         Task::Locks => locks(),
@@ -150,13 +149,16 @@ fn miri() -> anyhow::Result<()> {
 }
 
 /// What the programs can do beyond what people build by default: it is tested too.
-const FEATURES: [&str; 2] = ["--features", "appweight-cli/parquet"];
+const FEATURES: [&str; 2] = [
+    "--features",
+    "appweight-cli/parquet,appweight-cli/clickhouse",
+];
 
 /// Tests that need ClickHouse's engine, which is started for them.
-const ENGINE: &str = "clickhouse-front/engine";
+const ENGINE: &str = "clickhouse-front/engine,appweight-tests/clickhouse";
 
 /// The end-to-end tests start the real programs, so these are built first. All tests together have ClickHouse's engine too, and
-/// so have those for which its feature is named.
+/// so have those for which a feature of that name is named.
 fn test(rest: &[String]) -> anyhow::Result<()> {
     if rest.is_empty() {
         locks()?;
@@ -171,7 +173,7 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
         "--bins",
     ];
     build.extend(FEATURES);
-    let with_clickhouse = rest.is_empty() || rest.iter().any(|word| word.contains(ENGINE));
+    let with_clickhouse = rest.is_empty() || rest.iter().any(|word| word.contains("clickhouse"));
     if with_clickhouse {
         build.extend(["--package", "clickhouse-front"]);
     }

@@ -1,12 +1,22 @@
 //! Where everything is kept. Only this folder knows SQL.
 
+mod cell_sums;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
+mod code;
 mod profiles;
 mod retention;
 mod rollouts;
+mod span;
 mod sqlite;
 #[cfg(test)]
 mod suite;
+mod views;
 
+#[cfg(feature = "clickhouse")]
+pub use clickhouse::{ClickhouseOptions, ClickhouseOptionsError};
+#[cfg(feature = "clickhouse")]
+pub(crate) use clickhouse::{ClickhouseStore, Keep};
 pub(crate) use retention::{DiskUse, Forgotten, Horizons};
 pub(crate) use sqlite::SqliteStore;
 pub use sqlite::{BackupError, backup};
@@ -25,7 +35,8 @@ use uuid::Uuid;
 
 /// Keeps batches, deploys and reports, and answers questions about them.
 ///
-/// What a write returned is durable, and a write that failed left nothing behind.
+/// What a write returned is durable. A write that failed left nothing behind, or is done to its end before any other:
+/// whoever does it again finds it done, and never done twice.
 #[async_trait]
 pub(crate) trait Store: Send + Sync + 'static {
     /// Keeps batches, each once, in as few commits as can be: their cells are added to those of the same
@@ -279,4 +290,56 @@ pub enum StoreError {
     /// The work was cut off, since the program ends or a bug made it panic.
     #[error("the database's thread was cut off: {0}")]
     Cut(String),
+    /// ClickHouse refused, or does not answer.
+    #[cfg(feature = "clickhouse")]
+    #[error("ClickHouse: {0}")]
+    Clickhouse(#[from] ::clickhouse::error::Error),
+    /// The journal cannot be written or read.
+    #[cfg(feature = "clickhouse")]
+    #[error("the journal: {}: {error}", .path.display())]
+    Journal {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Two processes would write the same groups.
+    #[cfg(feature = "clickhouse")]
+    #[error("another process uses the journal {}: give each collector its own with --journal", .0.display())]
+    JournalInUse(std::path::PathBuf),
+    /// What is in the journal can no longer be told from what is in ClickHouse.
+    #[cfg(feature = "clickhouse")]
+    #[error(
+        "the journal holds a group that was being written {groups} groups ago: too many to know what of it is in \
+         (docs/clickhouse.md tells what to do)"
+    )]
+    JournalTooOld {
+        /// How many were written since.
+        groups: u64,
+    },
+    /// Another collector began to keep this batch and has not said that it did.
+    #[cfg(feature = "clickhouse")]
+    #[error(
+        "collector {collector} was writing this batch and has not finished: it does when it is started again \
+         (docs/clickhouse.md tells what to do if it never is)"
+    )]
+    Elsewhere {
+        /// The other collector's id.
+        collector: uuid::Uuid,
+    },
+    /// Others changed the roll-outs of a service each time it was tried.
+    #[cfg(feature = "clickhouse")]
+    #[error("the roll-outs of {0} are changed by others all the time: try again")]
+    Contended(String),
+}
+
+/// The same answer for each of a group.
+fn all_failed(count: usize, error: StoreError) -> Vec<Result<PutOutcome, StoreError>> {
+    if count == 1 {
+        return vec![Err(error)];
+    }
+    let error = Arc::new(error);
+    (0..count)
+        .map(|_| Err(StoreError::Group(Arc::clone(&error))))
+        .collect()
 }

@@ -8,10 +8,10 @@ use appweight_wire::{Batch, InstructionSource, ProfileRecord, TimerValues};
 use uuid::Uuid;
 
 /// Nodes of one replicate that are kept when there are too many: the costliest.
-const KEPT_NODES: usize = 4_000;
+pub(super) const KEPT_NODES: usize = 4_000;
 /// Nodes from which on there are too many. Twice as many as are kept, so that what is seen seldom has time to add up
 /// before it is weighed again.
-const MOST_NODES: usize = 2 * KEPT_NODES;
+pub(super) const MOST_NODES: usize = 2 * KEPT_NODES;
 
 /// Where a part of a profile is kept: what it is of, and the replicate.
 pub(super) type Place = (ProfileOf, u8);

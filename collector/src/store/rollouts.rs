@@ -77,6 +77,18 @@ impl Rollouts {
         }
     }
 
+    /// From which start on a record of a process that runs `id` makes no difference, nor ever will: what is said of
+    /// others meanwhile may make a difference of earlier ones that made none.
+    #[cfg(feature = "clickhouse")]
+    pub(super) fn settled_from(&self, id: &str) -> u64 {
+        let mut known = self.0.iter().filter(|rollout| rollout.deploy.id == id);
+        match (known.next(), known.next()) {
+            (None, _) => u64::MAX,
+            (Some(only), None) if only.discovered && !only.judged => only.deploy.started_us,
+            _ => 0,
+        }
+    }
+
     /// The CI says that a roll-out began or ended, or describes it.
     pub(super) fn post(&mut self, mut posted: Deploy, now_us: u64) -> PostedDeploy {
         let without_start = posted.started_us == 0;

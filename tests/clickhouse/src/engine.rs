@@ -156,10 +156,11 @@ impl<'a> Session<'a> {
             session.run(&format!("USE {}", named(database)), "Null")?;
         }
         // A server takes no question without SELECT either.
-        session.run("SET implicit_select = 0", "Null")?;
+        let mut set = "SET implicit_select = 0".to_owned();
         for (name, value) in &request.settings {
-            session.run(&format!("SET {} = {}", named(name), quoted(value)), "Null")?;
+            set.push_str(&format!(", {} = {}", named(name), quoted(value)));
         }
+        session.run(&set, "Null")?;
         Ok(session)
     }
 

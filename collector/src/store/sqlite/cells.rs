@@ -1,14 +1,11 @@
-//! Cells: added up in memory for a whole commit, then each to what is stored under its key.
+//! Cells: each is added to what is stored under its key.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use appweight_wire::{Batch, Cell, CellKey, host_group};
+use appweight_wire::{Cell, CellKey};
 use rusqlite::{OptionalExtension, ToSql, Transaction};
 
 use super::code;
-use super::fold::Folded;
 use crate::store::StoreError;
+use crate::store::cell_sums::{CellSums, Place};
 
 /// Which cell: the columns of its key. For statements that bind [`KeyColumns::params`].
 macro_rules! where_key {
@@ -22,51 +19,15 @@ macro_rules! where_key {
     };
 }
 
-/// The sums of many cells.
-#[derive(Default)]
-pub(super) struct CellSums<'a>(BTreeMap<(Place<'a>, CellKey), Cell>);
-
-/// Where a cell belongs, beside its own key.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place<'a> {
-    pub(super) service: Cow<'a, str>,
-    pub(super) deploy: Cow<'a, str>,
-    pub(super) cluster: Cow<'a, str>,
-    pub(super) host_group: u8,
-}
-
-impl<'a> CellSums<'a> {
-    /// Adds the cells of a batch, in as much detail as is kept of their time.
-    pub(super) fn add(&mut self, batch: &'a Batch, folded: Folded) {
-        let origin = &batch.origin;
-        let group = host_group(&origin.host);
-        for cell in &batch.cells {
-            let (key, host_group) = folded.place(&cell.key, group);
-            let place = Place {
-                service: Cow::Borrowed(&origin.service),
-                deploy: Cow::Borrowed(&origin.deploy),
-                cluster: Cow::Borrowed(&origin.cluster),
-                host_group,
-            };
-            self.add_cell(place, key, cell);
-        }
+/// Adds each to what is stored under its key.
+pub(super) fn add_all(
+    transaction: &Transaction<'_>,
+    sums: &CellSums<'_>,
+) -> Result<(), StoreError> {
+    for (place, cell) in sums.all() {
+        add_to_stored(transaction, place, cell)?;
     }
-
-    /// Adds one cell to that of a key.
-    pub(super) fn add_cell(&mut self, place: Place<'a>, key: CellKey, cell: &Cell) {
-        self.0
-            .entry((place, key.clone()))
-            .or_insert_with(|| Cell::new(key))
-            .add(cell);
-    }
-
-    /// Adds each to what is stored under its key.
-    pub(super) fn add_to(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
-        for ((place, _), cell) in &self.0 {
-            add_to_stored(transaction, place, cell)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn add_to_stored(

@@ -8,8 +8,9 @@ use appweight::evidence::ALL_HOSTS;
 use appweight_wire::{Cell, CellKey};
 use rusqlite::{Connection, Row, Transaction, params};
 
-use super::cells::{CellSums, Place, remove};
+use super::cells::{add_all, remove};
 use super::code;
+use crate::store::cell_sums::{CellSums, Place};
 use crate::store::{Horizons, StoreError};
 
 const MINUTE_US: u64 = 60_000_000;
@@ -184,7 +185,7 @@ fn fold(
         };
         sums.add_cell(place, widened(&cell.key, step), cell);
     }
-    sums.add_to(transaction)?;
+    add_all(transaction, &sums)?;
     Ok((found.len() as u64, found.len() < AT_ONCE))
 }
 

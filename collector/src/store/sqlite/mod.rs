@@ -33,7 +33,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
-    ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange,
+    ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange, all_failed,
 };
 use crate::off_the_runtime::off_the_runtime;
 
@@ -162,7 +162,7 @@ impl Store for SqliteStore {
         let written = self
             .write(move |connection| Ok(write::put_group(connection, &batches)))
             .await;
-        written.unwrap_or_else(|error| write::all_failed(count, error))
+        written.unwrap_or_else(|error| all_failed(count, error))
     }
 
     async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError> {

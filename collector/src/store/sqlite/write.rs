@@ -1,15 +1,14 @@
 //! Batches, many in one transaction.
 
-use std::sync::Arc;
-
-use appweight_wire::{Batch, ProcessRecord};
+use appweight_wire::ProcessRecord;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::blocks::Packer;
-use super::cells::CellSums;
 use super::fold::Folded;
-use super::{code, deploys, endpoints, profiles};
-use crate::store::{NewBatch, PutOutcome, StoreError};
+use super::{cells, code, deploys, endpoints, profiles};
+use crate::store::cell_sums::CellSums;
+use crate::store::span::span;
+use crate::store::{NewBatch, PutOutcome, StoreError, all_failed};
 
 /// Keeps batches in one transaction. If that cannot be, and one of them may be why, each in its own.
 pub(super) fn put_group(
@@ -24,17 +23,6 @@ pub(super) fn put_group(
             .collect(),
         Err(error) => all_failed(group.len(), error),
     }
-}
-
-/// The same answer for each of a group.
-pub(super) fn all_failed(count: usize, error: StoreError) -> Vec<Result<PutOutcome, StoreError>> {
-    if count == 1 {
-        return vec![Err(error)];
-    }
-    let error = Arc::new(error);
-    (0..count)
-        .map(|_| Err(StoreError::Group(Arc::clone(&error))))
-        .collect()
 }
 
 /// A row that cannot be read stops only those who add to it, and the last room of a disk may be enough
@@ -62,13 +50,13 @@ fn put_together(
     for new in group {
         let outcome = remember(&transaction, new)?;
         if outcome == PutOutcome::Stored {
-            sums.add(&new.batch, folded);
+            sums.add(&new.batch, |key, group| folded.place(key, group));
             counted.add(&new.batch, new.received_us);
             add_records(&transaction, &mut packer, new)?;
         }
         outcomes.push(outcome);
     }
-    sums.add_to(&transaction)?;
+    cells::add_all(&transaction, &sums)?;
     counted.remember(&transaction)?;
     transaction.commit()?;
     Ok(outcomes)
@@ -126,35 +114,6 @@ fn add_records(
     let began_us = first_us.min(new.received_us);
     let origin = &batch.origin;
     deploys::see(transaction, &origin.service, &origin.deploy, began_us)
-}
-
-/// When the first record of a batch begins and the last one ends.
-fn span(batch: &Batch) -> Option<(u64, u64)> {
-    let cells = batch
-        .cells
-        .iter()
-        .map(|cell| (cell.key.start_us, cell.key.start_us + cell.key.width_us));
-    let processes = batch.processes.iter().map(|process| {
-        // A process whose first span is still short began after the span did.
-        let end_us = process.start_us + process.width_us;
-        (
-            end_us - process.width_us.min(process.process_age_us),
-            end_us,
-        )
-    });
-    let requests = batch
-        .requests
-        .iter()
-        .map(|request| (request.start_us, request.start_us));
-    let profiles = batch
-        .profiles
-        .iter()
-        .map(|profile| (profile.start_us, profile.start_us + profile.width_us));
-    cells
-        .chain(processes)
-        .chain(requests)
-        .chain(profiles)
-        .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 fn add_process(

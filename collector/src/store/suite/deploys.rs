@@ -1,9 +1,9 @@
 use appweight::api::{DeployReport, DeployStatus, DeploySummary, DeployVerdict};
 use appweight_wire::Deploy;
 
-use super::of_cells;
+use super::{forget, new, of_cells};
 use crate::store::*;
-use crate::testing::{NOON, SECOND, cell};
+use crate::testing::{NOON, SECOND, batch, cell};
 
 pub(in crate::store) async fn all_deploys(store: &impl Store) -> Vec<DeployEntry> {
     let query = DeployQuery {
@@ -79,6 +79,21 @@ pub(in crate::store) async fn a_clock_that_is_ahead_makes_no_roll_out_of_the_fut
     let received_us = ahead.received_us;
     store.put_batch(ahead).await.unwrap();
     assert_eq!(all_deploys(store).await[0].deploy.started_us, received_us);
+}
+
+pub(in crate::store) async fn a_record_may_tell_more_of_its_roll_out_the_second_time(
+    store: &impl Store,
+) {
+    // The third is of no roll-out, since b stands before it until the fourth moves that.
+    let seen = [("b", 2), ("a", 4), ("a", 1), ("b", 0), ("a", 1)];
+    for (sequence, (deploy, second)) in (0..).zip(seen) {
+        let cells = vec![cell(NOON + second * SECOND, &[5])];
+        let put = store.put_batch(of_cells(1, sequence, deploy, cells)).await;
+        assert_eq!(put.unwrap(), PutOutcome::Stored);
+    }
+    let deploys = all_deploys(store).await;
+    let starts = deploys.iter().map(|entry| entry.deploy.started_us);
+    assert_eq!(Vec::from_iter(starts), [NOON + SECOND, NOON]);
 }
 
 pub(in crate::store) async fn a_report_is_final(store: &impl Store) {
@@ -164,4 +179,52 @@ pub(in crate::store) async fn roll_outs_come_page_by_page(store: &impl Store) {
         }
         assert_eq!(pages, whole);
     }
+}
+
+pub(in crate::store) async fn roll_outs_are_forgotten_when_they_were_replaced_long_ago(
+    store: &impl Store,
+) {
+    const DAY: u64 = 86_400 * SECOND;
+    for (sequence, deploy) in [(0, "a"), (1, "b"), (2, "c")] {
+        let mut batch = batch(1, sequence, deploy);
+        batch.cells = vec![cell(NOON + sequence * DAY, &[5])];
+        let mut new = new(batch);
+        new.received_us = NOON + sequence * DAY;
+        store.put_batch(new).await.unwrap();
+    }
+    let left = async || {
+        let query = DeployQuery {
+            service: "photo".into(),
+            id: None,
+            started: TimeRange::ALL,
+            after: None,
+            limit: 9,
+        };
+        let entries = store.deploys(query).await.unwrap();
+        let ids = entries.into_iter().map(|entry| entry.deploy.id);
+        ids.collect::<Vec<_>>()
+    };
+    let until = |deploys_us| Horizons {
+        deploys_us,
+        ..Horizons::NONE
+    };
+    // What serves at the horizon is kept, since when ever it may be.
+    assert_eq!(forget(store, until(NOON + DAY)).await.deploys, 0);
+    let forgotten = forget(store, until(NOON + DAY + 1)).await;
+    assert_eq!(forgotten.deploys, 1);
+    assert_eq!(left().await, ["c", "b"]);
+    let forgotten = forget(store, until(NOON + 2 * DAY + 1)).await;
+    assert_eq!((forgotten.deploys, forgotten.services), (1, 0));
+    assert_eq!(left().await, ["c"], "the service still sends");
+    let gone = Horizons {
+        cells_us: NOON + 9 * DAY,
+        ..until(NOON + 9 * DAY)
+    };
+    let forgotten = forget(store, gone).await;
+    assert_eq!((forgotten.deploys, forgotten.services), (1, 1));
+    assert!(store.services().await.unwrap().is_empty());
+    let mut again = batch(1, 9, "d");
+    again.cells = vec![cell(NOON + 9 * DAY, &[5])];
+    store.put_batch(new(again)).await.unwrap();
+    assert_eq!(left().await, ["d"], "it may come again");
 }

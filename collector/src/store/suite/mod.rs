@@ -17,11 +17,14 @@ macro_rules! store_suite {
             counts_up_to_the_largest_are_kept,
             a_record_makes_its_roll_out,
             a_clock_that_is_ahead_makes_no_roll_out_of_the_future,
+            a_record_may_tell_more_of_its_roll_out_the_second_time,
             a_report_is_final,
             what_does_not_read_back_is_not_kept,
             requests_come_by_cost_or_time,
             requests_are_skipped_and_found_by_time,
+            requests_of_unknown_cost_come_last_page_by_page,
             roll_outs_come_page_by_page,
+            roll_outs_are_forgotten_when_they_were_replaced_long_ago,
             each_process_shows_its_newest_record,
             a_process_whose_clock_is_apart_is_marked,
             endpoints_are_known_until_they_are_long_gone,
@@ -46,12 +49,20 @@ macro_rules! store_suite {
 }
 pub(in crate::store) use store_suite;
 
+#[cfg(feature = "clickhouse")]
+mod conformance;
+#[cfg(feature = "clickhouse")]
+mod deeds;
 mod deploys;
 mod detail;
 mod order;
 mod profiles;
 mod records;
 
+#[cfg(feature = "clickhouse")]
+pub(in crate::store) use conformance::*;
+#[cfg(feature = "clickhouse")]
+pub(in crate::store) use deeds::deeds;
 pub(in crate::store) use deploys::*;
 pub(in crate::store) use detail::*;
 pub(in crate::store) use order::*;

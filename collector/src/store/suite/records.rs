@@ -73,6 +73,40 @@ pub(in crate::store) async fn requests_are_skipped_and_found_by_time(store: &imp
     }
 }
 
+pub(in crate::store) async fn requests_of_unknown_cost_come_last_page_by_page(store: &impl Store) {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut some = || (random.u8(0..2) == 0).then(|| random.u64(0..5));
+    for source in 0..10 {
+        let mut batch = batch(source, 0, "a");
+        batch.requests = (0..4).map(|at| request(NOON + at, 0)).collect();
+        for request in &mut batch.requests {
+            (request.instructions, request.cpu_ns) = (some(), some());
+        }
+        store.put_batch(new(batch)).await.unwrap();
+    }
+    let page = async |skip, limit| {
+        let query = RequestQuery {
+            service: "photo".into(),
+            endpoint: None,
+            deploy: None,
+            time: TimeRange::ALL,
+            order: RequestOrder::Cost,
+            skip,
+            limit,
+        };
+        store.requests(query).await.unwrap()
+    };
+    let whole = page(0, 100).await;
+    // `None` is less than any number.
+    assert!(whole.is_sorted_by_key(|view| {
+        let (instructions, cpu_ns) = (view.request.instructions, view.request.cpu_ns);
+        std::cmp::Reverse((instructions, cpu_ns, view.request.start_us))
+    }));
+    for skip in 0..37 {
+        assert_eq!(page(skip, 3).await, whole[skip as usize..][..3], "{skip}");
+    }
+}
+
 pub(in crate::store) async fn each_process_shows_its_newest_record(store: &impl Store) {
     for (source, sequence, second) in [(2, 0, 0), (1, 0, 5), (1, 1, 3)] {
         let mut batch = batch(source, sequence, "a");

@@ -1,0 +1,50 @@
+//! Cells added up in memory for a whole commit, so that a thousand hosts of sixteen groups are sixteen rows.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use appweight_wire::{Batch, Cell, CellKey, host_group};
+
+/// The sums of many cells.
+#[derive(Default)]
+pub(super) struct CellSums<'a>(BTreeMap<(Place<'a>, CellKey), Cell>);
+
+/// Where a cell belongs, beside its own key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place<'a> {
+    pub(super) service: Cow<'a, str>,
+    pub(super) deploy: Cow<'a, str>,
+    pub(super) cluster: Cow<'a, str>,
+    pub(super) host_group: u8,
+}
+
+impl<'a> CellSums<'a> {
+    /// Adds the cells of a batch, each under the key and host group that it is kept under.
+    pub(super) fn add(&mut self, batch: &'a Batch, kept: impl Fn(&CellKey, u8) -> (CellKey, u8)) {
+        let origin = &batch.origin;
+        let group = host_group(&origin.host);
+        for cell in &batch.cells {
+            let (key, host_group) = kept(&cell.key, group);
+            let place = Place {
+                service: Cow::Borrowed(&origin.service),
+                deploy: Cow::Borrowed(&origin.deploy),
+                cluster: Cow::Borrowed(&origin.cluster),
+                host_group,
+            };
+            self.add_cell(place, key, cell);
+        }
+    }
+
+    /// Adds one cell to that of a key.
+    pub(super) fn add_cell(&mut self, place: Place<'a>, key: CellKey, cell: &Cell) {
+        self.0
+            .entry((place, key.clone()))
+            .or_insert_with(|| Cell::new(key))
+            .add(cell);
+    }
+
+    /// Each of them, by where it belongs.
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = (&Place<'a>, &Cell)> {
+        self.0.iter().map(|((place, _), cell)| (place, cell))
+    }
+}

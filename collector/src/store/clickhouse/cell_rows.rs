@@ -1,0 +1,306 @@
+//! Cells as rows: as they are inserted, and as they are told.
+
+use appweight::evidence::PlacedCell;
+use appweight_wire::{Cell, CellKey, Distribution, Wide};
+use clickhouse::Row;
+use clickhouse::types::UInt256;
+use serde::{Deserialize, Serialize};
+
+use super::fold::{HOUR_US, MINUTE_US, widened};
+use super::numbers::{narrow, narrow_wide, widen};
+use crate::store::cell_sums::{CellSums, Place};
+use crate::store::{StoreError, code};
+
+/// A row of the table.
+#[derive(Row, Serialize)]
+pub(super) struct CellRow {
+    service: String,
+    hour_us: u64,
+    hour_width_us: u64,
+    minute_us: u64,
+    minute_width_us: u64,
+    start_us: u64,
+    width_us: u64,
+    deploy: String,
+    kind: i8,
+    endpoint: String,
+    cluster: String,
+    instruction_source: i8,
+    age: i8,
+    flag_name: String,
+    flag_value: String,
+    host_group: u8,
+    n: u128,
+    weight: u128,
+    errors: u128,
+    scaled: u128,
+    unfinished: u128,
+    instructions_n: u128,
+    instructions_sum: u128,
+    instructions_sum_squares: UInt256,
+    instructions_sum_logs: u128,
+    instructions_sum_squared_logs: UInt256,
+    instructions_min: u64,
+    instructions_max: u64,
+    instructions_histogram: Vec<(u16, u128)>,
+    cpu_ns_n: u128,
+    cpu_ns_sum: u128,
+    cpu_ns_sum_squares: UInt256,
+    cpu_ns_sum_logs: u128,
+    cpu_ns_sum_squared_logs: UInt256,
+    cpu_ns_min: u64,
+    cpu_ns_max: u64,
+    cpu_ns_histogram: Vec<(u16, u128)>,
+    wall_ns_n: u128,
+    wall_ns_sum: u128,
+    wall_ns_sum_squares: UInt256,
+    wall_ns_sum_logs: u128,
+    wall_ns_sum_squared_logs: UInt256,
+    wall_ns_min: u64,
+    wall_ns_max: u64,
+    wall_ns_histogram: Vec<(u16, u128)>,
+    allocated_bytes_n: u128,
+    allocated_bytes_sum: u128,
+    allocated_bytes_sum_squares: UInt256,
+    allocated_bytes_sum_logs: u128,
+    allocated_bytes_sum_squared_logs: UInt256,
+    allocated_bytes_min: u64,
+    allocated_bytes_max: u64,
+    allocated_bytes_histogram: Vec<(u16, u128)>,
+}
+
+/// A distribution as its columns.
+struct Columns {
+    n: u128,
+    sum: u128,
+    sum_squares: UInt256,
+    sum_logs: u128,
+    sum_squared_logs: UInt256,
+    min: u64,
+    max: u64,
+    histogram: Vec<(u16, u128)>,
+}
+
+impl Columns {
+    /// An absent one is what changes nothing when it is added.
+    fn of(distribution: Option<&Distribution>) -> Self {
+        let empty = Distribution {
+            min: u64::MAX,
+            ..Distribution::default()
+        };
+        let of = distribution.filter(|of| of.n > 0).unwrap_or(&empty);
+        let histogram = of.histogram.iter();
+        Self {
+            n: of.n.into(),
+            sum: of.sum.into(),
+            sum_squares: widen(of.sum_squares.0),
+            sum_logs: of.sum_logs.into(),
+            sum_squared_logs: widen(of.sum_squared_logs.0),
+            min: of.min,
+            max: of.max,
+            histogram: histogram.map(|&(bucket, n)| (bucket, n.into())).collect(),
+        }
+    }
+
+    fn distribution(self) -> Option<Distribution> {
+        (self.n > 0).then(|| Distribution {
+            n: narrow(self.n),
+            sum: narrow(self.sum),
+            sum_squares: Wide(narrow_wide(self.sum_squares)),
+            sum_logs: narrow(self.sum_logs),
+            sum_squared_logs: Wide(narrow_wide(self.sum_squared_logs)),
+            min: self.min,
+            max: self.max,
+            histogram: (self.histogram.into_iter())
+                .map(|(bucket, n)| (bucket, narrow(n)))
+                .collect(),
+        })
+    }
+}
+
+/// The columns of a metric in a row, by their names.
+macro_rules! columns {
+    ($row:ident: $n:ident, $sum:ident, $sum_squares:ident, $sum_logs:ident, $sum_squared_logs:ident, $min:ident,
+        $max:ident, $histogram:ident) => {
+        Columns {
+            n: $row.$n,
+            sum: $row.$sum,
+            sum_squares: $row.$sum_squares,
+            sum_logs: $row.$sum_logs,
+            sum_squared_logs: $row.$sum_squared_logs,
+            min: $row.$min,
+            max: $row.$max,
+            histogram: $row.$histogram,
+        }
+        .distribution()
+    };
+}
+
+/// The rows of the cells of a group.
+pub(super) fn rows(sums: &CellSums<'_>) -> Vec<CellRow> {
+    let rows = sums.all().map(|(place, cell)| row(place, cell));
+    rows.collect()
+}
+
+fn row(place: &Place<'_>, cell: &Cell) -> CellRow {
+    let key = &cell.key;
+    let (flag_name, flag_value) = code::flag(key.flag.as_ref());
+    let (hour_us, hour_width_us) = widened(key, HOUR_US);
+    let (minute_us, minute_width_us) = widened(key, MINUTE_US);
+    let instructions = Columns::of(cell.instructions.as_ref());
+    let cpu_ns = Columns::of(cell.cpu_ns.as_ref());
+    let wall_ns = Columns::of(cell.wall_ns.as_ref());
+    let allocated_bytes = Columns::of(cell.allocated_bytes.as_ref());
+    CellRow {
+        service: place.service.clone().into_owned(),
+        hour_us,
+        hour_width_us,
+        minute_us,
+        minute_width_us,
+        start_us: key.start_us,
+        width_us: key.width_us,
+        deploy: place.deploy.clone().into_owned(),
+        kind: code::kind(key.kind) as i8,
+        endpoint: key.endpoint.clone(),
+        cluster: place.cluster.clone().into_owned(),
+        instruction_source: code::source(key.instruction_source) as i8,
+        age: code::age(key.age) as i8,
+        flag_name: flag_name.to_owned(),
+        flag_value: flag_value.to_owned(),
+        host_group: place.host_group,
+        n: cell.n.into(),
+        weight: cell.weight.into(),
+        errors: cell.errors.into(),
+        scaled: cell.scaled.into(),
+        unfinished: cell.unfinished.into(),
+        instructions_n: instructions.n,
+        instructions_sum: instructions.sum,
+        instructions_sum_squares: instructions.sum_squares,
+        instructions_sum_logs: instructions.sum_logs,
+        instructions_sum_squared_logs: instructions.sum_squared_logs,
+        instructions_min: instructions.min,
+        instructions_max: instructions.max,
+        instructions_histogram: instructions.histogram,
+        cpu_ns_n: cpu_ns.n,
+        cpu_ns_sum: cpu_ns.sum,
+        cpu_ns_sum_squares: cpu_ns.sum_squares,
+        cpu_ns_sum_logs: cpu_ns.sum_logs,
+        cpu_ns_sum_squared_logs: cpu_ns.sum_squared_logs,
+        cpu_ns_min: cpu_ns.min,
+        cpu_ns_max: cpu_ns.max,
+        cpu_ns_histogram: cpu_ns.histogram,
+        wall_ns_n: wall_ns.n,
+        wall_ns_sum: wall_ns.sum,
+        wall_ns_sum_squares: wall_ns.sum_squares,
+        wall_ns_sum_logs: wall_ns.sum_logs,
+        wall_ns_sum_squared_logs: wall_ns.sum_squared_logs,
+        wall_ns_min: wall_ns.min,
+        wall_ns_max: wall_ns.max,
+        wall_ns_histogram: wall_ns.histogram,
+        allocated_bytes_n: allocated_bytes.n,
+        allocated_bytes_sum: allocated_bytes.sum,
+        allocated_bytes_sum_squares: allocated_bytes.sum_squares,
+        allocated_bytes_sum_logs: allocated_bytes.sum_logs,
+        allocated_bytes_sum_squared_logs: allocated_bytes.sum_squared_logs,
+        allocated_bytes_min: allocated_bytes.min,
+        allocated_bytes_max: allocated_bytes.max,
+        allocated_bytes_histogram: allocated_bytes.histogram,
+    }
+}
+
+/// What is asked for: a cell as it is told, with its key and sums.
+#[derive(Row, Deserialize)]
+pub(super) struct ToldRow {
+    start_us: u64,
+    width_us: u64,
+    deploy: String,
+    kind: i8,
+    endpoint: String,
+    cluster: String,
+    instruction_source: i8,
+    age: i8,
+    host_group: u8,
+    n: u128,
+    weight: u128,
+    errors: u128,
+    scaled: u128,
+    unfinished: u128,
+    instructions_n: u128,
+    instructions_sum: u128,
+    instructions_sum_squares: UInt256,
+    instructions_sum_logs: u128,
+    instructions_sum_squared_logs: UInt256,
+    instructions_min: u64,
+    instructions_max: u64,
+    instructions_histogram: Vec<(u16, u128)>,
+    cpu_ns_n: u128,
+    cpu_ns_sum: u128,
+    cpu_ns_sum_squares: UInt256,
+    cpu_ns_sum_logs: u128,
+    cpu_ns_sum_squared_logs: UInt256,
+    cpu_ns_min: u64,
+    cpu_ns_max: u64,
+    cpu_ns_histogram: Vec<(u16, u128)>,
+    wall_ns_n: u128,
+    wall_ns_sum: u128,
+    wall_ns_sum_squares: UInt256,
+    wall_ns_sum_logs: u128,
+    wall_ns_sum_squared_logs: UInt256,
+    wall_ns_min: u64,
+    wall_ns_max: u64,
+    wall_ns_histogram: Vec<(u16, u128)>,
+    allocated_bytes_n: u128,
+    allocated_bytes_sum: u128,
+    allocated_bytes_sum_squares: UInt256,
+    allocated_bytes_sum_logs: u128,
+    allocated_bytes_sum_squared_logs: UInt256,
+    allocated_bytes_min: u64,
+    allocated_bytes_max: u64,
+    allocated_bytes_histogram: Vec<(u16, u128)>,
+}
+
+pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
+    let mut cell = Cell::new(CellKey {
+        start_us: row.start_us,
+        width_us: row.width_us,
+        kind: code::kind_of(row.kind.into())?,
+        endpoint: row.endpoint,
+        instruction_source: code::source_of(row.instruction_source.into())?,
+        age: code::age_of(row.age.into())?,
+        flag: None,
+    });
+    cell.n = narrow(row.n);
+    cell.weight = narrow(row.weight);
+    cell.errors = narrow(row.errors);
+    cell.scaled = narrow(row.scaled);
+    cell.unfinished = narrow(row.unfinished);
+    cell.instructions = columns!(row: instructions_n, instructions_sum, instructions_sum_squares, instructions_sum_logs,
+        instructions_sum_squared_logs, instructions_min, instructions_max, instructions_histogram);
+    cell.cpu_ns = columns!(row: cpu_ns_n, cpu_ns_sum, cpu_ns_sum_squares, cpu_ns_sum_logs,
+        cpu_ns_sum_squared_logs, cpu_ns_min, cpu_ns_max, cpu_ns_histogram);
+    cell.wall_ns = columns!(row: wall_ns_n, wall_ns_sum, wall_ns_sum_squares, wall_ns_sum_logs,
+        wall_ns_sum_squared_logs, wall_ns_min, wall_ns_max, wall_ns_histogram);
+    cell.allocated_bytes = columns!(row: allocated_bytes_n, allocated_bytes_sum, allocated_bytes_sum_squares, allocated_bytes_sum_logs,
+        allocated_bytes_sum_squared_logs, allocated_bytes_min, allocated_bytes_max, allocated_bytes_histogram);
+    Ok(PlacedCell {
+        deploy: row.deploy,
+        cluster: row.cluster,
+        host_group: row.host_group,
+        cell,
+    })
+}
+
+/// The columns that are added up.
+pub(super) fn sum_columns() -> impl Iterator<Item = &'static str> {
+    ToldRow::COLUMN_NAMES.iter().copied().skip(9)
+}
+
+/// What adds the values of a column up.
+pub(super) fn adding(column: &str) -> &'static str {
+    match column.rsplit_once('_').map(|(_, last)| last) {
+        Some("min") => "min",
+        Some("max") => "max",
+        Some("histogram") => "sumMap",
+        _ => "sum",
+    }
+}

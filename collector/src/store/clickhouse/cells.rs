@@ -1,0 +1,121 @@
+//! Cells: a row for each key and group, which ClickHouse adds up when it merges and when it is asked.
+
+use appweight::evidence::PlacedCell;
+use clickhouse::Client;
+use clickhouse::query::Query;
+
+use super::cell_rows::{ToldRow, adding, placed, sum_columns};
+use super::fold::HOUR_US;
+use crate::store::{CellQuery, StoreError, TimeRange};
+
+/// What tells a cell from others, but for its service.
+pub(super) const KEY: &str = "start_us, width_us, deploy, kind, endpoint, cluster, instruction_source, age, \
+    flag_name, flag_value, host_group";
+
+/// In the order of the other store.
+const ORDER: &str =
+    "start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age";
+
+/// Cells from which the width of a service's newest ones is told.
+const NEWEST: u32 = 64;
+
+pub(super) async fn cells(
+    client: &Client,
+    query: &CellQuery,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let deploys = if query.deploys.is_empty() {
+        ""
+    } else {
+        "AND deploy IN ?"
+    };
+    let sql = format!(
+        "SELECT {ORDER}, {}
+        FROM ({}) AS told WHERE start_us >= ? AND start_us < ? AND flag_name = '' {deploys}
+        GROUP BY {ORDER} ORDER BY {ORDER}",
+        sums(),
+        told(&format!(
+            "{KEY}, {}",
+            sum_columns().collect::<Vec<_>>().join(", ")
+        ))
+    );
+    let mut asked = bound(client.query(&sql), &query.service, query.time);
+    if !query.deploys.is_empty() {
+        asked = asked.bind(&query.deploys);
+    }
+    let mut rows = asked.fetch::<ToldRow>()?;
+    let mut cells = Vec::new();
+    while let Some(row) = rows.next().await? {
+        cells.push(placed(row)?);
+    }
+    Ok(cells)
+}
+
+/// Those columns of a service's cells as they are told, which is in less detail the older they are. It asks for the
+/// service and for the time from and until which cells may begin; [`bound`] binds these and the same time again.
+fn told(columns: &str) -> String {
+    let columns = columns.split(", ").map(|column| match column {
+        "start_us" => {
+            "multiIf(cells.start_us < hours_until, hour_us, cells.start_us < minutes_until, minute_us, cells.start_us)
+                AS start_us"
+        }
+        "width_us" => {
+            "multiIf(cells.start_us < hours_until, hour_width_us, cells.start_us < minutes_until, minute_width_us,
+                cells.width_us) AS width_us"
+        }
+        "host_group" => {
+            "if(cells.start_us < greatest(hours_until, minutes_until), 255, cells.host_group) AS host_group"
+        }
+        _ => column,
+    });
+    // By hour_us parts of the table are left out: a cell that is told begins at most an hour after it.
+    format!(
+        "WITH (SELECT max(until_us) FROM folded WHERE step = 'hours') AS hours_until,
+            (SELECT max(until_us) FROM folded WHERE step = 'minutes') AS minutes_until
+        SELECT {} FROM cells WHERE service = ? AND hour_us + {HOUR_US} > ? AND hour_us < ?",
+        columns.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn bound(asked: Query, service: &str, time: TimeRange) -> Query {
+    (asked.bind(service).bind(time.from_us).bind(time.until_us))
+        .bind(time.from_us)
+        .bind(time.until_us)
+}
+
+/// The sum of each.
+fn sums() -> String {
+    let sums = sum_columns().map(|name| format!("{}(told.{name}) AS {name}", adding(name)));
+    sums.collect::<Vec<_>>().join(", ")
+}
+
+pub(super) async fn cell_span(
+    client: &Client,
+    service: &str,
+    deploy: &str,
+    time: TimeRange,
+) -> Result<Option<TimeRange>, StoreError> {
+    let sql = format!(
+        "SELECT count(), min(start_us), max(start_us + width_us)
+        FROM ({}) WHERE start_us >= ? AND start_us < ? AND deploy = ?",
+        told("start_us, width_us, deploy")
+    );
+    let span = bound(client.query(&sql), service, time).bind(deploy);
+    let (rows, from_us, until_us) = span.fetch_one::<(u64, u64, u64)>().await?;
+    Ok((rows > 0).then_some(TimeRange { from_us, until_us }))
+}
+
+pub(super) async fn cell_widths(
+    client: &Client,
+    service: &str,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let sql = format!(
+        "SELECT count(), min(width_us), max(width_us) FROM (
+            SELECT DISTINCT {KEY} FROM ({}) WHERE start_us >= ? AND start_us < ?
+            ORDER BY start_us DESC, width_us DESC LIMIT {NEWEST}
+        )",
+        told(KEY)
+    );
+    let widths = bound(client.query(&sql), service, TimeRange::ALL);
+    let (cells, narrowest, widest) = widths.fetch_one::<(u64, u64, u64)>().await?;
+    Ok((cells > 0).then_some((narrowest, widest)))
+}

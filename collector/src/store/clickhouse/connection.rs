@@ -1,0 +1,92 @@
+//! One way of asking and of inserting for all tables.
+
+use std::time::Duration;
+
+use clickhouse::{Client, Row, RowWrite};
+use uuid::Uuid;
+
+use super::ClickhouseOptions;
+use crate::store::StoreError;
+
+/// How long ClickHouse may take for one insert.
+const INSERT_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long it may take for an answer, s: it then stops by itself.
+const ANSWER_LIMIT_S: u64 = 60;
+
+/// A client with every setting pinned on which what is stored depends.
+pub(super) fn client(options: &ClickhouseOptions) -> Client {
+    let mut client = Client::default()
+        .with_url(&options.url)
+        .with_user(&options.user)
+        .with_password(&options.password)
+        .with_product_info("appweight", env!("CARGO_PKG_VERSION"))
+        // An insert is in when it is answered, and a block with a known token is left out.
+        .with_setting("async_insert", "0")
+        .with_setting("insert_deduplicate", "1")
+        // A group is written again as the same blocks: one for each partition.
+        .with_setting("max_insert_threads", "1")
+        .with_setting("max_insert_block_size", "10000000")
+        .with_setting("min_insert_block_size_rows", "10000000")
+        .with_setting("min_insert_block_size_bytes", "4294967296")
+        // A spool that is drained late may bring many months.
+        .with_setting("max_partitions_per_insert_block", "0")
+        .with_setting("max_execution_time", ANSWER_LIMIT_S.to_string());
+    if options.cluster.is_some() {
+        client = client
+            .with_setting("insert_quorum", "auto")
+            .with_setting("insert_quorum_parallel", "0")
+            .with_setting("distributed_foreground_insert", "1")
+            .with_setting("select_sequential_consistency", "1");
+    }
+    client
+}
+
+/// The client with what newer servers heed before `insert_deduplicate`; older ones know no such setting.
+pub(super) async fn pinned(client: Client) -> Result<Client, StoreError> {
+    const NEWER: &str = "deduplicate_insert";
+    let known = "SELECT count() FROM system.settings WHERE name = ?";
+    let known = client.query(known).bind(NEWER).fetch_one::<u64>().await?;
+    Ok(if known > 0 {
+        client.with_setting(NEWER, "enable")
+    } else {
+        client
+    })
+}
+
+/// Inserts rows as one block. With a token, the same block again changes nothing; without one, equal rows are no
+/// reason to leave a block out.
+pub(super) async fn insert<R>(
+    client: &Client,
+    table: &str,
+    token: Option<&str>,
+    rows: Vec<R>,
+) -> Result<(), StoreError>
+where
+    R: for<'a> Row<Value<'a> = R> + RowWrite,
+{
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut insert = client
+        .insert::<R>(table)
+        .await?
+        .with_timeouts(Some(INSERT_LIMIT), Some(INSERT_LIMIT));
+    let token = token.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+    insert = insert.with_setting("insert_deduplication_token", token);
+    for row in rows {
+        insert.write(&row).await?;
+    }
+    Ok(insert.end().await?)
+}
+
+/// A name for a statement.
+pub(super) fn named(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// Ids for the right side of an `IN`.
+pub(super) fn ids(ids: impl IntoIterator<Item = Uuid>) -> String {
+    let ids = ids.into_iter().map(|id| format!("'{id}'"));
+    format!("({})", ids.collect::<Vec<_>>().join(", "))
+}

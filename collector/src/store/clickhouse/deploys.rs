@@ -1,0 +1,362 @@
+//! Roll-outs. What becomes of them depends on all others of their service, so that they are read, changed and
+//! written as a whole, by one writer at a time: each change of a service's roll-outs has a version, the token of
+//! its rows, and of several that write the same version only one gets in.
+
+use std::collections::BTreeMap;
+
+use appweight::api::DeployReport;
+use appweight_wire::Deploy;
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::connection::insert;
+use super::ddl::Ddl;
+use crate::store::rollouts::{Rollout, Rollouts};
+use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
+
+/// How often others may come in between before it is given up.
+const TRIES: usize = 20;
+
+/// The row that is no roll-out, but tells the version by which some of a service were forgotten: versions never come
+/// again, or what is written with one would be taken for what was written with it before.
+const FORGOTTEN_ROW: i64 = 0;
+
+/// The newest row of each roll-out.
+pub(super) fn newest(which: &str) -> String {
+    format!(
+        "(SELECT * FROM deploys WHERE deploy_row <> {FORGOTTEN_ROW} {which}
+        ORDER BY version DESC LIMIT 1 BY service, deploy_row)"
+    )
+}
+
+/// What is known of a service.
+struct Known {
+    /// The newest row of each roll-out.
+    rows: Vec<DeployRow>,
+    /// The version of the next change.
+    next_version: u64,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Row, Serialize, Deserialize)]
+struct DeployRow {
+    service: String,
+    deploy_row: i64,
+    version: u64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    writer: Uuid,
+    id: String,
+    started_us: u64,
+    posted_us: Option<u64>,
+    ended_us: Option<u64>,
+    replaced: Option<String>,
+    author: Option<String>,
+    title: Option<String>,
+    link: Option<String>,
+    discovered: bool,
+    replaced_given: bool,
+    judged: bool,
+    report: String,
+}
+
+impl DeployRow {
+    fn forgotten(service: &str, version: u64) -> Self {
+        Self {
+            service: service.to_owned(),
+            deploy_row: FORGOTTEN_ROW,
+            version,
+            writer: Uuid::new_v4(),
+            id: String::new(),
+            started_us: 0,
+            posted_us: None,
+            ended_us: None,
+            replaced: None,
+            author: None,
+            title: None,
+            link: None,
+            discovered: false,
+            replaced_given: false,
+            judged: false,
+            report: String::new(),
+        }
+    }
+
+    fn deploy(&self) -> Deploy {
+        Deploy {
+            service: self.service.clone(),
+            id: self.id.clone(),
+            started_us: self.started_us,
+            ended_us: self.ended_us,
+            replaced: self.replaced.clone(),
+            author: self.author.clone(),
+            title: self.title.clone(),
+            link: self.link.clone(),
+        }
+    }
+
+    fn rollout(&self) -> Rollout {
+        Rollout {
+            row: Some(self.deploy_row),
+            deploy: self.deploy(),
+            posted_us: self.posted_us,
+            discovered: self.discovered,
+            replaced_given: self.replaced_given,
+            judged: self.judged,
+            changed: false,
+        }
+    }
+}
+
+/// What `change` makes of a service's roll-outs. It is called again if another writer was first.
+async fn change<T>(
+    client: &Client,
+    service: &str,
+    change: impl Fn(&mut Rollouts) -> T,
+) -> Result<T, StoreError> {
+    for _ in 0..TRIES {
+        let known = load(client, service).await?;
+        let mut rollouts = Rollouts::new(known.rows.iter().map(DeployRow::rollout).collect());
+        let made = change(&mut rollouts);
+        if save(client, service, &known, rollouts.changed()).await? {
+            return Ok(made);
+        }
+    }
+    Err(StoreError::Contended(service.to_owned()))
+}
+
+/// All of a service, by rising start and in the order in which they became known.
+async fn load(client: &Client, service: &str) -> Result<Known, StoreError> {
+    let sql =
+        "SELECT ?fields FROM deploys WHERE service = ? ORDER BY version DESC LIMIT 1 BY deploy_row";
+    let mut rows: Vec<DeployRow> = client.query(sql).bind(service).fetch_all().await?;
+    let next_version = 1 + rows.iter().map(|row| row.version).max().unwrap_or(0);
+    rows.retain(|row| row.deploy_row != FORGOTTEN_ROW);
+    rows.sort_by_key(|row| (row.started_us, row.deploy_row));
+    Ok(Known { rows, next_version })
+}
+
+/// `false` if another writer was first.
+async fn save(
+    client: &Client,
+    service: &str,
+    known: &Known,
+    changed: impl Iterator<Item = &Rollout>,
+) -> Result<bool, StoreError> {
+    let Known { rows, next_version } = known;
+    let version = *next_version;
+    let mut next_row = 1 + rows.iter().map(|row| row.deploy_row).max().unwrap_or(0);
+    let writer = Uuid::new_v4();
+    let changed: Vec<DeployRow> = changed
+        .map(|rollout| {
+            let before = rows.iter().find(|row| Some(row.deploy_row) == rollout.row);
+            let deploy_row = rollout.row.unwrap_or_else(|| {
+                next_row += 1;
+                next_row - 1
+            });
+            let deploy = &rollout.deploy;
+            DeployRow {
+                service: deploy.service.clone(),
+                deploy_row,
+                version,
+                writer,
+                id: deploy.id.clone(),
+                started_us: deploy.started_us,
+                posted_us: rollout.posted_us,
+                ended_us: deploy.ended_us,
+                replaced: deploy.replaced.clone(),
+                author: deploy.author.clone(),
+                title: deploy.title.clone(),
+                link: deploy.link.clone(),
+                discovered: rollout.discovered,
+                replaced_given: rollout.replaced_given,
+                judged: rollout.judged,
+                report: before.map_or_else(String::new, |row| row.report.clone()),
+            }
+        })
+        .collect();
+    write(client, service, version, writer, changed).await
+}
+
+async fn write(
+    client: &Client,
+    service: &str,
+    version: u64,
+    writer: Uuid,
+    rows: Vec<DeployRow>,
+) -> Result<bool, StoreError> {
+    if rows.is_empty() {
+        return Ok(true);
+    }
+    let token = format!("{version} of {service}");
+    insert(client, "deploys", Some(&token), rows).await?;
+    let sql = "SELECT count() FROM deploys WHERE service = ? AND version = ? AND writer = ?";
+    let own = (client.query(sql).bind(service).bind(version)).bind(writer.to_string());
+    Ok(own.fetch_one::<u64>().await? > 0)
+}
+
+/// A record of a process that runs `id` came in. From the start on that is returned such records need not be told.
+pub(super) async fn see(
+    client: &Client,
+    service: &str,
+    id: &str,
+    first_us: u64,
+) -> Result<u64, StoreError> {
+    change(client, service, |rollouts| {
+        rollouts.see(service, id, first_us);
+        rollouts.settled_from(id)
+    })
+    .await
+}
+
+/// The CI started, ended or described a roll-out.
+pub(super) async fn post(
+    client: &Client,
+    deploy: Deploy,
+    now_us: u64,
+) -> Result<PostedDeploy, StoreError> {
+    let service = deploy.service.clone();
+    change(client, &service, |rollouts| {
+        rollouts.post(deploy.clone(), now_us)
+    })
+    .await
+}
+
+/// Keeps a final report, and with it the end of its roll-out where the judge had to infer it.
+pub(super) async fn put_report(client: &Client, report: &DeployReport) -> Result<bool, StoreError> {
+    let json = serde_json::to_string(report).map_err(|error| unreadable(&error))?;
+    // Not a number has no JSON: better refused now than found unreadable for ever after.
+    serde_json::from_str::<DeployReport>(&json).map_err(|error| unreadable(&error))?;
+    let deploy = &report.summary.deploy;
+    for _ in 0..TRIES {
+        let Known { rows, next_version } = load(client, &deploy.service).await?;
+        let version = next_version;
+        let named = |row: &&DeployRow| row.id == deploy.id && row.started_us == deploy.started_us;
+        // Without one a late record moved its start meanwhile; the next look judges it anew.
+        let Some(row) = rows.iter().find(named).filter(|row| !row.judged) else {
+            return Ok(false);
+        };
+        let writer = Uuid::new_v4();
+        let judged = DeployRow {
+            version,
+            writer,
+            ended_us: row.ended_us.or(deploy.ended_us),
+            judged: true,
+            report: json.clone(),
+            ..row.clone()
+        };
+        if write(client, &deploy.service, version, writer, vec![judged]).await? {
+            return Ok(true);
+        }
+    }
+    Err(StoreError::Contended(deploy.service.clone()))
+}
+
+pub(super) async fn list(
+    client: &Client,
+    query: &DeployQuery,
+) -> Result<Vec<DeployEntry>, StoreError> {
+    let id = query.id.as_ref().map_or("", |_| "AND id = ?");
+    let after = (query.after.as_ref()).map_or("", |_| "AND (started_us, id) < (?, ?)");
+    let sql = format!(
+        "SELECT ?fields FROM {newest}
+        WHERE started_us >= ? AND started_us < ? {id} {after}
+        ORDER BY started_us DESC, id DESC LIMIT {limit}",
+        newest = newest("AND service = ?"),
+        limit = query.limit
+    );
+    let mut asked = (client.query(&sql).bind(&query.service))
+        .bind(query.started.from_us)
+        .bind(query.started.until_us);
+    if let Some(id) = &query.id {
+        asked = asked.bind(id);
+    }
+    if let Some((started_us, id)) = &query.after {
+        asked = asked.bind(started_us).bind(id);
+    }
+    let mut rows = asked.fetch::<DeployRow>()?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next().await? {
+        let deploy = row.deploy();
+        let report = if row.judged {
+            let mut report: DeployReport =
+                serde_json::from_str(&row.report).map_err(|error| unreadable(&error))?;
+            // Its title may have been told after it was judged.
+            report.summary.deploy = deploy.clone();
+            Some(report)
+        } else {
+            None
+        };
+        entries.push(DeployEntry { deploy, report });
+    }
+    Ok(entries)
+}
+
+pub(super) async fn unjudged(client: &Client) -> Result<Vec<Deploy>, StoreError> {
+    let sql = format!(
+        "SELECT ?fields FROM {newest} WHERE NOT judged
+        ORDER BY started_us, service, deploy_row",
+        newest = newest("")
+    );
+    let rows: Vec<DeployRow> = client.query(&sql).fetch_all().await?;
+    Ok(rows.iter().map(DeployRow::deploy).collect())
+}
+
+pub(super) async fn next_start(
+    client: &Client,
+    service: &str,
+    started_us: u64,
+) -> Result<Option<u64>, StoreError> {
+    let sql = format!(
+        "SELECT count(), min(started_us)
+        FROM {} WHERE started_us > ?",
+        newest("AND service = ?")
+    );
+    let next = client.query(&sql).bind(service).bind(started_us);
+    let (later, next_us) = next.fetch_one::<(u64, u64)>().await?;
+    Ok((later > 0).then_some(next_us))
+}
+
+/// Forgets roll-outs with their reports: those that were replaced before, and the last ones of services of which
+/// nothing has come since. Returns how many.
+pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Result<u64, StoreError> {
+    let sql = format!(
+        "SELECT service, deploy_row FROM (
+            SELECT service, deploy_row, started_us,
+                maxIf(started_us, started_us < ?) OVER (PARTITION BY service) AS last_us
+            FROM {}
+        ) WHERE started_us < ? AND (started_us < last_us OR service NOT IN (
+            SELECT service FROM services GROUP BY service HAVING max(services.last_us) >= ?))",
+        newest("")
+    );
+    let found = client.query(&sql).bind(horizon_us).bind(horizon_us);
+    let found = found.bind(horizon_us).fetch_all::<(String, i64)>().await?;
+    let mut of_service: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for (service, deploy_row) in &found {
+        of_service.entry(service).or_default().push(*deploy_row);
+    }
+    let mut forgotten = 0;
+    for (service, mut rows) in of_service {
+        let version = load(client, service).await?.next_version;
+        let mark = DeployRow::forgotten(service, version);
+        // Else somebody else changed them meanwhile: the next time they are looked at anew.
+        if write(client, service, version, mark.writer, vec![mark]).await? {
+            forgotten += rows.len() as u64;
+            rows.push(FORGOTTEN_ROW);
+            let sql = format!(
+                "DELETE FROM {} WHERE service = ? AND deploy_row IN ? AND version < ?",
+                ddl.held("deploys")
+            );
+            let delete = client.query(&sql).bind(service).bind(rows).bind(version);
+            delete.execute().await?;
+        }
+    }
+    Ok(forgotten)
+}
+
+fn unreadable(error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt {
+        what: "report",
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,195 @@
+//! The store in ClickHouse, for a fleet.
+//!
+//! Cells, and nodes of profiles, are rows that ClickHouse adds up when it merges and when it is asked. It has no
+//! transactions: [`writer`] is how a batch counts once all the same.
+
+mod cell_rows;
+mod cells;
+mod claims;
+mod connection;
+mod ddl;
+mod deploys;
+mod endpoints;
+mod fold;
+mod forget;
+mod journal;
+mod numbers;
+mod options;
+mod profiles;
+mod records;
+mod schema;
+mod services;
+#[cfg(test)]
+mod tests;
+mod ttl;
+mod writer;
+
+use std::sync::Arc;
+
+use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
+use appweight::evidence::{PlacedCell, ProcessPoint};
+use appweight::profile::Profile;
+use appweight_wire::Deploy;
+use async_trait::async_trait;
+use clickhouse::Client;
+use tokio::sync::Mutex;
+
+pub(crate) use ttl::Keep;
+
+pub use options::{ClickhouseOptions, ClickhouseOptionsError};
+
+use self::ddl::Ddl;
+use self::journal::Journal;
+use self::writer::Writer;
+use super::{
+    CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
+    ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange, all_failed,
+};
+
+/// A store in a database of ClickHouse.
+#[derive(Clone)]
+pub(crate) struct ClickhouseStore {
+    client: Client,
+    ddl: Ddl,
+    writer: Arc<Mutex<Writer>>,
+}
+
+impl ClickhouseStore {
+    /// Opens the database, or makes it, brings its schema up to date, and writes what the journal says was being written.
+    /// ClickHouse folds and forgets by itself what is older than `keep` says.
+    pub(crate) async fn open(
+        options: &ClickhouseOptions,
+        keep: Option<Keep>,
+    ) -> Result<Self, StoreError> {
+        let journal = Journal::open(&options.journal)?;
+        let client = connection::pinned(connection::client(options)).await?;
+        let ddl = Ddl {
+            database: options.database.clone(),
+            cluster: options.cluster.clone(),
+        };
+        client.query(&ddl.make_database()).execute().await?;
+        let client = client.with_database(&options.database);
+        schema::migrate(&client, &ddl).await?;
+        if let Some(keep) = keep {
+            ttl::set(&client, &ddl, keep).await?;
+        }
+        let writer = Writer::open(client.clone(), journal).await?;
+        Ok(Self {
+            client,
+            ddl,
+            writer: Arc::new(Mutex::new(writer)),
+        })
+    }
+}
+
+#[async_trait]
+impl Store for ClickhouseStore {
+    async fn put_batches(&self, batches: Vec<NewBatch>) -> Vec<Result<PutOutcome, StoreError>> {
+        let (count, writer) = (batches.len(), Arc::clone(&self.writer));
+        // Whoever does not wait for it leaves no group half-way.
+        let put = tokio::spawn(async move { writer.lock().await.put(batches).await });
+        put.await
+            .unwrap_or_else(|error| all_failed(count, StoreError::Cut(error.to_string())))
+    }
+
+    async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError> {
+        deploys::post(&self.client, deploy, now_us).await
+    }
+
+    async fn put_report(&self, report: DeployReport) -> Result<bool, StoreError> {
+        deploys::put_report(&self.client, &report).await
+    }
+
+    async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {
+        services::services(&self.client).await
+    }
+
+    async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        endpoints::list(&self.client, service, limit).await
+    }
+
+    async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {
+        deploys::list(&self.client, &query).await
+    }
+
+    async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError> {
+        deploys::unjudged(&self.client).await
+    }
+
+    async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError> {
+        deploys::next_start(&self.client, service, started_us).await
+    }
+
+    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
+        cells::cells(&self.client, &query).await
+    }
+
+    async fn cell_span(
+        &self,
+        service: &str,
+        deploy: &str,
+        time: TimeRange,
+    ) -> Result<Option<TimeRange>, StoreError> {
+        cells::cell_span(&self.client, service, deploy, time).await
+    }
+
+    async fn cell_widths(&self, service: &str) -> Result<Option<(u64, u64)>, StoreError> {
+        cells::cell_widths(&self.client, service).await
+    }
+
+    async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError> {
+        records::process_points(&self.client, &query).await
+    }
+
+    async fn process_views(
+        &self,
+        service: &str,
+        since_us: u64,
+    ) -> Result<Vec<ProcessView>, StoreError> {
+        records::process_views(&self.client, service, since_us).await
+    }
+
+    async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError> {
+        records::requests(&self.client, &query).await
+    }
+
+    async fn profiles(
+        &self,
+        service: &str,
+        deploy: &str,
+    ) -> Result<Vec<ProfileSummary>, StoreError> {
+        profiles::list(&self.client, service, deploy).await
+    }
+
+    async fn profile(&self, query: ProfileQuery) -> Result<Vec<Profile>, StoreError> {
+        profiles::replicates(&self.client, &query).await
+    }
+
+    async fn forget_some(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
+        let forgotten = forget::forget(&self.client, &self.ddl, horizons).await?;
+        if forgotten.deploys > 0 {
+            self.writer.lock().await.forget_settled();
+        }
+        Ok(forgotten)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let one = self.client.query("SELECT count() FROM services");
+        one.fetch_one::<u64>().await?;
+        Ok(())
+    }
+
+    async fn disk_use(&self) -> Result<DiskUse, StoreError> {
+        let sql = "SELECT sum(bytes_on_disk), sumIf(bytes_on_disk, NOT active) FROM system.parts
+            WHERE database = currentDatabase()";
+        let (bytes, reusable_bytes) = self.client.query(sql).fetch_one::<(u64, u64)>().await?;
+        Ok(DiskUse {
+            bytes,
+            reusable_bytes,
+        })
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! Request and process records, which are kept for a while.
+
+use std::collections::BTreeMap;
+
+use appweight::api::{ProcessView, RequestView};
+use appweight::evidence::ProcessPoint;
+use appweight_wire::ProcessRecord;
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+
+use super::journal::Group;
+use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, code, views};
+
+#[derive(Row, Serialize)]
+pub(super) struct RequestRow {
+    service: String,
+    deploy: String,
+    host: String,
+    endpoint: String,
+    start_us: u64,
+    instructions: Option<u64>,
+    cpu_ns: Option<u64>,
+    arrived_us: u64,
+    position: u32,
+    #[serde(with = "serde_bytes")]
+    record: Vec<u8>,
+}
+
+pub(super) fn request_rows(group: &Group) -> Vec<RequestRow> {
+    let requests = group.batches.iter().flat_map(|new| {
+        let requests = new.batch.requests.iter();
+        requests.map(|request| (&new.batch.origin, request))
+    });
+    let rows = (0..)
+        .zip(requests)
+        .map(|(position, (origin, request))| RequestRow {
+            service: origin.service.clone(),
+            deploy: origin.deploy.clone(),
+            host: origin.host.clone(),
+            endpoint: request.endpoint.clone(),
+            start_us: request.start_us,
+            instructions: request.instructions,
+            cpu_ns: request.cpu_ns,
+            arrived_us: group.made_us,
+            position,
+            record: code::pack(request),
+        });
+    rows.collect()
+}
+
+#[derive(Row, Serialize)]
+pub(super) struct ProcessRow {
+    service: String,
+    deploy: String,
+    host: String,
+    source: String,
+    start_us: u64,
+    width_us: u64,
+    age_us: u64,
+    clock_ahead_us: Option<i64>,
+    arrived_us: u64,
+    position: u32,
+    #[serde(with = "serde_bytes")]
+    record: Vec<u8>,
+}
+
+pub(super) fn process_rows(group: &Group) -> Vec<ProcessRow> {
+    let processes = group.batches.iter().flat_map(|new| {
+        let processes = new.batch.processes.iter();
+        processes.map(move |process| (new, process))
+    });
+    let rows = (0..)
+        .zip(processes)
+        .map(|(position, (new, process))| ProcessRow {
+            service: new.batch.origin.service.clone(),
+            deploy: new.batch.origin.deploy.clone(),
+            host: new.batch.origin.host.clone(),
+            source: new.batch.source.to_string(),
+            start_us: process.start_us,
+            width_us: process.width_us,
+            age_us: process.process_age_us,
+            clock_ahead_us: new.clock_ahead_us,
+            arrived_us: group.made_us,
+            position,
+            record: code::pack(process),
+        });
+    rows.collect()
+}
+
+#[derive(Row, Deserialize)]
+struct RecordRow {
+    source: String,
+    host: String,
+    deploy: String,
+    clock_ahead_us: Option<i64>,
+    #[serde(with = "serde_bytes")]
+    record: Vec<u8>,
+}
+
+pub(super) async fn process_points(
+    client: &Client,
+    query: &ProcessQuery,
+) -> Result<Vec<ProcessPoint>, StoreError> {
+    let deploy = query.deploy.as_ref().map_or("", |_| "AND deploy = ?");
+    let sql = format!(
+        "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ? AND start_us < ? AND age_us <= ? {deploy}
+        ORDER BY start_us, source, arrived_us, position"
+    );
+    let mut asked = (client.query(&sql).bind(&query.service))
+        .bind(query.time.from_us)
+        .bind(query.time.until_us)
+        .bind(query.oldest_us);
+    if let Some(deploy) = &query.deploy {
+        asked = asked.bind(deploy);
+    }
+    let mut rows = asked.fetch::<RecordRow>()?;
+    let mut points = Vec::new();
+    while let Some(row) = rows.next().await? {
+        let record: ProcessRecord = code::unpack("process record", &row.record)?;
+        points.push(views::process_point(row.source, row.deploy, record));
+    }
+    Ok(points)
+}
+
+pub(super) async fn process_views(
+    client: &Client,
+    service: &str,
+    since_us: u64,
+) -> Result<Vec<ProcessView>, StoreError> {
+    let sql = "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ?
+        ORDER BY start_us DESC, arrived_us, position LIMIT 1 BY source";
+    let mut rows = (client.query(sql).bind(service).bind(since_us)).fetch::<RecordRow>()?;
+    let mut found = BTreeMap::new();
+    while let Some(row) = rows.next().await? {
+        let record: ProcessRecord = code::unpack("process record", &row.record)?;
+        let place = (row.host.clone(), row.source.clone());
+        let mut view = views::process_view(row.source, row.host, row.deploy, record);
+        view.clock_ahead_us = row.clock_ahead_us;
+        found.insert(place, view);
+    }
+    Ok(found.into_values().collect())
+}
+
+pub(super) async fn requests(
+    client: &Client,
+    query: &RequestQuery,
+) -> Result<Vec<RequestView>, StoreError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        host: String,
+        deploy: String,
+        #[serde(with = "serde_bytes")]
+        record: Vec<u8>,
+    }
+    let order = match query.order {
+        // Not `NULLS LAST`: with a LIMIT ClickHouse 26.5 then leaves out some of the first rows.
+        RequestOrder::Cost => {
+            "instructions IS NULL, ifNull(instructions, 0) DESC, cpu_ns IS NULL, ifNull(cpu_ns, 0) DESC, start_us DESC"
+        }
+        RequestOrder::Time => "start_us DESC",
+    };
+    let endpoint = query.endpoint.as_ref().map_or("", |_| "AND endpoint = ?");
+    let deploy = query.deploy.as_ref().map_or("", |_| "AND deploy = ?");
+    let sql = format!(
+        "SELECT ?fields FROM requests WHERE service = ? AND start_us >= ? AND start_us < ? {endpoint} {deploy}
+        ORDER BY {order}, arrived_us DESC, position DESC LIMIT {} OFFSET {}",
+        query.limit, query.skip
+    );
+    let mut asked = (client.query(&sql).bind(&query.service))
+        .bind(query.time.from_us)
+        .bind(query.time.until_us);
+    for value in [&query.endpoint, &query.deploy].into_iter().flatten() {
+        asked = asked.bind(value);
+    }
+    let mut rows = asked.fetch::<Found>()?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().await? {
+        found.push(RequestView {
+            host: row.host,
+            deploy: row.deploy,
+            request: code::unpack("request record", &row.record)?,
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,315 @@
+//! Batches, many in one group, each exactly once.
+//!
+//! ClickHouse has no transactions over tables: a group is several inserts. What makes them one is this order:
+//!
+//! 1. look which of the batches came before;
+//! 2. claim the others, and look again: if another collector has claimed one meanwhile, withdraw;
+//! 3. write the group to the journal, on this machine's disk;
+//! 4. insert its rows, each table's with the group as their token;
+//! 5. say that the group is written, and forget it in the journal.
+//!
+//! A crash before 3 leaves a claim of which the journal knows nothing: it is withdrawn at the next start. After it the
+//! group is in the journal, and 4 and 5 are done again: what is in already is known by its token and stays as it is.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use clickhouse::Client;
+use uuid::Uuid;
+
+use super::claims::{self, Claim};
+use super::connection::insert;
+use super::journal::{Group, Journal};
+use super::schema::REMEMBERED_BLOCKS;
+use super::services::ServiceRow;
+use super::{cell_rows, deploys, endpoints, profiles, records};
+use crate::Clock;
+use crate::off_the_runtime::off_the_runtime;
+use crate::store::cell_sums::CellSums;
+use crate::store::span::span;
+use crate::store::{NewBatch, PutOutcome, StoreError, all_failed};
+
+/// Blocks that one group may add to a table: a block for each month or day. More come only from spools that
+/// are drained very late.
+const BLOCKS_OF_A_GROUP: u64 = 10;
+
+/// Deploys of which it is remembered that another record of them changes nothing.
+const MOST_SETTLED: usize = 10_000;
+
+/// Writes groups, one after the other.
+pub(super) struct Writer {
+    client: Client,
+    pub(super) journal: Arc<Journal>,
+    /// Groups in the journal that are not written, oldest first.
+    unfinished: Vec<Arc<Group>>,
+    /// The one of them that nothing was written of before.
+    fresh: Option<Uuid>,
+    /// Groups that were claimed and will not be written, but have not been withdrawn.
+    unclaimed: Vec<Uuid>,
+    /// From which start on a record of a service's deploy makes no difference to its roll-outs.
+    settled: HashMap<(String, String), u64>,
+    newest_us: u64,
+}
+
+impl Writer {
+    /// Takes up what the journal says was being written.
+    pub(super) async fn open(client: Client, journal: Journal) -> Result<Self, StoreError> {
+        let unfinished = journal.unfinished()?;
+        let mut writer = Self {
+            newest_us: (unfinished.iter().map(|group| group.made_us).max()).unwrap_or(0),
+            client,
+            journal: Arc::new(journal),
+            unfinished: unfinished.into_iter().map(Arc::new).collect(),
+            fresh: None,
+            unclaimed: Vec::new(),
+            settled: HashMap::new(),
+        };
+        if !writer.unfinished.is_empty() {
+            tracing::info!(
+                groups = writer.unfinished.len(),
+                "writing again what was being written when the collector ended"
+            );
+        }
+        writer.finish().await?;
+        let collector = writer.journal.collector;
+        writer.unclaimed = claims::open_groups(&writer.client, collector).await?;
+        writer.withdraw().await?;
+        Ok(writer)
+    }
+
+    /// Roll-outs were forgotten: of those a record makes a difference again.
+    pub(super) fn forget_settled(&mut self) {
+        self.settled.clear();
+    }
+
+    /// Keeps each batch once.
+    pub(super) async fn put(
+        &mut self,
+        batches: Vec<NewBatch>,
+    ) -> Vec<Result<PutOutcome, StoreError>> {
+        let count = batches.len();
+        match self.put_all(batches).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => all_failed(count, error),
+        }
+    }
+
+    async fn put_all(
+        &mut self,
+        batches: Vec<NewBatch>,
+    ) -> Result<Vec<Result<PutOutcome, StoreError>>, StoreError> {
+        self.finish().await?;
+        self.withdraw().await?;
+        let ids: Vec<(Uuid, [u8; 32])> = batches.iter().map(|new| (new.uuid, new.digest)).collect();
+        let mut known = self.look(ids.iter().map(|(id, _)| *id), None).await?;
+        let mut fresh: Vec<NewBatch> = Vec::new();
+        let mut stored: HashSet<Uuid> = HashSet::new();
+        for new in batches {
+            if !known.contains_key(&new.uuid) && stored.insert(new.uuid) {
+                fresh.push(new);
+            }
+        }
+        while !fresh.is_empty() {
+            let group = self.group_of(fresh);
+            let contended = self.claim(&group).await?;
+            if contended.is_empty() {
+                self.write(group).await?;
+                break;
+            }
+            fresh = group.batches;
+            fresh.retain(|new| !contended.contains_key(&new.uuid));
+            stored.retain(|id| !contended.contains_key(id));
+            known.extend(contended);
+        }
+        // The first of several alike is the one that was stored.
+        let mut first: HashMap<Uuid, [u8; 32]> = HashMap::new();
+        let outcomes = ids.into_iter().map(|(id, digest)| {
+            let before = match known.get(&id) {
+                Some(Claim::Open { collector, .. }) => {
+                    return Err(StoreError::Elsewhere {
+                        collector: *collector,
+                    });
+                }
+                Some(Claim::Written { digest }) => Some(*digest),
+                None => first.get(&id).copied(),
+            };
+            Ok(match before {
+                None => {
+                    first.insert(id, digest);
+                    PutOutcome::Stored
+                }
+                Some(before) if before == digest => PutOutcome::Duplicate,
+                Some(_) => PutOutcome::Conflict,
+            })
+        });
+        Ok(outcomes.collect())
+    }
+
+    /// What is known of batches, but for what the group `but` claims.
+    async fn look(
+        &mut self,
+        uuids: impl Iterator<Item = Uuid>,
+        but: Option<Uuid>,
+    ) -> Result<HashMap<Uuid, Claim>, StoreError> {
+        let uuids: Vec<Uuid> = uuids.collect();
+        loop {
+            let known = claims::look(&self.client, &uuids, but).await?;
+            // This writes one group at a time: another that is its own was claimed by the process before, whose insert
+            // was still on its way when it died and this one began. The journal does not know it: nothing of it is in.
+            let own = self.journal.collector;
+            let late = known.values().filter_map(|claim| match claim {
+                Claim::Open { collector, group } if *collector == own => Some(*group),
+                _ => None,
+            });
+            let late: HashSet<Uuid> = late.collect();
+            if late.is_empty() {
+                return Ok(known);
+            }
+            claims::withdraw(
+                &self.client,
+                own,
+                &Vec::from_iter(late),
+                Clock::system().now_us(),
+            )
+            .await?;
+        }
+    }
+
+    fn group_of(&mut self, batches: Vec<NewBatch>) -> Group {
+        // Later than the one before, also if the clock was set back: records are told apart by it.
+        self.newest_us = Clock::system().now_us().max(self.newest_us + 1);
+        Group {
+            id: Uuid::new_v4(),
+            made_us: self.newest_us,
+            batches,
+        }
+    }
+
+    /// Claims the batches of a group. If others have claimed some of them the group is withdrawn, and those are returned.
+    async fn claim(&mut self, group: &Group) -> Result<HashMap<Uuid, Claim>, StoreError> {
+        // Until the journal has it: whatever happens meanwhile, the claim is not left behind.
+        self.unclaimed.push(group.id);
+        claims::claim(&self.client, self.journal.collector, group).await?;
+        let uuids = group.batches.iter().map(|new| new.uuid);
+        let contended = self.look(uuids, Some(group.id)).await?;
+        if !contended.is_empty() {
+            self.withdraw().await?;
+        }
+        Ok(contended)
+    }
+
+    /// Writes a group whose batches are claimed.
+    async fn write(&mut self, group: Group) -> Result<(), StoreError> {
+        let group = Arc::new(group);
+        let (journal, kept) = (Arc::clone(&self.journal), Arc::clone(&group));
+        off_the_runtime(move || journal.keep(&kept))
+            .await
+            .flatten()?;
+        self.unclaimed.retain(|id| *id != group.id);
+        self.fresh = Some(group.id);
+        self.unfinished.push(group);
+        self.finish().await
+    }
+
+    /// Writes what is in the journal.
+    async fn finish(&mut self) -> Result<(), StoreError> {
+        while let Some(group) = self.unfinished.first().map(Arc::clone) {
+            if self.fresh.take() == Some(group.id) || self.is_open(&group).await? {
+                self.insert_all(&group).await?;
+                claims::written(&self.client, self.journal.collector, &group).await?;
+            }
+            let journal = Arc::clone(&self.journal);
+            off_the_runtime(move || journal.forget(group.id))
+                .await
+                .flatten()?;
+            self.unfinished.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Whether a group that was begun before is still to be written: not if all of it is in, or if it was given up.
+    async fn is_open(&self, group: &Group) -> Result<bool, StoreError> {
+        if claims::is_settled(&self.client, group.id).await? {
+            return Ok(false);
+        }
+        // Else what is in of it can no longer be known by its token.
+        let groups = claims::written_since(&self.client, group.made_us).await?;
+        if groups > REMEMBERED_BLOCKS / BLOCKS_OF_A_GROUP {
+            return Err(StoreError::JournalTooOld { groups });
+        }
+        Ok(true)
+    }
+
+    async fn withdraw(&mut self) -> Result<(), StoreError> {
+        if self.unclaimed.is_empty() {
+            return Ok(());
+        }
+        let now_us = Clock::system().now_us();
+        let collector = self.journal.collector;
+        claims::withdraw(&self.client, collector, &self.unclaimed, now_us).await?;
+        self.unclaimed.clear();
+        Ok(())
+    }
+
+    /// All rows of a group. Done again it changes nothing.
+    async fn insert_all(&mut self, group: &Group) -> Result<(), StoreError> {
+        let token = group.id.to_string();
+        let token = Some(token.as_str());
+        let client = &self.client;
+        let mut sums = CellSums::default();
+        for new in &group.batches {
+            sums.add(&new.batch, |key, group| (key.clone(), group));
+        }
+        let parts = profiles::Parts::of(group);
+        tokio::try_join!(
+            insert(client, "cells", token, cell_rows::rows(&sums)),
+            insert(client, "requests", token, records::request_rows(group)),
+            insert(client, "processes", token, records::process_rows(group)),
+            insert(client, "profiles", token, parts.rows()),
+            insert(client, "profile_nodes", token, parts.node_rows()),
+            insert(client, "endpoints", None, endpoints::rows(group)),
+        )?;
+        self.see_all(group).await
+    }
+
+    /// The services and deploys that a group tells of.
+    async fn see_all(&mut self, group: &Group) -> Result<(), StoreError> {
+        let mut services: BTreeMap<&str, ServiceRow> = BTreeMap::new();
+        for new in &group.batches {
+            let Some((first_us, last_us)) = span(&new.batch) else {
+                continue;
+            };
+            let origin = &new.batch.origin;
+            let row = ServiceRow::new(&origin.service, first_us, last_us);
+            (services.entry(&origin.service))
+                .and_modify(|known| known.add(&row))
+                .or_insert(row);
+            // A clock that is ahead must not put a roll-out behind all those to come.
+            let began_us = first_us.min(new.received_us);
+            let of = (origin.service.clone(), origin.deploy.clone());
+            if self
+                .settled
+                .get(&of)
+                .is_none_or(|settled| began_us < *settled)
+            {
+                let settled = deploys::see(&self.client, &of.0, &of.1, began_us).await?;
+                if self.settled.len() >= MOST_SETTLED {
+                    self.settled.clear();
+                }
+                self.settled.insert(of, settled);
+            }
+        }
+        let rows = services.into_values().collect();
+        insert(&self.client, "services", None, rows).await
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    /// Ends between the journal and the first row, as a crash there does.
+    pub(super) async fn leave_half_written(&mut self, batches: Vec<NewBatch>) {
+        let group = self.group_of(batches);
+        assert!(self.claim(&group).await.unwrap().is_empty());
+        self.journal.keep(&group).unwrap();
+    }
+}

@@ -1,0 +1,105 @@
+//! The program on ClickHouse: whatever is killed, what was acknowledged is counted, once.
+//!
+//! Run by `cargo xtask test`, which starts ClickHouse's engine, or with `CLICKHOUSE_URL` on a server.
+#![cfg(feature = "clickhouse")]
+#![expect(
+    clippy::print_stdout,
+    reason = "how much was lost on the way and sent again is for whoever reads the test's output"
+)]
+
+use std::time::Duration;
+
+use appweight_tests::{
+    Clients, Collector, KillableClickhouse, Ledger, Measured, Service, clickhouse_store,
+    expect_ledgers, get,
+};
+
+fn told(what: &str, ledgers: &[Ledger]) {
+    let batches: usize = ledgers.iter().map(Ledger::len).sum();
+    let unheard: u64 = ledgers.iter().map(|ledger| ledger.stored_unheard).sum();
+    let failures: Vec<_> = ledgers.iter().map(|ledger| &ledger.failures).collect();
+    println!(
+        "{what}: {batches} batches, {unheard} of them stored but not heard of; in vain by status: {failures:?}"
+    );
+}
+
+fn failed_with(ledgers: &[Ledger], status: u16) -> bool {
+    let mut all = ledgers.iter();
+    all.any(|ledger| ledger.failures.contains_key(&status))
+}
+
+/// All that was sent is there once, also if all of it is sent again.
+fn expect_all_once(collector: &Collector, ledgers: &[Ledger]) {
+    expect_ledgers(collector, ledgers);
+    for ledger in ledgers {
+        assert!(ledger.resend(&collector.url).into_iter().all(|known| known));
+    }
+    expect_ledgers(collector, ledgers);
+}
+
+#[test]
+fn an_agents_requests_are_counted_and_recorded() {
+    const REQUESTS: u64 = 200;
+    let collector = Collector::start_on(&clickhouse_store());
+    let service = Service::start(Measured::by(&collector.url, "a", "web-1"), 1);
+    for _ in 0..REQUESTS {
+        let answer = get(&format!("{}/hello/Kim", service.url));
+        assert_eq!(answer.expect("the service answers").status, 200);
+    }
+    assert!(service.stop(Duration::from_secs(20)), "all of it is sent");
+    collector.expect_requests("small", "a", &[("/hello/{name}", REQUESTS)]);
+    let recorded = collector.get("/v1/requests?service=small&deploy=a&limit=500");
+    let recorded = recorded.json().as_array().map_or(0, Vec::len);
+    assert_eq!(recorded as u64, REQUESTS);
+    let deploys = collector.get("/v1/deploys?service=small").json();
+    let deploys = deploys.as_array().into_iter().flatten();
+    let deploys = deploys
+        .filter(|deploy| deploy["deploy"]["id"] == "a")
+        .count();
+    assert_eq!(deploys, 1, "seen first in a record");
+}
+
+#[test]
+fn a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing() {
+    let mut collector = Collector::start_on(&clickhouse_store());
+    let clients = Clients::start(&collector.url, 4);
+    clients.more(1);
+    for round in 0..15_u64 {
+        if round.is_multiple_of(3) {
+            clients.more(1);
+        }
+        // Times that differ, so that each kill meets another step of a group.
+        std::thread::sleep(Duration::from_millis(100 + round * 67 % 300));
+        collector.kill();
+        collector.restart();
+    }
+    clients.more(3);
+    let ledgers = clients.stop();
+    told("kills of the collector", &ledgers);
+    assert!(failed_with(&ledgers, 0), "the kills met nobody");
+    expect_all_once(&collector, &ledgers);
+}
+
+#[test]
+fn a_clickhouse_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing() {
+    let Some(mut clickhouse) = KillableClickhouse::start() else {
+        assert!(std::env::var_os("CLICKHOUSE_URL").is_some());
+        return;
+    };
+    let collector = Collector::start_on(&clickhouse.store());
+    let clients = Clients::start(&collector.url, 4);
+    clients.more(1);
+    for round in 0..10_u64 {
+        if round.is_multiple_of(2) {
+            clients.more(1);
+        }
+        std::thread::sleep(Duration::from_millis(100 + round * 53 % 300));
+        clickhouse.kill();
+        clickhouse.restart();
+    }
+    clients.more(3);
+    let ledgers = clients.stop();
+    told("kills of ClickHouse", &ledgers);
+    assert!(failed_with(&ledgers, 503), "the kills met nobody");
+    expect_all_once(&collector, &ledgers);
+}
