@@ -5,10 +5,12 @@
 //!
 //! [`compare`](compare::compare) sets two deploys side by side endpoint by endpoint;
 //! [`judge`](judge::judge) makes a verdict of it, [`memory`] included; [`weight`] tells instructions (or CPU time) per
-//! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI.
+//! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI;
+//! [`alerts`] tells whether what became heavier is as light again.
 //! [`changepoints`](changepoints::changepoints) finds where a series of days or weeks changed.
 //! [`profile`] is the algebra of function profiles. [`api`] holds the questions and answers of the query API, which speak in these terms.
 
+pub mod alerts;
 pub mod api;
 pub mod cells;
 pub mod changepoints;

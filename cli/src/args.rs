@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Gate(Gate),
     /// Tell the collector that a roll-out starts or ends
     Deploy(Deploy),
+    /// Show which deploys made a service heavier, and say what is done about it
+    Alerts(Box<crate::alerts::AlertsArgs>),
     /// Show which function costs what, and what changed between two deploys or profiles
     Profile(Box<crate::profile::ProfileArgs>),
     /// Find where a series of days or weeks changed for good
@@ -240,6 +242,29 @@ pub(crate) struct Serve {
     /// Measure the collector by its own agent, as service `appweight-collector` in its own store
     #[arg(long, env = "APPWEIGHT_MEASURE_ITSELF", conflicts_with = "tls_cert")]
     pub(crate) measure_itself: bool,
+    /// Tell this address of every alert as JSON: when a deploy made a service heavier, and what became of it
+    #[arg(long, env = "APPWEIGHT_ALERT_WEBHOOK", value_name = "URL")]
+    pub(crate) alert_webhook: Option<String>,
+    /// Sign what is told to the webhook (Standard Webhooks), so that its receiver knows who sent it
+    #[arg(
+        long,
+        env = "APPWEIGHT_ALERT_SECRET",
+        hide_env_values = true,
+        requires = "alert_webhook",
+        value_name = "whsec_…"
+    )]
+    pub(crate) alert_secret: Option<String>,
+    /// Tell a channel of every alert: an incoming webhook of Slack, or of what takes the same messages
+    #[arg(
+        long,
+        env = "APPWEIGHT_ALERT_SLACK",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) alert_slack: Option<String>,
+    /// Where readers of alerts find the dashboard: each has a link to its deploy's page then
+    #[arg(long, env = "APPWEIGHT_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
     /// Do not judge deploys: of several collectors on one store, exactly one does
     #[arg(long, env = "APPWEIGHT_NO_WATCH")]
     pub(crate) no_watch: bool,

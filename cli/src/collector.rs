@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use appweight::api::Problem;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
-use ureq::config::{Config, ConfigBuilder};
+use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
 /// The largest answer that is read, bytes: a profile of the most nodes that can be asked for.
@@ -15,6 +15,34 @@ fn config() -> ConfigBuilder<AgentScope> {
     Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(30)))
         .http_status_as_error(false)
+}
+
+/// What calls an address, also an `https://` one, of somebody whom the certificates of the file vouch for, or else those
+/// of the system.
+pub(crate) fn trusting(url: &str, ca_file: Option<&Path>) -> anyhow::Result<Agent> {
+    if url.starts_with("https://") {
+        over_tls(ca_file)
+    } else {
+        Ok(config().build().into())
+    }
+}
+
+#[cfg(feature = "tls")]
+fn over_tls(ca_file: Option<&Path>) -> anyhow::Result<Agent> {
+    use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+    let authorities = crate::tls::authorities(ca_file)?;
+    let roots: Vec<Certificate<'static>> = authorities
+        .iter()
+        .map(|authority| Certificate::from_der(authority).to_owned())
+        .collect();
+    let tls = TlsConfig::builder().root_certs(RootCerts::from(roots));
+    Ok(config().tls_config(tls.build()).build().into())
+}
+
+#[cfg(not(feature = "tls"))]
+fn over_tls(_: Option<&Path>) -> anyhow::Result<Agent> {
+    bail!("{}", crate::tls::NOT_BUILT_IN)
 }
 
 /// A collector's API over HTTP. Calls block.
@@ -29,7 +57,11 @@ impl Collector {
     /// The collector at that address, as `http://127.0.0.1:7070`.
     #[must_use]
     pub fn new(url: &str) -> Self {
-        Self::of(config().build(), url)
+        Self {
+            agent: config().build().into(),
+            url: url.trim_end_matches('/').to_owned(),
+            authorization: None,
+        }
     }
 
     /// The same, also at an `https://` address, of one that the certificates of the file vouch for, or else those
@@ -38,36 +70,10 @@ impl Collector {
     /// # Errors
     /// If there are no certificates, or the program was built without TLS.
     pub fn trusting(url: &str, ca_file: Option<&Path>) -> anyhow::Result<Self> {
-        if !url.starts_with("https://") {
-            return Ok(Self::new(url));
-        }
-        Self::over_tls(url, ca_file)
-    }
-
-    #[cfg(feature = "tls")]
-    fn over_tls(url: &str, ca_file: Option<&Path>) -> anyhow::Result<Self> {
-        use ureq::tls::{Certificate, RootCerts, TlsConfig};
-
-        let authorities = crate::tls::authorities(ca_file)?;
-        let roots: Vec<Certificate<'static>> = authorities
-            .iter()
-            .map(|authority| Certificate::from_der(authority).to_owned())
-            .collect();
-        let tls = TlsConfig::builder().root_certs(RootCerts::from(roots));
-        Ok(Self::of(config().tls_config(tls.build()).build(), url))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn over_tls(_: &str, _: Option<&Path>) -> anyhow::Result<Self> {
-        bail!("{}", crate::tls::NOT_BUILT_IN)
-    }
-
-    fn of(config: Config, url: &str) -> Self {
-        Self {
-            agent: config.into(),
-            url: url.trim_end_matches('/').to_owned(),
-            authorization: None,
-        }
+        Ok(Self {
+            agent: trusting(url, ca_file)?,
+            ..Self::new(url)
+        })
     }
 
     /// The same with a token, if there is one.

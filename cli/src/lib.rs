@@ -1,6 +1,7 @@
 //! The program `appweight` as a library: it parses options and calls the rooms. What else asks a
 //! collector over HTTP does so with the same [`Collector`].
 
+mod alerts;
 mod args;
 mod backup;
 mod changepoints;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Dashboard(options) => serve::dashboard(&options),
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
+        Command::Alerts(options) => alerts::run(&options, &mut std::io::stdout().lock()),
         Command::Judge(options) => {
             judge::run(&options, &mut BufWriter::new(std::io::stdout().lock()))
         }

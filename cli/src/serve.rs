@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use appweight::thresholds::Thresholds;
-use appweight_collector::{Access, Collector, CollectorOptions};
+use appweight_collector::{Access, Collector, CollectorOptions, Hook};
 use appweight_dashboard::QueryClient;
 use axum::Router;
 use axum::extract::Request;
@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tower::{ServiceExt, service_fn};
 
 use crate::args::{At, Dashboard, Serve};
+use crate::collector::trusting;
 use crate::itself::{Acquaintance, Itself};
 use crate::store_address::StoreAddress;
 use crate::tls::Shown;
@@ -95,12 +96,13 @@ fn run_collector(
     rooms: impl FnOnce(&Collector, &Access, Measure<'_>) -> Router,
 ) -> anyhow::Result<()> {
     let mut access = access(options)?;
+    let hooks = hooks(options)?;
     let known_by = options
         .measure_itself
         .then(|| Acquaintance::make(&mut access))
         .transpose()?;
     runtime()?.block_on(async {
-        let collector = Collector::open(collector_options(options, access.clone()))
+        let collector = Collector::open(collector_options(options, access.clone(), hooks))
             .await
             .with_context(|| format!("cannot use the store {}", options.store()))?;
         let stop = stop_signal()?;
@@ -188,7 +190,21 @@ fn access(options: &Serve) -> anyhow::Result<Access> {
     Ok(access)
 }
 
-fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
+/// Who is told of alerts.
+fn hooks(options: &Serve) -> anyhow::Result<Vec<Hook>> {
+    let mut hooks = Vec::new();
+    if let Some(url) = &options.alert_webhook {
+        let secret = options.alert_secret.as_deref();
+        let hook = Hook::webhook(url, secret, trusting(url, None)?);
+        hooks.push(hook.context("--alert-webhook, --alert-secret")?);
+    }
+    if let Some(url) = &options.alert_slack {
+        hooks.push(Hook::slack(url, trusting(url, None)?).context("--alert-slack")?);
+    }
+    Ok(hooks)
+}
+
+fn collector_options(options: &Serve, access: Access, hooks: Vec<Hook>) -> CollectorOptions {
     let mut collector = CollectorOptions {
         access,
         thresholds: Thresholds {
@@ -210,6 +226,8 @@ fn collector_options(options: &Serve, access: Access) -> CollectorOptions {
         max_services: options.max_services,
         max_endpoints: options.max_endpoints,
         watch: !options.no_watch,
+        hooks,
+        public_url: options.public_url.clone(),
         ..CollectorOptions::default()
     };
     match options.store() {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::CollectorOptions;
+use crate::alerts::Followed;
 use crate::committer::Committer;
 use crate::endpoints::Endpoints;
 use crate::metrics::Metrics;
@@ -15,6 +16,7 @@ pub(crate) struct App {
     pub(crate) committer: Committer,
     pub(crate) endpoints: Endpoints,
     pub(crate) services: Services,
+    pub(crate) alerts: Followed,
 }
 
 impl App {
@@ -30,6 +32,7 @@ impl App {
         Self {
             endpoints: Endpoints::new(options.max_endpoints),
             services: Services::new(options.max_services),
+            alerts: Followed::default(),
             store,
             options,
             metrics,

@@ -31,6 +31,19 @@ pub(crate) fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
         })
 }
 
+/// Refuses whatever is not announced as JSON.
+pub(crate) fn json(headers: &HeaderMap) -> Result<(), Refusal> {
+    match format_of(headers) {
+        Ok(Format::Json) => Ok(()),
+        Ok(_) => Err(Refusal::of(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type",
+            "send application/json",
+        )),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 pub(crate) fn too_long(limit: usize) -> Refusal {
     Refusal::of(
         StatusCode::PAYLOAD_TOO_LARGE,

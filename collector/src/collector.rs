@@ -9,7 +9,7 @@ use crate::off_the_runtime::off_the_runtime;
 #[cfg(feature = "clickhouse")]
 use crate::store::{ClickhouseStore, Keep};
 use crate::store::{SqliteStore, Store, StoreError};
-use crate::{CollectorOptions, retention, routes, watch};
+use crate::{CollectorOptions, alerts, retention, routes, watch};
 
 /// A collector: an HTTP API and a watch loop over one store.
 ///
@@ -62,7 +62,7 @@ impl Collector {
     }
 
     #[cfg(any(test, feature = "parquet"))]
-    pub(crate) fn app(&self) -> &App {
+    pub(crate) fn app(&self) -> &Arc<App> {
         &self.0
     }
 
@@ -77,7 +77,7 @@ impl Collector {
         routes::inner_router(Arc::clone(&self.0))
     }
 
-    /// Judges roll-outs, and forgets what is too old, until `shutdown` is done. What is being judged then
+    /// Judges roll-outs, tells of alerts, and forgets what is too old, until `shutdown` is done. What is being judged then
     /// is finished first.
     pub async fn watch(&self, shutdown: impl Future<Output = ()> + Send) {
         let app = &self.0;
@@ -87,8 +87,9 @@ impl Collector {
             drop(stop);
         };
         let judging = watch::keep_looking(app, closed(stopped.clone()));
-        let forgetting = retention::keep_forgetting(app, closed(stopped));
-        tokio::join!(until_shutdown, judging, forgetting);
+        let forgetting = retention::keep_forgetting(app, closed(stopped.clone()));
+        let telling = alerts::keep_telling(app, closed(stopped));
+        tokio::join!(until_shutdown, judging, forgetting, telling);
     }
 
     /// Looks once for roll-outs whose time has come, and judges them for good.

@@ -4,6 +4,7 @@
 //! within the process; [`Collector::watch`] is the loop that judges.
 
 mod access;
+mod alerts;
 mod app;
 mod body;
 mod clock;
@@ -35,6 +36,7 @@ mod watch;
 mod testing;
 
 pub use access::{Access, Token, TokenError};
+pub use alerts::{Hook, HookError};
 pub use clock::Clock;
 pub use collector::{Collector, CollectorError};
 #[cfg(feature = "parquet")]

@@ -150,6 +150,8 @@ metrics! {
         "queue_room" in Bytes, "Memory that batches may take until they are committed";
     queue_room_free: Gauge = Gauge::default(), "queue_room_free" in Bytes, "What of it is free";
     verdicts: ByLabel = Family::default(), "verdicts", "Roll-outs judged for good, by verdict";
+    told: Counter = Counter::default(), "alerts_told", "Messages about alerts that were taken";
+    telling_failed: Counter = Counter::default(), "alerts_telling_failed", "Attempts to tell of alerts that failed";
     over_limit: Family<[(&'static str, String); 1], Counter> = Family::default(),
         "endpoints_over_limit_records", "Records of endpoints beyond the limit, counted as \"other\", by service";
     clocks_apart: ByLabel = Family::default(),
@@ -229,6 +231,16 @@ impl Metrics {
         self.verdicts
             .get_or_create(&[("verdict", verdict_name(verdict))])
             .inc();
+    }
+
+    /// A message about an alert was taken.
+    pub(crate) fn told(&self) {
+        self.told.inc();
+    }
+
+    /// Somebody could not be told of an alert.
+    pub(crate) fn telling_failed(&self) {
+        self.telling_failed.inc();
     }
 
     /// So many records of a service named endpoints beyond the limit.

@@ -17,6 +17,8 @@ use crate::{ingest, query, routes};
         ingest::put_batch,
         ingest::post_deploy,
         query::fleet::services,
+        query::alerts::list,
+        query::alerts::say,
         query::deploys::list,
         query::deploys::one,
         query::weight::weight,
@@ -84,7 +86,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(questions, 10);
+        assert_eq!(questions, 11);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use appweight::thresholds::Thresholds;
 
-use crate::{Access, Clock};
+use crate::{Access, Clock, Hook};
 
 /// Everything about a collector that can be set.
 ///
@@ -31,6 +31,10 @@ pub struct CollectorOptions {
     pub settle: Duration,
     /// Whether this process judges deploys. Exactly one of those on a store does.
     pub watch: bool,
+    /// Who is told of alerts.
+    pub hooks: Vec<Hook>,
+    /// Where readers find the dashboard, for links to it.
+    pub public_url: Option<String>,
     /// The largest body that is taken, bytes.
     pub body_limit: usize,
     /// How much memory batches may take that wait for their commit, bytes. Beyond it clients are
@@ -72,6 +76,8 @@ impl Default for CollectorOptions {
             weight_window: Duration::from_secs(60),
             settle: Duration::from_secs(120),
             watch: true,
+            hooks: Vec::new(),
+            public_url: None,
             body_limit: 8 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
             max_services: 1_000,

@@ -10,7 +10,7 @@ use http::{Method, StatusCode, Uri, header};
 use crate::app::App;
 use crate::problem::Refusal;
 use crate::query::Unread;
-use crate::query::{compare, deploys, fleet, profiles, weight};
+use crate::query::{alerts, compare, deploys, fleet, profiles, weight};
 use crate::{ingest, openapi};
 
 /// The whole HTTP API.
@@ -26,6 +26,7 @@ pub(crate) fn inner_router(app: Arc<App>) -> Router {
 
 fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<App>>) -> Router {
     let reading = Router::new()
+        .route("/v1/alerts", get(alerts::list))
         .route("/v1/deploys", get(deploys::list))
         .route("/v1/deploys/{id}", get(deploys::one))
         .route("/v1/services", get(fleet::services))
@@ -40,6 +41,7 @@ fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<Ap
     Router::new()
         .route("/v1/batches/{uuid}", put(ingest::put_batch))
         .route("/v1/deploys", post(ingest::post_deploy))
+        .route("/v1/alerts", post(alerts::say))
         .route("/v1/openapi.json", get(openapi_json))
         .route("/healthz", get(healthz))
         .merge(guard(reading))

@@ -12,7 +12,7 @@ use appweight_wire::{
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -237,9 +237,36 @@ impl Bench {
     }
 
     pub(crate) async fn post_deploy(&self, json: Value) -> Answer {
-        let request = Request::post("/v1/deploys").header(header::CONTENT_TYPE, "application/json");
+        self.post("/v1/deploys", json).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, json: Value) -> Answer {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(Body::from(json.to_string())).unwrap())
             .await
+    }
+
+    /// A minute, so many seconds after noon, in which two hosts run the first and two the second of these deploys side by
+    /// side, 50 requests a second at that cost. It ends ten seconds after the second was rolled out everywhere.
+    pub(crate) async fn roll_out(&self, start: u64, ids: [&str; 2], costs_ns: [u64; 2]) {
+        let start_us = NOON + start * SECOND;
+        self.post_deploy(json!({"service": "photo", "id": ids[1], "started_us": start_us}))
+            .await;
+        for (source, side) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
+            let mut batch = batch(u128::from(start) * 10 + source, start, ids[side]);
+            for second in 0..60 {
+                // Spread evenly within a tenth of the mean.
+                let cpu_ns: Vec<u64> = (0..50)
+                    .map(|at| costs_ns[side] * (90 + (at * 7 + second) % 21) / 100)
+                    .collect();
+                batch.cells.push(cell(start_us + second * SECOND, &cpu_ns));
+            }
+            assert_eq!(self.put_batch(&batch).await.status.as_u16(), 201);
+        }
+        self.at(start_us + 60 * SECOND);
+        let end = json!({"service": "photo", "id": ids[1], "ended_us": start_us + 60 * SECOND});
+        self.post_deploy(end).await;
+        self.at(start_us + 70 * SECOND);
     }
 }
 

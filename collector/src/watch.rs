@@ -46,6 +46,7 @@ pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError
             }
         }
     }
+    app.alerts.follow(app, &reports).await?;
     Ok(reports)
 }
 

@@ -3,12 +3,14 @@
 //! Everything is JSON. Times are µs since the Unix epoch, CPU is ns, shares and changes are
 //! fractions (0.013 is +1.3 %).
 
+mod alert;
 mod compare;
 mod deploy;
 mod process;
 mod profile;
 mod weight;
 
+pub use alert::{Alert, AlertChange, AlertState};
 pub use compare::{
     Arm, Change, Comparison, Control, EndpointComparison, Gate, Metric, RestartEffect,
     TotalComparison, Verdict,

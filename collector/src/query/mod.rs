@@ -1,5 +1,6 @@
 //! Answering questions. The answers are the types of [`appweight::api`].
 
+pub(crate) mod alerts;
 pub(crate) mod compare;
 pub(crate) mod deploys;
 pub(crate) mod fleet;

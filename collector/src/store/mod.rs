@@ -1,5 +1,6 @@
 //! Where everything is kept. Only this folder knows SQL.
 
+mod alerts;
 mod cell_sums;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
@@ -13,6 +14,7 @@ mod sqlite;
 mod suite;
 mod views;
 
+pub(crate) use alerts::AlertStatus;
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{ClickhouseOptions, ClickhouseOptionsError};
 #[cfg(feature = "clickhouse")]
@@ -53,11 +55,16 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Keeps the final report of the roll-out that it names. `false` if that roll-out has one already,
     /// or began at another time, as a late record told meanwhile.
     async fn put_report(&self, report: DeployReport) -> Result<bool, StoreError>;
+    /// Keeps what was done about an alert. `false` if its version is not the one after that which is kept: somebody
+    /// else was first.
+    async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError>;
 
     /// Every service with a cell, a record or a deploy, by name.
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError>;
     /// Roll-outs, newest first; of those that started at once, by falling id.
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError>;
+    /// What was done about alerts, of all services; of those that are missing nothing.
+    async fn alert_statuses(&self) -> Result<Vec<AlertStatus>, StoreError>;
     /// Every roll-out of every service without a final report, oldest first.
     async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError>;
     /// When the next roll-out of the service after `started_us` began.
@@ -287,6 +294,9 @@ pub enum StoreError {
     /// The commit failed that this batch was in, with others.
     #[error("{0}")]
     Group(Arc<StoreError>),
+    /// Others changed it each time it was tried.
+    #[error("{0}: others change it all the time, try again")]
+    Contended(String),
     /// The work was cut off, since the program ends or a bug made it panic.
     #[error("the database's thread was cut off: {0}")]
     Cut(String),
@@ -327,10 +337,6 @@ pub enum StoreError {
         /// The other collector's id.
         collector: uuid::Uuid,
     },
-    /// Others changed the roll-outs of a service each time it was tried.
-    #[cfg(feature = "clickhouse")]
-    #[error("the roll-outs of {0} are changed by others all the time: try again")]
-    Contended(String),
 }
 
 /// The same answer for each of a group.

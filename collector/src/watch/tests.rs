@@ -76,31 +76,8 @@ async fn roll_out(old_ns: u64, new_ns: u64) -> Bench {
     bench
         .post_deploy(json!({"service": "photo", "id": "a", "started_us": NOON - 60 * SECOND}))
         .await;
-    roll_out_at(&bench, 0, ["a", "b"], [old_ns, new_ns]).await;
+    bench.roll_out(0, ["a", "b"], [old_ns, new_ns]).await;
     bench
-}
-
-/// The same on a bench that has seen others, so many seconds after noon.
-async fn roll_out_at(bench: &Bench, start: u64, ids: [&str; 2], costs_ns: [u64; 2]) {
-    let start_us = NOON + start * SECOND;
-    bench
-        .post_deploy(json!({"service": "photo", "id": ids[1], "started_us": start_us}))
-        .await;
-    for (source, side) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
-        let mut batch = batch(u128::from(start) * 10 + source, start, ids[side]);
-        for second in 0..60 {
-            // Spread evenly within a tenth of the mean.
-            let cpu_ns: Vec<u64> = (0..50)
-                .map(|at| costs_ns[side] * (90 + (at * 7 + second) % 21) / 100)
-                .collect();
-            batch.cells.push(cell(start_us + second * SECOND, &cpu_ns));
-        }
-        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
-    }
-    bench.at(start_us + 60 * SECOND);
-    let end = json!({"service": "photo", "id": ids[1], "ended_us": start_us + 60 * SECOND});
-    bench.post_deploy(end).await;
-    bench.at(start_us + 70 * SECOND);
 }
 
 #[tokio::test]
@@ -112,13 +89,9 @@ async fn what_every_restart_does_is_learned_from_the_reports_and_taken_off() {
     let ids = ["b", "c", "d", "e"];
     let mut said = Vec::new();
     for (number, pair) in (1..).zip(ids.windows(2)) {
-        roll_out_at(
-            &bench,
-            number * 100,
-            [pair[0], pair[1]],
-            [AGED_NS, FRESH_NS],
-        )
-        .await;
+        bench
+            .roll_out(number * 100, [pair[0], pair[1]], [AGED_NS, FRESH_NS])
+            .await;
         said.extend(judged(&bench).await);
     }
     let (last, verdict) = said.last().unwrap();

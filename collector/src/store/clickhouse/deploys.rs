@@ -10,6 +10,7 @@ use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::alerts;
 use super::connection::insert;
 use super::ddl::Ddl;
 use crate::store::rollouts::{Rollout, Rollouts};
@@ -122,7 +123,7 @@ async fn change<T>(
             return Ok(made);
         }
     }
-    Err(StoreError::Contended(service.to_owned()))
+    Err(contended(service))
 }
 
 /// All of a service, by rising start and in the order in which they became known.
@@ -249,7 +250,7 @@ pub(super) async fn put_report(client: &Client, report: &DeployReport) -> Result
             return Ok(true);
         }
     }
-    Err(StoreError::Contended(deploy.service.clone()))
+    Err(contended(&deploy.service))
 }
 
 pub(super) async fn list(
@@ -351,7 +352,15 @@ pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Resul
             delete.execute().await?;
         }
     }
+    if forgotten > 0 {
+        let known = format!("SELECT service, id, started_us FROM {}", newest(""));
+        alerts::forget_all_but(client, ddl, &known).await?;
+    }
     Ok(forgotten)
+}
+
+fn contended(service: &str) -> StoreError {
+    StoreError::Contended(format!("the roll-outs of {service}"))
 }
 
 fn unreadable(error: &serde_json::Error) -> StoreError {

@@ -3,6 +3,7 @@
 //! Cells, and nodes of profiles, are rows that ClickHouse adds up when it merges and when it is asked. It has no
 //! transactions: [`writer`] is how a batch counts once all the same.
 
+mod alerts;
 mod cell_rows;
 mod cells;
 mod claims;
@@ -42,7 +43,7 @@ use self::ddl::Ddl;
 use self::journal::Journal;
 use self::writer::Writer;
 use super::{
-    CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
+    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
     ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange, all_failed,
 };
 
@@ -98,6 +99,14 @@ impl Store for ClickhouseStore {
 
     async fn put_report(&self, report: DeployReport) -> Result<bool, StoreError> {
         deploys::put_report(&self.client, &report).await
+    }
+
+    async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError> {
+        alerts::put(&self.client, &status).await
+    }
+
+    async fn alert_statuses(&self) -> Result<Vec<AlertStatus>, StoreError> {
+        alerts::list(&self.client).await
     }
 
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {

@@ -8,7 +8,10 @@ use super::ddl::Ddl;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_alerts.sql"),
+];
 
 /// Blocks of which a table remembers that they are in. A group that a dead collector left behind is written
 /// again only while so few have come since that its own are among them.

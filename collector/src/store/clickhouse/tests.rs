@@ -387,7 +387,7 @@ async fn a_newer_schema_is_refused() {
         opened.err(),
         Some(StoreError::Newer {
             found: 99,
-            known: 1
+            known: 2
         })
     ));
 }

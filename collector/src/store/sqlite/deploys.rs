@@ -164,6 +164,11 @@ pub(super) fn forget(
         LIMIT ?2)";
     let mut statement = transaction.prepare_cached(sql)?;
     let rows = statement.execute(params![code::time(horizon_us), at_once as i64])?;
+    if rows > 0 {
+        let orphans = "DELETE FROM alerts WHERE NOT EXISTS (SELECT 1 FROM deploys d
+            WHERE d.service = alerts.service AND d.id = alerts.deploy AND d.started_us = alerts.started_us)";
+        transaction.prepare_cached(orphans)?.execute([])?;
+    }
     Ok(rows as u64)
 }
 

@@ -4,6 +4,7 @@
 //! acknowledged survives a crash of the machine too. One connection writes; readers have their own
 //! and never wait for it.
 
+mod alerts;
 mod backup;
 mod blocks;
 mod cells;
@@ -32,7 +33,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
+    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
     ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange, all_failed,
 };
 use crate::off_the_runtime::off_the_runtime;
@@ -175,8 +176,17 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError> {
+        self.write(move |connection| alerts::put(connection, &status))
+            .await
+    }
+
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {
         self.read(read::services).await
+    }
+
+    async fn alert_statuses(&self) -> Result<Vec<AlertStatus>, StoreError> {
+        self.read(alerts::list).await
     }
 
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {

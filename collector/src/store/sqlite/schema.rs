@@ -4,12 +4,13 @@ use super::blocks;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_profiles.sql"),
     include_str!("migrations/0003_folded.sql"),
     include_str!("migrations/0004_limits.sql"),
     include_str!("migrations/0005_request_blocks.sql"),
+    include_str!("migrations/0006_alerts.sql"),
 ];
 
 /// The version since which request records are in blocks.
@@ -65,7 +66,7 @@ mod tests {
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 5
+                known: 6
             })
         ));
     }

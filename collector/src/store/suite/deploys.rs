@@ -1,4 +1,4 @@
-use appweight::api::{DeployReport, DeployStatus, DeploySummary, DeployVerdict};
+use appweight::api::{AlertState, DeployReport, DeployStatus, DeploySummary, DeployVerdict};
 use appweight_wire::Deploy;
 
 use super::{forget, new, of_cells};
@@ -227,4 +227,42 @@ pub(in crate::store) async fn roll_outs_are_forgotten_when_they_were_replaced_lo
     again.cells = vec![cell(NOON + 9 * DAY, &[5])];
     store.put_batch(new(again)).await.unwrap();
     assert_eq!(left().await, ["d"], "it may come again");
+}
+
+pub(in crate::store) async fn of_two_who_change_an_alert_at_once_one_is_first(store: &impl Store) {
+    let deploy = Deploy {
+        service: "photo".into(),
+        id: "it's \"b\"".into(),
+        started_us: NOON,
+        ..Deploy::default()
+    };
+    assert_eq!(store.alert_statuses().await.unwrap(), []);
+    let first = AlertStatus {
+        version: 1,
+        state: AlertState::Acknowledged,
+        by: Some("Ada".into()),
+        told: [("webhook".to_owned(), AlertState::Open)].into(),
+        ..AlertStatus::of(&deploy)
+    };
+    let late = AlertStatus {
+        state: AlertState::Accepted,
+        ..first.clone()
+    };
+    assert!(store.put_alert_status(first.clone()).await.unwrap());
+    assert!(!store.put_alert_status(late.clone()).await.unwrap());
+    assert_eq!(store.alert_statuses().await.unwrap(), [first]);
+    let second = AlertStatus { version: 2, ..late };
+    assert!(store.put_alert_status(second.clone()).await.unwrap());
+    assert!(!store.put_alert_status(second.clone()).await.unwrap());
+    let other = AlertStatus {
+        version: 1,
+        ..AlertStatus::of(&Deploy {
+            started_us: NOON + 1,
+            ..deploy
+        })
+    };
+    assert!(store.put_alert_status(other.clone()).await.unwrap());
+    let mut kept = store.alert_statuses().await.unwrap();
+    kept.sort_by_key(|status| status.started_us);
+    assert_eq!(kept, [second, other]);
 }

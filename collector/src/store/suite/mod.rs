@@ -19,6 +19,7 @@ macro_rules! store_suite {
             a_clock_that_is_ahead_makes_no_roll_out_of_the_future,
             a_record_may_tell_more_of_its_roll_out_the_second_time,
             a_report_is_final,
+            of_two_who_change_an_alert_at_once_one_is_first,
             what_does_not_read_back_is_not_kept,
             requests_come_by_cost_or_time,
             requests_are_skipped_and_found_by_time,

@@ -1,0 +1,221 @@
+//! Whether what a roll-out made heavier is as light again.
+
+use appweight_wire::Kind;
+
+use crate::api::{Change, DeployReport, DeployVerdict, Verdict};
+
+/// What is said to be as light as before may be so much heavier still with a chance of one in 20: as many
+/// standard errors.
+const SURE: f64 = 1.96;
+/// So much of an increase may be left at most.
+const MOST_LEFT: f64 = 0.25;
+
+/// What a final report says of each endpoint and of memory, as far as alerts need it: little enough to be kept
+/// of some months.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The deploy.
+    pub id: String,
+    /// The one that it replaced.
+    pub replaced: Option<String>,
+    /// When its roll-out began, µs.
+    pub started_us: u64,
+    /// When it was judged, µs.
+    pub judged_us: u64,
+    /// Whether it is a regression.
+    pub regressed: bool,
+    leaks: bool,
+    leak_gone: bool,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Endpoint {
+    kind: Kind,
+    name: String,
+    verdict: Verdict,
+    /// The change's logarithm and its standard error.
+    log: f64,
+    error: f64,
+}
+
+impl Outcome {
+    /// What that report says.
+    #[must_use]
+    pub fn of(report: &DeployReport) -> Self {
+        let deploy = &report.summary.deploy;
+        let memory = report.memory.as_ref();
+        let compared = report.comparison.iter().flat_map(|all| &all.endpoints);
+        let endpoints = compared.filter_map(|endpoint| {
+            // What cannot be told from noise adds nothing but noise.
+            let moved = matches!(endpoint.verdict, Verdict::Regressed | Verdict::Improved);
+            let (log, error) = log_of(endpoint.change.filter(|_| moved)?)?;
+            Some(Endpoint {
+                kind: endpoint.kind,
+                name: endpoint.endpoint.clone(),
+                verdict: endpoint.verdict,
+                log,
+                error,
+            })
+        });
+        Self {
+            id: deploy.id.clone(),
+            replaced: deploy.replaced.clone(),
+            started_us: deploy.started_us,
+            judged_us: report.summary.judged_us.unwrap_or(0),
+            regressed: report.summary.verdict == DeployVerdict::Regressed,
+            leaks: memory.is_some_and(|memory| memory.leaks),
+            leak_gone: memory.is_some_and(|memory| memory.leak_gone),
+            endpoints: endpoints.collect(),
+        }
+    }
+
+    /// The first of the later roll-outs, given by rising start, after which all that this one made heavier is as light as before:
+    /// each endpoint was judged lighter, and what is left of the increase, all changes since multiplied, is
+    /// a quarter at most and cannot be told from `min_change` (0.01 is 1 %); or it was judged lighter when the
+    /// code came back that this one had replaced. A leak is gone when it was judged to be.
+    #[must_use]
+    pub fn undone_by<'a>(
+        &self,
+        later: impl IntoIterator<Item = &'a Self>,
+        min_change: f64,
+    ) -> Option<&'a Self> {
+        let heavier = self.endpoints.iter();
+        let mut left: Vec<(&Endpoint, Endpoint)> = heavier
+            .filter(|endpoint| endpoint.verdict == Verdict::Regressed)
+            .map(|endpoint| (endpoint, endpoint.clone()))
+            .collect();
+        let mut leaks = self.leaks;
+        for outcome in later {
+            let is_back = self.replaced.as_ref() == Some(&outcome.id);
+            left.retain_mut(|(rose, left)| {
+                let lighter = left.follow(outcome);
+                let is_light = left.log <= rose.log * MOST_LEFT
+                    && left.log - SURE * left.error <= min_change.ln_1p();
+                !(lighter && (is_back || is_light))
+            });
+            leaks &= !outcome.leak_gone;
+            if left.is_empty() && !leaks {
+                return Some(outcome);
+            }
+        }
+        None
+    }
+}
+
+impl Endpoint {
+    /// Adds what that roll-out changed. Whether it made it lighter.
+    fn follow(&mut self, outcome: &Outcome) -> bool {
+        let mut all = outcome.endpoints.iter();
+        let Some(moved) = all.find(|moved| moved.kind == self.kind && moved.name == self.name)
+        else {
+            return false;
+        };
+        self.log += moved.log;
+        self.error = self.error.hypot(moved.error);
+        moved.verdict == Verdict::Improved
+    }
+}
+
+/// `None` of a change that no endpoint can have.
+fn log_of(change: Change) -> Option<(f64, f64)> {
+    let factor = 1.0 + change.relative;
+    let (log, error) = (factor.ln(), change.standard_error / factor);
+    (log.is_finite() && error.is_finite()).then_some((log, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A roll-out of `id` over `replaced` that changed endpoints by so much, each to within 1 %.
+    fn outcome(id: &str, replaced: &str, changes: &[(&str, f64)]) -> Outcome {
+        let endpoints = changes.iter().map(|&(name, relative)| Endpoint {
+            kind: Kind::Request,
+            name: name.to_owned(),
+            verdict: if relative > 0.0 {
+                Verdict::Regressed
+            } else {
+                Verdict::Improved
+            },
+            log: f64::ln_1p(relative),
+            error: 0.01,
+        });
+        Outcome {
+            id: id.to_owned(),
+            replaced: Some(replaced.to_owned()),
+            started_us: 0,
+            judged_us: 0,
+            regressed: changes.iter().any(|(_, relative)| *relative > 0.0),
+            leaks: false,
+            leak_gone: false,
+            endpoints: endpoints.collect(),
+        }
+    }
+
+    fn undone_by(first: &Outcome, later: &[Outcome]) -> Option<String> {
+        Some(first.undone_by(later, 0.01)?.id.clone())
+    }
+
+    #[test]
+    fn what_is_as_light_as_before_is_undone_by_the_roll_out_that_made_it_so() {
+        let first = outcome(
+            "b",
+            "a",
+            &[("/feed", 0.2), ("/stories", 0.1), ("/seen", -0.1)],
+        );
+        let feed = outcome("c", "b", &[("/feed", -0.166)]);
+        let stories = outcome("d", "c", &[("/stories", -0.09), ("/seen", 0.1)]);
+        assert_eq!(undone_by(&first, &[]), None);
+        assert_eq!(
+            undone_by(&first, std::slice::from_ref(&feed)),
+            None,
+            "a half of it"
+        );
+        assert_eq!(undone_by(&first, &[feed, stories]), Some("d".into()));
+    }
+
+    #[test]
+    fn half_of_the_way_back_is_not_enough_and_several_steps_are() {
+        let first = outcome("b", "a", &[("/feed", 0.2)]);
+        let step = |id| outcome(id, "x", &[("/feed", -0.09)]);
+        assert_eq!(undone_by(&first, &[step("c")]), None);
+        assert_eq!(undone_by(&first, &[step("c"), step("d")]), Some("d".into()));
+        // What was made heavier once more needs as much more.
+        let worse = outcome("e", "b", &[("/feed", 0.1)]);
+        assert_eq!(undone_by(&first, &[worse, step("c"), step("d")]), None);
+    }
+
+    #[test]
+    fn the_code_of_before_is_as_light_as_before_if_it_is_lighter() {
+        let first = outcome("b", "a", &[("/feed", 0.3)]);
+        let back = |id| outcome(id, "b", &[("/feed", -0.15)]);
+        assert_eq!(undone_by(&first, &[back("a")]), Some("a".into()));
+        assert_eq!(undone_by(&first, &[back("c")]), None);
+        assert_eq!(
+            undone_by(&first, &[outcome("a", "b", &[])]),
+            None,
+            "nobody saw it"
+        );
+    }
+
+    #[test]
+    fn a_leak_is_undone_when_it_is_gone() {
+        let first = Outcome {
+            leaks: true,
+            ..outcome("b", "a", &[])
+        };
+        let gone = Outcome {
+            leak_gone: true,
+            ..outcome("d", "c", &[])
+        };
+        assert_eq!(
+            undone_by(&first, &[outcome("c", "b", &[("/feed", -0.1)])]),
+            None
+        );
+        assert_eq!(
+            undone_by(&first, &[outcome("c", "b", &[]), gone]),
+            Some("d".into())
+        );
+    }
+}
