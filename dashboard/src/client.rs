@@ -3,10 +3,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use appweight::api::{
-    DeployReport, DeploySummary, Problem, ProcessView, ProfileDiff, ProfileSummary, ProfileView,
-    RequestView, ServiceSummary, WeightSeries,
+    Alert, DeployReport, DeploySummary, Problem, ProcessView, ProfileDiff, ProfileSummary,
+    ProfileView, RequestView, ServiceSummary, WeightSeries,
 };
-use appweight_wire::Kind;
+use appweight_wire::{Deploy, Kind};
 use axum::Router;
 use axum::body::Body;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -214,6 +214,21 @@ impl QueryClient {
                 ("started_us", started_us.map(|us| us.to_string())),
             ],
         )
+    }
+
+    /// The alert of a roll-out, if it has one.
+    pub(crate) async fn alert(&self, deploy: &Deploy) -> Result<Option<Alert>, QueryError> {
+        let question = href::with_query(
+            "/v1/alerts",
+            &[
+                ("service", Some(deploy.service.clone())),
+                ("from_us", Some(deploy.started_us.to_string())),
+                ("until_us", Some((deploy.started_us + 1).to_string())),
+            ],
+        );
+        let alerts: Vec<Alert> = self.ask(&question).await?;
+        let mut of_it = alerts.into_iter();
+        Ok(of_it.find(|alert| alert.deploy.id == deploy.id))
     }
 
     pub(crate) async fn weight(

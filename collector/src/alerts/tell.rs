@@ -91,12 +91,12 @@ async fn tell_one(app: &Arc<App>, hook: &Hook, deploy: &Deploy) -> Result<(), Te
     let (id, sender) = (message::id(&alert), hook.clone());
     let sent = off_the_runtime(move || sender.send(&id, now_us / 1_000_000, &body));
     sent.await?.map_err(TellError::Refused)?;
-    app.metrics.told();
     // If it changed meanwhile, that is told next.
     change(app, deploy, |status| {
         let told = (hook.name().to_owned(), alert.state);
         status.told.insert(told.0, told.1) != Some(told.1)
     })
     .await?;
+    app.metrics.told();
     Ok(())
 }

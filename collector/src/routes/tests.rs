@@ -57,6 +57,7 @@ async fn the_document_tells_every_route() {
         [
             "/healthz",
             "/metrics",
+            "/v1/alerts",
             "/v1/batches/{uuid}",
             "/v1/compare",
             "/v1/deploys",

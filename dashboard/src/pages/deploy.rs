@@ -1,4 +1,6 @@
-use appweight::api::{DeployReport, DeployStatus, DeploySummary, DeployVerdict, WeightSeries};
+use appweight::api::{
+    Alert, AlertState, DeployReport, DeployStatus, DeploySummary, DeployVerdict, WeightSeries,
+};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -53,7 +55,14 @@ pub(crate) async fn deploy(
             None => Functions::default(),
         }
     };
-    let (series, deploys, functions) = tokio::join!(
+    let alert = async {
+        match report.summary.verdict {
+            DeployVerdict::Regressed => client.alert(&report.summary.deploy).await,
+            _ => Ok(None),
+        }
+    };
+    let (alert, series, deploys, functions) = tokio::join!(
+        alert,
         client.weight(&service, span),
         client.deploys(&service, NEIGHBOURS),
         functions
@@ -61,6 +70,11 @@ pub(crate) async fn deploy(
     // The verdict is worth showing without them.
     let series = series.ok().filter(|s| !s.points.is_empty());
     let deploys = deploys.unwrap_or_default();
+    let around = Around {
+        alert: alert.ok().flatten(),
+        series,
+        deploys,
+    };
     let page = Page {
         title: report
             .summary
@@ -80,7 +94,7 @@ pub(crate) async fn deploy(
         .chain(functions.questions())
         .map(|question| client.public(&question))
         .collect(),
-        body: render(&service, &report, &functions, series.as_ref(), &deploys),
+        body: render(&service, &report, &functions, &around),
         service: Some(service),
     };
     Ok(page.into_response())
@@ -105,20 +119,23 @@ fn around(report: &DeployReport) -> Span {
     }
 }
 
-fn render(
-    service: &str,
-    report: &DeployReport,
-    functions: &Functions,
-    series: Option<&WeightSeries>,
-    deploys: &[DeploySummary],
-) -> Markup {
+/// What is known beside the report.
+struct Around {
+    alert: Option<Alert>,
+    series: Option<WeightSeries>,
+    deploys: Vec<DeploySummary>,
+}
+
+fn render(service: &str, report: &DeployReport, functions: &Functions, around: &Around) -> Markup {
     let summary = &report.summary;
+    let (series, deploys) = (around.series.as_ref(), &around.deploys);
     html! {
         (neighbours(summary, deploys))
         section.answer.(Look::of_deploy(summary).class()) #answer {
             p { (deploy_badge(summary)) }
             h1 { (answer(summary)) }
             (facts(summary))
+            @if let Some(alert) = &around.alert { (handling(alert)) }
             @if summary.findings.len() > 1 {
                 ul.findings {
                     @for finding in &summary.findings {
@@ -198,6 +215,25 @@ fn facts(summary: &DeploySummary) -> Markup {
                     None => span { bdi { (link) } },
                 }
             }
+        }
+    }
+}
+
+/// What is done about it.
+fn handling(alert: &Alert) -> Markup {
+    let state = match alert.state {
+        AlertState::Open => "Open: nobody has said yet what is done about it.",
+        AlertState::Acknowledged => "Acknowledged: somebody looks into it.",
+        AlertState::Accepted => "Accepted: it is to stay.",
+        AlertState::Resolved => "Resolved: as light as before.",
+    };
+    html! {
+        p.meta #alert {
+            span { (state) }
+            @if let Some(reason) = &alert.reason { span { bdi { (reason) } } }
+            @if let Some(by) = &alert.by { span { "by " bdi { (by) } } }
+            @if let Some(deploy) = &alert.resolved_by { span { "since " code { bdi { (deploy) } } } }
+            @if alert.state != AlertState::Open { span { (time(alert.changed_us)) } }
         }
     }
 }
