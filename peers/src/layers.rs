@@ -1,3 +1,5 @@
+//! The layers that are compared.
+
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
@@ -6,14 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use appweight_agent::Agent;
-use appweight_peers::clock;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::routing::get;
 use tower::{Layer, Service};
 
-use crate::Case;
+use crate::clock;
 
 fn routes() -> Router {
     Router::new()
@@ -29,53 +30,44 @@ fn routes() -> Router {
         )
 }
 
-static AGENTS: LazyLock<[Agent; 2]> = LazyLock::new(|| {
-    [0, 100].map(|one_in| {
-        Agent::builder()
-            .service("peers")
-            .collector("http://127.0.0.1:1")
-            .record_one_in(one_in)
-            .start()
-    })
-});
+static COUNTING: LazyLock<Agent> = LazyLock::new(|| agent(0));
+static RECORDING: LazyLock<Agent> = LazyLock::new(|| agent(100));
 
-/// The router without a layer, with one that does nothing, and with each of the others.
-pub fn all() -> Vec<Case> {
-    let [counting, recording] = &*AGENTS;
-    vec![
-        case("none", routes()),
-        case("no-op", routes().layer(NoOp)),
-        case(
-            "no-op, two CPU clock reads per poll",
-            routes().layer(Reading),
-        ),
-        case("AppWeight, all counted", routes().layer(counting.layer())),
-        case(
-            "AppWeight, all counted, 1 in 100 recorded",
-            routes().layer(recording.layer()),
-        ),
-        case(
-            "tokio-metrics TaskMonitor",
-            routes().layer(Monitored::new()),
-        ),
-        case(
-            "tower-http TraceLayer, no subscriber",
-            routes().layer(tower_http::trace::TraceLayer::new_for_http()),
-        ),
-        case(
-            "axum-prometheus",
-            routes().layer(axum_prometheus::PrometheusMetricLayer::pair().0),
-        ),
-        case(
-            "axum-tracing-opentelemetry, 1 %, null exporter",
-            routes().layer(axum_tracing_opentelemetry::middleware::OtelAxumLayer::default()),
-        ),
-    ]
+fn agent(record_one_in: u64) -> Agent {
+    Agent::builder()
+        .service("peers")
+        .collector("http://127.0.0.1:1")
+        .record_one_in(record_one_in)
+        .start()
 }
 
-fn case(name: &'static str, router: Router) -> Case {
-    Case { name, router }
-}
+/// The router without a layer, with one that does nothing, and with each of the others: made when asked for, as some
+/// start threads or measure clocks.
+pub const ALL: [(&str, fn() -> Router); 9] = [
+    ("none", routes),
+    ("no-op", || routes().layer(NoOp)),
+    ("no-op, two CPU clock reads per poll", || {
+        routes().layer(Reading)
+    }),
+    ("AppWeight, all counted", || {
+        routes().layer(COUNTING.layer())
+    }),
+    ("AppWeight, all counted, 1 in 100 recorded", || {
+        routes().layer(RECORDING.layer())
+    }),
+    ("tokio-metrics TaskMonitor", || {
+        routes().layer(Monitored::new())
+    }),
+    ("tower-http TraceLayer, no subscriber", || {
+        routes().layer(tower_http::trace::TraceLayer::new_for_http())
+    }),
+    ("axum-prometheus", || {
+        routes().layer(axum_prometheus::PrometheusMetricLayer::pair().0)
+    }),
+    ("axum-tracing-opentelemetry, 1 %, null exporter", || {
+        routes().layer(axum_tracing_opentelemetry::middleware::OtelAxumLayer::default())
+    }),
+];
 
 /// What single readings cost.
 pub fn readings() -> Vec<(&'static str, f64)> {

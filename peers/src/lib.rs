@@ -1,6 +1,28 @@
 //! What the comparisons with peers measure by.
 
+pub mod layers;
+
 use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use tower::{Service, ServiceExt};
+
+/// Has the router answer so many requests, one after the other.
+pub async fn serve(router: &Router, path: &str, requests: u32) {
+    // As axum serves: each connection has a router whose routes are made already.
+    let mut service = router.clone().with_state(()).into_service::<Body>();
+    for _ in 0..requests {
+        let request = Request::builder()
+            .uri(path)
+            .body(Body::empty())
+            .expect("a path of ours");
+        let ready = ServiceExt::<Request<Body>>::ready(&mut service).await;
+        let response = ready.expect("infallible").call(request).await;
+        drop(response.expect("infallible"));
+    }
+}
 
 /// The value in the middle, or the upper one of two.
 pub fn median(values: &[f64]) -> f64 {

@@ -3,25 +3,14 @@
 //!
 //! `cargo run --release` in this folder; a word after `--` picks the layers whose name has it.
 
-mod layers;
-
 use std::time::Duration;
 
-use appweight_peers::{clock, median};
+use appweight_peers::{clock, layers, median, serve};
 use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use tower::{Service, ServiceExt};
 
 /// Requests of one layer in one round.
 const REQUESTS: u32 = 4_000;
 const ROUNDS: usize = 41;
-
-/// A router under a name.
-pub struct Case {
-    name: &'static str,
-    router: Router,
-}
 
 fn main() {
     layers::trace_one_in_a_hundred();
@@ -31,18 +20,18 @@ fn main() {
         .expect("a runtime");
     runtime.block_on(async {
         let wanted = std::env::args().nth(1).unwrap_or_default();
-        let cases: Vec<Case> = layers::all()
+        let cases: Vec<(&str, Router)> = layers::ALL
             .into_iter()
             .enumerate()
-            .filter(|(at, case)| *at < 2 || case.name.contains(&wanted))
-            .map(|(_, case)| case)
+            .filter(|(at, (name, _))| *at < 2 || name.contains(&wanted))
+            .map(|(_, (name, router))| (name, router()))
             .collect();
         for (column, path) in [("1 poll", "/once/{id}"), ("8 yields", "/yields/{id}")] {
             let path = path.replace("{id}", "17");
             let mut costs: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
             for round in 0..ROUNDS + 2 {
-                for (case, costs) in cases.iter().zip(&mut costs) {
-                    let cost = cost(&case.router, &path).await;
+                for ((_, router), costs) in cases.iter().zip(&mut costs) {
+                    let cost = cost(router, &path).await;
                     // The first rounds open cells, connections and caches.
                     if round >= 2 {
                         costs.push(cost);
@@ -58,9 +47,9 @@ fn main() {
             };
             let noop = over(&costs[1]);
             println!("| (a request without a layer) | {:.0} | |", median(floor));
-            for (case, costs) in cases.iter().zip(&costs).skip(1) {
+            for ((name, _), costs) in cases.iter().zip(&costs).skip(1) {
                 let over = over(costs);
-                println!("| {} | {over:+.0} | {:.2} |", case.name, over / noop);
+                println!("| {name} | {over:+.0} | {:.2} |", over / noop);
             }
         }
     });
@@ -72,18 +61,8 @@ fn main() {
 
 /// The process's CPU time of one request, ns.
 async fn cost(router: &Router, path: &str) -> f64 {
-    // As axum serves: each connection has a router whose routes are made already.
-    let mut service = router.clone().with_state(()).into_service::<Body>();
     let start = process_cpu();
-    for _ in 0..REQUESTS {
-        let request = Request::builder()
-            .uri(path)
-            .body(Body::empty())
-            .expect("a path of ours");
-        let ready = ServiceExt::<Request<Body>>::ready(&mut service).await;
-        let response = ready.expect("infallible").call(request).await;
-        drop(response.expect("infallible"));
-    }
+    serve(router, path, REQUESTS).await;
     (process_cpu() - start).as_nanos() as f64 / f64::from(REQUESTS)
 }
 
