@@ -111,8 +111,7 @@ fn run(task: Task) -> anyhow::Result<()> {
             "docs/images",
         ]),
         Task::Miri => miri(),
-        Task::Deny => cargo(&["deny", "--locked", "check", "bans", "licenses"])
-            .context("cargo install cargo-deny --locked installs what it needs"),
+        Task::Deny => deny(),
     }
 }
 
@@ -126,6 +125,19 @@ fn locks() -> anyhow::Result<()> {
         let manifest = format!("{folder}/Cargo.toml");
         cargo(&["update", "--quiet", "--workspace", "--locked", "--manifest-path", &manifest])
             .with_context(|| format!("{folder}/Cargo.lock is stale: run `cargo update --workspace --manifest-path {manifest}` and commit it"))?;
+    }
+    Ok(())
+}
+
+/// By one `deny.toml`, that of the workspace. What a crate outside of it may have beyond is in a `deny.exceptions.toml` of its own.
+fn deny() -> anyhow::Result<()> {
+    for folder in ["."].iter().chain(&OUTSIDE) {
+        let manifest = format!("{folder}/Cargo.toml");
+        let words = ["deny", "--locked", "--manifest-path", &manifest];
+        let checks = ["check", "bans", "licenses"];
+        cargo(&[words.as_slice(), checks.as_slice()].concat()).with_context(|| {
+            format!("{manifest}: cargo install cargo-deny --locked installs what it needs")
+        })?;
     }
     Ok(())
 }
