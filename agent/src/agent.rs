@@ -8,8 +8,7 @@ use appweight_wire::Kind;
 
 use crate::core::Core;
 use crate::measured::{End, Measured};
-use crate::measurement::{Guarded, Outcome};
-use crate::passing::Begun;
+use crate::measurement::{Guarded, Measurement, Outcome};
 use crate::totals::get;
 use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, sampling, ship};
 
@@ -107,11 +106,19 @@ impl Agent {
         let Some(core) = self.core() else {
             return work();
         };
-        let mut task = Guarded::new(Begun::new(core, Kind::Task, &name.into(), None, None));
+        let mut task = Guarded::new(Measurement::begin(
+            core,
+            Kind::Task,
+            &name.into(),
+            None,
+            None,
+        ));
         let entered = task.enter();
         let output = work();
         drop(entered);
-        Begun::finish(&mut task.release(), Outcome::DONE);
+        if let Some(task) = task.release() {
+            task.finish(Outcome::DONE);
+        }
         output
     }
 
@@ -131,7 +138,7 @@ impl Agent {
         async move {
             let begun = agent
                 .core()
-                .map(|core| Begun::new(core, Kind::Task, &name, None, None));
+                .map(|core| Measurement::begin(core, Kind::Task, &name, None, None));
             // A task that runs for ever does not keep the agent from ending.
             drop(agent);
             Measured::<F, OfTask>::new(future, begun).await

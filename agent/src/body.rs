@@ -10,8 +10,7 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
 
-use crate::measurement::Outcome;
-use crate::passing::Begun;
+use crate::measurement::{Entered, Measurement, Outcome};
 
 /// A response body that the agent's layer knows how to measure.
 ///
@@ -31,12 +30,12 @@ pub trait MeasureBody: Sized {
 
 /// A request whose response body is not sent yet; counted when it is dropped.
 pub struct StreamedRequest {
-    request: Option<Begun>,
+    request: Option<Box<Measurement>>,
     outcome: Outcome,
 }
 
 impl StreamedRequest {
-    pub(crate) fn new(request: Begun, outcome: Outcome) -> Self {
+    pub(crate) fn new(request: Box<Measurement>, outcome: Outcome) -> Self {
         Self {
             request: Some(request),
             outcome,
@@ -44,17 +43,14 @@ impl StreamedRequest {
     }
 
     fn finish(&mut self, whole: bool) {
-        if let Some(Begun::Measured(measurement)) = &mut self.request {
-            measurement.lasts();
-        }
-        let error = self.outcome.error || !whole;
-        Begun::finish(
-            &mut self.request,
-            Outcome {
-                error,
-                ..self.outcome
-            },
-        );
+        let Some(mut request) = self.request.take() else {
+            return;
+        };
+        request.lasts();
+        request.finish(Outcome {
+            error: self.outcome.error || !whole,
+            ..self.outcome
+        });
     }
 }
 
@@ -111,14 +107,11 @@ impl<B: Body> Body for MeasuredBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let entered = match this.request.request.as_mut() {
-            Some(Begun::Measured(measurement)) => {
-                measurement.count_what_is_over(this.request.outcome);
-                Some(measurement.enter_poll())
-            }
-            Some(Begun::Passing(_)) => None,
-            None => return this.body.poll_frame(context),
+        let Some(measurement) = &mut this.request.request else {
+            return this.body.poll_frame(context);
         };
+        measurement.count_what_is_over(this.request.outcome);
+        let entered = Entered::poll(&mut this.request.request);
         let polled = this.body.poll_frame(context);
         drop(entered);
         match &polled {

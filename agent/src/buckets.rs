@@ -54,11 +54,37 @@ impl Buckets {
     }
 
     fn count_far(&mut self, bucket: u16, more: u32) {
+        let count = self.add_far(bucket, more);
+        if count.is_power_of_two() && self.lies_wrong(bucket, count) {
+            for (bucket, count) in iter::zip(self.first.., mem::take(&mut self.window)) {
+                if count > 0 {
+                    self.add_far(bucket, count.into());
+                }
+            }
+            self.widen(bucket);
+        }
+    }
+
+    /// How many there are then in that bucket.
+    fn add_far(&mut self, bucket: u16, more: u32) -> u32 {
         let far = &mut self.far.get_or_insert_default().0;
         match far.binary_search_by_key(&bucket, |&(known, _)| known) {
-            Ok(at) => far[at].1 = far[at].1.saturating_add(more),
-            Err(at) => far.insert(at, (bucket, more)),
+            Ok(at) => {
+                far[at].1 = far[at].1.saturating_add(more);
+                far[at].1
+            }
+            Err(at) => {
+                far.insert(at, (bucket, more));
+                more
+            }
         }
+    }
+
+    /// Whether more values lie in that bucket, far from the window, than in the window: the first request of an endpoint
+    /// may have taken a thousand times as long as the others.
+    fn lies_wrong(&self, bucket: u16, count: u32) -> bool {
+        let is_outside = usize::from(bucket.wrapping_sub(self.first)) >= self.window.len();
+        is_outside && count > self.window.iter().map(|&count| u32::from(count)).sum()
     }
 
     /// Widens the window so that the bucket lies in it, if it does not grow too wide.
@@ -145,6 +171,16 @@ mod tests {
         // 100 is far from 180 while the window begins there, and near to what comes down to it.
         let (buckets, expected) = counted(&[180, 100, 130, 120, 100]);
         assert!(buckets.far.is_some());
+        assert_eq!(buckets.into_counts(), expected);
+    }
+
+    #[test]
+    fn the_window_moves_to_where_the_values_are() {
+        // The first ones are far from all that come after.
+        let mut met = vec![300, 305, 300];
+        met.extend([100, 101].repeat(50));
+        let (buckets, expected) = counted(&met);
+        assert!(buckets.window.len() >= 2 && (98..=100).contains(&buckets.first));
         assert_eq!(buckets.into_counts(), expected);
     }
 

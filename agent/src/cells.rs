@@ -161,8 +161,9 @@ impl OpenCell {
     #[inline]
     pub(crate) fn add(&mut self, wall_ns: u64, usage: &Usage, marks: Marks) {
         self.n = self.n.saturating_add(1);
-        self.errors = self.errors.saturating_add(u32::from(marks.error));
-        self.unfinished = self.unfinished.saturating_add(u32::from(marks.unfinished));
+        if marks.error || marks.unfinished {
+            self.mark(marks);
+        }
         self.wall_ns.observe(wall_ns);
         if let Some(cpu_ns) = usage.cpu_ns() {
             self.cpu_ns.observe(cpu_ns);
@@ -177,6 +178,12 @@ impl OpenCell {
                 .observe(instructions);
             self.scaled = self.scaled.saturating_add(u32::from(usage.scaled()));
         }
+    }
+
+    #[cold]
+    fn mark(&mut self, marks: Marks) {
+        self.errors = self.errors.saturating_add(u32::from(marks.error));
+        self.unfinished = self.unfinished.saturating_add(u32::from(marks.unfinished));
     }
 
     /// What that cost, if none that was added cost as much.
@@ -214,15 +221,30 @@ impl OpenCell {
 
 /// A [`Distribution`] in a third of its room: a thread may have a thousand cells, a process a
 /// hundred threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sums {
     sum: u64,
     sum_squares: Sum128,
     sum_logs: u64,
     sum_squared_logs: Sum128,
+    /// The largest there is, without a value.
     min: u64,
     max: u64,
     buckets: Buckets,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self {
+            sum: 0,
+            sum_squares: Sum128::default(),
+            sum_logs: 0,
+            sum_squared_logs: Sum128::default(),
+            min: u64::MAX,
+            max: 0,
+            buckets: Buckets::default(),
+        }
+    }
 }
 
 /// Two words instead of a `u128`, whose alignment would cost more than its sum.
@@ -230,12 +252,20 @@ struct Sums {
 struct Sum128([u64; 2]);
 
 impl Sum128 {
+    /// Adds the square; what is too much for it is the largest there is.
     #[inline]
     fn add_square(&mut self, value: u64) {
-        let sum = self
-            .get()
-            .saturating_add(u128::from(value) * u128::from(value));
+        let square = u128::from(value) * u128::from(value);
+        let (sum, is_too_large) = self.get().overflowing_add(square);
         self.0 = [(sum >> 64) as u64, sum as u64];
+        if is_too_large {
+            self.saturate();
+        }
+    }
+
+    #[cold]
+    fn saturate(&mut self) {
+        self.0 = [u64::MAX; 2];
     }
 
     #[inline]
@@ -252,17 +282,13 @@ impl Sums {
 
     #[inline]
     fn observe(&mut self, value: u64) {
-        if self.n() == 0 {
-            self.min = value;
-            self.max = value;
-        } else {
-            self.min = self.min.min(value);
-            self.max = self.max.max(value);
-        }
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
         let log = Distribution::log_of(value);
         self.sum = self.sum.saturating_add(value);
         self.sum_squares.add_square(value);
-        self.sum_logs = self.sum_logs.saturating_add(log);
+        // At most 2^22, of at most 2^32 values.
+        self.sum_logs += log;
         self.sum_squared_logs.add_square(log);
         self.buckets.count(Distribution::bucket_of(value));
     }

@@ -1,6 +1,7 @@
 //! Work that a request starts elsewhere and that belongs to it all the same.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -10,11 +11,8 @@ use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 
 use crate::core::Core;
-use crate::facts::{self, Facts};
-use crate::measurement::Finished;
-use crate::outside;
-use crate::profiled::{Outer, Profiled};
-use crate::usage::Usage;
+use crate::facts;
+use crate::measurement::{Entered, Finished, Measurement, Share};
 
 /// Spawns a future whose work is charged to the current request or task, as
 /// [`tokio::spawn`] does.
@@ -81,10 +79,8 @@ pub(crate) struct Family {
 
 #[derive(Debug)]
 struct Shared {
-    usage: Usage,
-    facts: Facts,
-    /// Of children that have ended, if the request is profiled.
-    profiles: Vec<Profiled>,
+    /// Of children that have ended.
+    share: Share,
     /// The request itself, once it has ended.
     finished: Option<Finished>,
 }
@@ -95,9 +91,7 @@ impl Family {
             core,
             whose,
             shared: Mutex::new(Shared {
-                usage: Usage::new(),
-                facts: Facts::default(),
-                profiles: Vec::new(),
+                share: Share::NONE,
                 finished: None,
             }),
         })
@@ -123,10 +117,8 @@ impl Drop for Family {
             .shared
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut finished) = shared.finished.take() {
-            let facts = std::mem::take(&mut shared.facts);
-            finished.add(shared.usage, facts, &shared.profiles);
-            finished.count();
+        if let Some(finished) = shared.finished.take() {
+            finished.count(mem::replace(&mut shared.share, Share::NONE));
         }
     }
 }
@@ -134,66 +126,29 @@ impl Drop for Family {
 /// What one child uses until it ends.
 struct Charge {
     family: Arc<Family>,
-    usage: Usage,
-    facts: Option<Facts>,
-    profiled: Option<Box<Profiled>>,
+    measurement: Option<Box<Measurement>>,
 }
 
 impl Charge {
     /// Of a child of what runs here.
     fn new(family: Arc<Family>) -> Self {
-        let profiled = Profiled::of_child(family.core);
-        let facts = Some(Facts::of_child(family.core, Arc::clone(&family)));
+        let measurement = Measurement::of_child(family.core, Arc::clone(&family));
         Self {
             family,
-            usage: Usage::new(),
-            facts,
-            profiled,
+            measurement: Some(measurement),
         }
     }
 
-    fn enter(&mut self) -> Entered<'_> {
-        let outer = facts::swap(self.facts.take());
-        let before = self.family.core.counters().read_thread();
-        let outer_profile = Profiled::enter(&mut self.profiled);
-        Entered {
-            charge: self,
-            outer,
-            outer_profile,
-            before,
-        }
+    fn enter(&mut self) -> Option<Entered<'_>> {
+        Entered::new(&mut self.measurement)
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let mut shared = self.family.lock();
-        shared.usage.join(self.usage);
-        if let Some(facts) = self.facts.take() {
-            shared.facts.join(facts);
+        if let Some(measurement) = self.measurement.take() {
+            self.family.lock().share.add(measurement);
         }
-        shared
-            .profiles
-            .extend(self.profiled.take().map(|profiled| *profiled));
-    }
-}
-
-struct Entered<'a> {
-    charge: &'a mut Charge,
-    outer: Option<Facts>,
-    outer_profile: Outer,
-    before: crate::counters::Reading,
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        Profiled::leave(&mut self.charge.profiled, self.outer_profile.take());
-        let after = self.charge.family.core.counters().read_thread();
-        if self.outer.is_none() {
-            outside::leave(self.before.now.cpu_ns(), after.now.cpu_ns());
-        }
-        self.charge.usage.add(&self.before, &after);
-        self.charge.facts = facts::swap(self.outer.take());
     }
 }
 

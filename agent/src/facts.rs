@@ -1,29 +1,13 @@
 //! What the code that runs says about the request it runs for.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use appweight_wire::{Downstream, Flag, Kind, limits};
 
 use crate::children::Family;
-use crate::core::Core;
+use crate::current;
 use crate::names::clean;
-
-/// The facts of one request or task, gathered while it runs. Most have none: three words that are
-/// moved at the edges of every poll.
-#[derive(Debug, Default)]
-pub(crate) struct Facts {
-    /// Cells do not hold downstreams: they are gathered only for what is recorded.
-    with_downstream: bool,
-    kind: Kind,
-    /// The endpoint's number.
-    endpoint: u32,
-    /// Whose request it is; `None` for what is put aside.
-    core: Option<&'static Core>,
-    gathered: Option<Box<Gathered>>,
-}
 
 /// What there is to tell.
 #[derive(Debug, Default)]
@@ -34,71 +18,27 @@ pub(crate) struct Gathered {
     pub(crate) downstream: BTreeMap<String, Downstream>,
 }
 
-impl Facts {
-    /// Those of a request or task that goes on, with what was gathered until now.
-    #[inline]
-    pub(crate) fn new(
-        core: &'static Core,
-        (kind, endpoint): (Kind, u32),
-        with_downstream: bool,
-        gathered: Option<Box<Gathered>>,
-    ) -> Self {
-        Self {
-            with_downstream,
-            kind,
-            endpoint,
-            core: Some(core),
-            gathered,
-        }
-    }
-
-    /// Those that were gathered before.
-    pub(crate) fn of(gathered: Option<Box<Gathered>>) -> Self {
-        Self {
-            gathered,
+impl Gathered {
+    /// Of a child, whose own children belong to the same request.
+    pub(crate) fn of_child(family: Arc<Family>) -> Box<Self> {
+        Box::new(Self {
+            family: Some(family),
             ..Self::default()
-        }
-    }
-
-    /// What was gathered.
-    #[inline]
-    pub(crate) fn take(self) -> Option<Box<Gathered>> {
-        self.gathered
-    }
-
-    /// Those of a child, whose own children belong to the same request.
-    pub(crate) fn of_child(core: &'static Core, family: Arc<Family>) -> Self {
-        let (kind, endpoint) = family.whose();
-        Self {
-            with_downstream: true,
-            kind,
-            endpoint,
-            core: Some(core),
-            gathered: Some(Box::new(Gathered {
-                family: Some(family),
-                ..Gathered::default()
-            })),
-        }
+        })
     }
 
     /// Adds what was told in another part of the same request.
-    pub(crate) fn join(&mut self, other: Self) {
-        let Some(other) = other.gathered else { return };
-        let gathered = self.gathered();
-        for flag in other.flags {
-            gathered.set_flag(flag);
+    pub(crate) fn join(whole: &mut Option<Box<Self>>, part: Option<Box<Self>>) {
+        let Some(part) = part else { return };
+        let whole = whole.get_or_insert_default();
+        for flag in part.flags {
+            whole.set_flag(flag);
         }
-        for (name, calls) in other.downstream {
-            gathered.add_calls(&name, calls);
+        for (name, calls) in part.downstream {
+            whole.add_calls(&name, calls);
         }
     }
 
-    fn gathered(&mut self) -> &mut Gathered {
-        self.gathered.get_or_insert_default()
-    }
-}
-
-impl Gathered {
     fn set_flag(&mut self, flag: Flag) {
         if let Some(known) = self.flags.iter_mut().find(|known| known.name == flag.name) {
             known.value = flag.value;
@@ -117,49 +57,18 @@ impl Gathered {
     }
 }
 
-thread_local! {
-    // What never needs to be dropped is found without asking whether it has been. Nothing is lost: a
-    // thread does not end in the middle of a poll, and after it there is nothing here.
-    static CURRENT: Cell<ManuallyDrop<Option<Facts>>> = const { Cell::new(ManuallyDrop::new(None)) };
-}
-
-/// Makes these the calling thread's current facts and gives back those that were.
-///
-/// Called at both edges of every poll, so that interleaved and nested futures each see their own.
-#[inline]
-pub(crate) fn swap(facts: Option<Facts>) -> Option<Facts> {
-    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(facts)))
-}
-
-fn with_current(change: impl FnOnce(&mut Facts)) {
-    if let Some(mut facts) = swap(None) {
-        change(&mut facts);
-        swap(Some(facts));
-    }
-}
-
 /// The family of the current request, for a child to join; `None` without a request.
 pub(crate) fn family() -> Option<Arc<Family>> {
-    let mut found = None;
-    with_current(|facts| {
-        found = facts.core.map(|core| {
-            let whose = (facts.kind, facts.endpoint);
-            let gathered = facts.gathered();
-            Arc::clone(
-                gathered
-                    .family
-                    .get_or_insert_with(|| Family::new(core, whose)),
-            )
-        });
-    });
-    found
+    current::with(|measurement| {
+        let (core, whose) = (measurement.core(), measurement.whose());
+        let family = &mut measurement.gathered().family;
+        Arc::clone(family.get_or_insert_with(|| Family::new(core, whose)))
+    })
 }
 
 /// What runs in the calling thread: its kind and its endpoint's number. Neither allocates nor waits.
 pub(crate) fn whose() -> Option<(Kind, u32)> {
-    let mut found = None;
-    with_current(|facts| found = facts.core.map(|_| (facts.kind, facts.endpoint)));
-    found
+    current::with(|measurement| measurement.whose())
 }
 
 /// Says which value of a feature flag the current request (or task) sees. Every value is then
@@ -171,8 +80,8 @@ pub fn flag(name: &str, value: &str) {
     if name.is_empty() {
         return;
     }
-    with_current(|facts| {
-        facts.gathered().set_flag(Flag {
+    current::with(|measurement| {
+        measurement.gathered().set_flag(Flag {
             name: clean(name).into_owned(),
             value: clean(value).into_owned(),
         });
@@ -184,27 +93,31 @@ pub(crate) fn add_downstream(name: &str, wall_ns: u64) {
     if name.is_empty() {
         return;
     }
-    with_current(|facts| {
-        if !facts.with_downstream {
-            return;
+    current::with(|measurement| {
+        if measurement.with_downstream() {
+            let call = Downstream { calls: 1, wall_ns };
+            measurement.gathered().add_calls(&clean(name), call);
         }
-        let call = Downstream { calls: 1, wall_ns };
-        facts.gathered().add_calls(&clean(name), call);
     });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Core;
+    use crate::counters::Counters;
+    use crate::hooks::Hooks;
+    use crate::measurement::Measurement;
+    use crate::settings::Settings;
 
     #[test]
     fn facts_go_to_the_current_request_only_and_are_bounded() {
         flag("lost", "no request");
-        let outer = swap(Some(Facts {
-            with_downstream: true,
-            ..Facts::default()
-        }));
-        assert!(outer.is_none());
+        let mut settings = Settings::default();
+        settings.record_one_in = 1;
+        let core = Core::new(settings, Arc::new(Hooks::default()), Counters::probe());
+        let request = Measurement::begin(core, Kind::Request, "/", None, None);
+        assert!(current::swap(Some(request)).is_none());
         flag("ranker", "v1");
         flag("ranker", "v2");
         flag("", "nameless");
@@ -213,7 +126,8 @@ mod tests {
             add_downstream(&format!("shard-{index}"), 1);
         }
         add_downstream("shard-0", 4);
-        let facts = swap(None).unwrap().take().unwrap();
+        let mut request = current::swap(None).unwrap();
+        let facts = request.gathered();
         assert_eq!(facts.flags.len(), limits::FACTS);
         assert_eq!(facts.flags[0].value, "v2");
         assert_eq!(facts.downstream.len(), limits::FACTS);

@@ -1,8 +1,10 @@
+use std::any::TypeId;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use appweight_wire::Kind;
+use axum::routing::Route;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -13,8 +15,7 @@ use crate::body::{MeasureBody, StreamedRequest};
 use crate::core::Core;
 use crate::hooks::route;
 use crate::measured::{End, Measured};
-use crate::measurement::{Guarded, Outcome};
-use crate::passing::Begun;
+use crate::measurement::{Guarded, Measurement, Outcome};
 
 /// A tower layer that measures every request of a service; see [`Agent::layer`].
 #[derive(Debug, Clone)]
@@ -63,7 +64,7 @@ impl<S: Clone> Clone for AgentService<S> {
 
 impl<S, B, R> Service<Request<B>> for AgentService<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + 'static,
     R: MeasureBody,
 {
     type Response = S::Response;
@@ -87,30 +88,45 @@ where
             let (parts, body) = request.into_parts();
             let name = hooks.endpoint(&parts);
             let user = hooks.user(&parts);
-            let begun = Begun::new(core, Kind::Request, &name, Some(&parts.method), user);
+            let begun = Measurement::begin(core, Kind::Request, &name, Some(&parts.method), user);
             return self.measure(begun, Request::from_parts(parts, body));
         }
         let name = route(request.extensions());
-        let begun = Begun::new(core, Kind::Request, name, Some(request.method()), None);
+        let begun = Measurement::begin(core, Kind::Request, name, Some(request.method()), None);
         self.measure(begun, request)
     }
 }
 
-impl<S> AgentService<S> {
+impl<S: 'static> AgentService<S> {
     /// A service may do its work before it returns a future, and may panic there.
     #[inline]
-    fn measure<B>(&mut self, begun: Begun, request: Request<B>) -> ResponseFuture<S::Future>
+    fn measure<B>(
+        &mut self,
+        measurement: Box<Measurement>,
+        request: Request<B>,
+    ) -> ResponseFuture<S::Future>
     where
         S: Service<Request<B>>,
     {
         // In so many steps, because a closure would move the request once more.
-        let mut call = Guarded::new(begun);
-        let entered = call.enter();
+        let mut call = Guarded::new(measurement);
+        let entered = if Self::works_when_called() {
+            call.enter()
+        } else {
+            None
+        };
         let future = self.inner.call(request);
         drop(entered);
         ResponseFuture {
             measured: Measured::new(future, call.release()),
         }
+    }
+
+    /// Whether something may be done before the first poll. What axum calls a route puts the request aside until then
+    /// (`tower::util::Oneshot`), whatever service it holds: two clock readings for nothing.
+    #[inline]
+    fn works_when_called() -> bool {
+        TypeId::of::<S>() != TypeId::of::<Route>()
     }
 }
 
@@ -154,7 +170,7 @@ impl<R: MeasureBody, E> End<Result<Response<R>, E>> for OfResponse {
         matches!(output, Ok(response) if response.body().is_streamed())
     }
 
-    fn go_on(output: Result<Response<R>, E>, begun: Begun) -> Result<Response<R>, E> {
+    fn go_on(output: Result<Response<R>, E>, begun: Box<Measurement>) -> Result<Response<R>, E> {
         let request = StreamedRequest::new(begun, Self::outcome(&output));
         output.map(|response| response.map(|body| body.measured(request)))
     }

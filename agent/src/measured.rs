@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::measurement::{Guarded, Outcome};
-use crate::passing::Begun;
+use crate::measurement::{Entered, Guarded, Measurement, Outcome};
 
 /// What becomes of the request or task when its future has its output.
 pub(crate) trait End<T> {
@@ -19,7 +18,8 @@ pub(crate) trait End<T> {
     }
 
     /// Lets it go on. Only called if it does.
-    fn go_on(output: T, _begun: Begun) -> T {
+    #[expect(clippy::boxed_local, reason = "whoever overrides it keeps it")]
+    fn go_on(output: T, _begun: Box<Measurement>) -> T {
         output
     }
 }
@@ -32,7 +32,7 @@ pin_project! {
         // Taken out to be dropped inside the measurement, so that its drop is charged too.
         #[pin]
         future: Option<F>,
-        begun: Option<Begun>,
+        begun: Option<Box<Measurement>>,
         end: PhantomData<O>,
     }
 
@@ -52,7 +52,7 @@ pin_project! {
 impl<F, O> Measured<F, O> {
     /// Without anything that has begun the future passes through.
     #[inline]
-    pub(crate) fn new(future: F, begun: Option<Begun>) -> Self {
+    pub(crate) fn new(future: F, begun: Option<Box<Measurement>>) -> Self {
         Self {
             future: Some(future),
             begun,
@@ -76,28 +76,23 @@ where
             .as_mut()
             .as_pin_mut()
             .expect("a future is not polled after its end");
-        let polled = match this.begun {
-            Some(Begun::Measured(measurement)) => {
-                let entered = measurement.enter_poll();
-                let polled = future.poll(context);
-                if polled.is_ready() {
-                    this.future.set(None);
-                }
-                drop(entered);
-                polled
-            }
-            Some(Begun::Passing(_)) => future.poll(context),
-            None => return future.poll(context),
-        };
+        if this.begun.is_none() {
+            return future.poll(context);
+        }
+        let entered = Entered::poll(this.begun);
+        let polled = future.poll(context);
+        if polled.is_ready() {
+            this.future.set(None);
+        }
+        drop(entered);
         if let Poll::Ready(output) = &polled {
+            let Some(begun) = this.begun.take() else {
+                return polled;
+            };
             if O::goes_on(output) {
-                let begun = this.begun.take();
-                return match begun {
-                    Some(begun) => polled.map(|output| O::go_on(output, begun)),
-                    None => polled,
-                };
+                return polled.map(|output| O::go_on(output, begun));
             }
-            Begun::finish(this.begun, O::outcome(output));
+            begun.finish(O::outcome(output));
         }
         polled
     }

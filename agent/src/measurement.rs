@@ -7,14 +7,16 @@ use appweight_wire::{InstructionSource, Kind, RequestRecord};
 use crate::children::Family;
 use crate::core::Core;
 use crate::counters::Reading;
-use crate::facts::{self, Facts, Gathered};
+use crate::current;
+use crate::facts::Gathered;
 use crate::names::clean;
 use crate::outside;
-use crate::passing::Begun;
 use crate::profiled::{Outer, Profiled};
 use crate::scopes::ended::Of;
-use crate::shard::Ended;
+use crate::shard::{Ended, Tallied};
 use crate::shards::Chosen;
+use crate::stock;
+use crate::sys;
 use crate::usage::Usage;
 
 /// How it ended.
@@ -50,8 +52,10 @@ impl Outcome {
     }
 }
 
-/// A request or task that runs. Whoever holds it finishes it, once. Small, since it is moved with its
-/// future.
+/// A request or task that runs. Whoever holds it finishes it, once.
+///
+/// It lies in one place, which [`stock`] has, so that a pointer is all that moves with its future. While it is worked on
+/// it is the thread's [`current`] one, and its holder has none.
 #[derive(Debug)]
 pub(crate) struct Measurement {
     core: &'static Core,
@@ -66,7 +70,8 @@ pub(crate) struct Measurement {
     user: u64,
     /// Its endpoint's number.
     endpoint: u32,
-    /// How many it stands for.
+    /// How many it stands for. One that stands for none passes uncounted: nothing is read for it, but that it ended is
+    /// kept, so that numbers of requests, errors and users are exact however thinly costs are counted.
     weight: u32,
     kind: Kind,
     has_user: bool,
@@ -85,69 +90,122 @@ struct Recorded {
 }
 
 impl Measurement {
-    /// One that has been chosen to be counted.
     #[inline]
     pub(crate) fn begin(
         core: &'static Core,
         kind: Kind,
-        endpoint: u32,
-        chosen: Chosen,
+        name: &str,
         method: Option<&http::Method>,
         user: Option<u64>,
-    ) -> Self {
-        let record = if chosen.is_recorded {
-            Some(Recorded::new(core, method))
-        } else {
-            None
+    ) -> Box<Self> {
+        let (endpoint, chosen) = core.choose(name);
+        let mut measurement = Self::new(core, kind, endpoint);
+        measurement.weight = chosen.map_or(0, |chosen| chosen.weight);
+        measurement.user = user.unwrap_or(0);
+        measurement.has_user = user.is_some();
+        if let Some(chosen) = chosen
+            && (chosen.is_recorded || chosen.is_profiled)
+        {
+            measurement.look_closely(chosen, method);
+        }
+        measurement
+    }
+
+    #[cold]
+    fn look_closely(&mut self, chosen: Chosen, method: Option<&http::Method>) {
+        if chosen.is_recorded {
+            self.record = Some(Recorded::new(self.core, method));
+        }
+        if chosen.is_profiled {
+            self.profiled = Some(Profiled::begin(self.core));
+        }
+    }
+
+    /// What a child uses and tells, to be added to its request's.
+    pub(crate) fn of_child(core: &'static Core, family: Arc<Family>) -> Box<Self> {
+        let (kind, endpoint) = family.whose();
+        let mut child = Self::new(core, kind, endpoint);
+        child.profiled = Profiled::of_child(core);
+        child.gathered = Some(Gathered::of_child(family));
+        child
+    }
+
+    #[inline]
+    fn new(core: &'static Core, kind: Kind, endpoint: u32) -> Box<Self> {
+        let Some(mut place) = stock::take() else {
+            return Self::in_new_place(core, kind, endpoint);
         };
-        Self {
+        // What else is in it was taken out at its end.
+        place.core = core;
+        place.usage = Usage::new();
+        place.begun_ns = 0;
+        place.left_ns = 0;
+        place.endpoint = endpoint;
+        place.weight = 1;
+        place.kind = kind;
+        place.has_user = false;
+        place.panicked = false;
+        place
+    }
+
+    #[cold]
+    fn in_new_place(core: &'static Core, kind: Kind, endpoint: u32) -> Box<Self> {
+        Box::new(Self {
             core,
             usage: Usage::new(),
             begun_ns: 0,
             left_ns: 0,
             gathered: None,
-            record,
-            profiled: chosen.is_profiled.then(|| Profiled::begin(core)),
-            user: user.unwrap_or(0),
+            record: None,
+            profiled: None,
+            user: 0,
             endpoint,
-            weight: chosen.weight,
+            weight: 1,
             kind,
-            has_user: user.is_some(),
+            has_user: false,
             panicked: false,
-        }
+        })
     }
 
-    /// Begins a stretch of work on this thread, which lasts until the guard is dropped: also by a
-    /// panic.
+    /// Nobody needs it any more.
     #[inline]
-    pub(crate) fn enter(&mut self) -> Entered<'_> {
-        let facts = Facts::new(
-            self.core,
-            (self.kind, self.endpoint),
-            self.record.is_some(),
-            self.gathered.take(),
-        );
-        let outer = facts::swap(Some(facts));
-        let before = self.core.counters().read_thread();
-        if self.begun_ns == 0 {
-            self.begun_ns = before.now.wall_ns;
+    fn give_back(mut self: Box<Self>) {
+        if self.gathered.is_some() || self.record.is_some() || self.profiled.is_some() {
+            self.empty();
         }
-        let outer_profile = Profiled::enter(&mut self.profiled);
-        Entered {
-            measurement: self,
-            outer,
-            outer_profile,
-            before,
-        }
+        stock::give_back(self);
     }
 
-    /// As [`Measurement::enter`], counted as a poll.
-    #[inline]
-    pub(crate) fn enter_poll(&mut self) -> Entered<'_> {
-        if let Some(recorded) = &mut self.record {
-            recorded.poll();
-        }
-        self.enter()
+    #[cold]
+    fn empty(&mut self) {
+        self.gathered = None;
+        self.record = None;
+        self.profiled = None;
+    }
+
+    pub(crate) fn core(&self) -> &'static Core {
+        self.core
+    }
+
+    /// Its kind and its endpoint's number.
+    pub(crate) fn whose(&self) -> (Kind, u32) {
+        (self.kind, self.endpoint)
+    }
+
+    /// What was told.
+    pub(crate) fn gathered(&mut self) -> &mut Gathered {
+        self.gathered.get_or_insert_default()
+    }
+
+    /// Cells do not hold downstreams: they are gathered only for what is recorded. A child does not know whether its
+    /// request is.
+    pub(crate) fn with_downstream(&self) -> bool {
+        self.record.is_some() || self.has_family()
+    }
+
+    fn has_family(&self) -> bool {
+        let gathered = self.gathered.as_ref();
+        gathered.is_some_and(|gathered| gathered.family.is_some())
     }
 
     /// It lasts until now, though its last poll was before.
@@ -156,7 +214,7 @@ impl Measurement {
     }
 
     /// Counts what came to no end of its own: it panicked or was cancelled.
-    pub(crate) fn give_up(mut self) {
+    pub(crate) fn give_up(mut self: Box<Self>) {
         let outcome = match self.kind {
             Kind::Request if self.panicked => Outcome::PANICKED,
             Kind::Request | Kind::Task => Outcome::UNFINISHED,
@@ -171,28 +229,39 @@ impl Measurement {
 
     /// Counts it, and records it if it was chosen; where it has children that still run, the last
     /// of them does.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        match self.take_family() {
-            None => self.count(outcome, false),
-            Some(family) => family.leave(Finished {
+    #[inline]
+    pub(crate) fn finish(mut self: Box<Self>, outcome: Outcome) {
+        if self.gathered.is_some()
+            && let Some(family) = self.take_family()
+        {
+            family.leave(Finished {
                 measurement: self,
                 outcome,
-            }),
+            });
+            return;
         }
+        if self.weight == 0 {
+            self.pass(outcome);
+        } else {
+            self.count(outcome, false);
+        }
+        self.give_back();
     }
 
-    /// The same without moving it, where it has no children. Says whether that is so.
+    #[cold]
+    fn pass(&self, outcome: Outcome) {
+        self.core.pass(Tallied {
+            kind: self.kind,
+            endpoint: self.endpoint,
+            end_us: self.core.micros_at(sys::monotonic_ns()),
+            error: outcome.error,
+            user: self.user(),
+        });
+    }
+
     #[inline]
-    pub(crate) fn finish_here(&mut self, outcome: Outcome) -> bool {
-        if self
-            .gathered
-            .as_ref()
-            .is_some_and(|gathered| gathered.family.is_some())
-        {
-            return false;
-        }
-        self.count(outcome, false);
-        true
+    fn user(&self) -> Option<u64> {
+        self.has_user.then_some(self.user)
     }
 
     /// Counts what a response that is still being sent has used until now, if the cell that it was last worked on in
@@ -242,7 +311,7 @@ impl Measurement {
                 Some(gathered) => &gathered.flags,
                 None => &[],
             },
-            user: self.has_user.then_some(self.user),
+            user: self.user(),
         };
         let record = match &self.record {
             None => None,
@@ -271,27 +340,51 @@ impl Measurement {
 /// A request or task that has ended, not counted yet.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    measurement: Measurement,
+    measurement: Box<Measurement>,
     outcome: Outcome,
 }
 
+/// What children used and told.
+#[derive(Debug)]
+pub(crate) struct Share {
+    usage: Usage,
+    gathered: Option<Box<Gathered>>,
+    profiles: Vec<Profiled>,
+}
+
+impl Share {
+    pub(crate) const NONE: Self = Self {
+        usage: Usage::new(),
+        gathered: None,
+        profiles: Vec::new(),
+    };
+
+    /// Adds a child's that has ended.
+    pub(crate) fn add(&mut self, mut child: Box<Measurement>) {
+        self.usage.join(child.usage);
+        Gathered::join(&mut self.gathered, child.gathered.take());
+        self.profiles
+            .extend(child.profiled.take().map(|profiled| *profiled));
+        child.give_back();
+    }
+}
+
 impl Finished {
-    /// Adds what its children used and told.
-    pub(crate) fn add(&mut self, usage: Usage, facts: Facts, profiles: &[Profiled]) {
-        let measurement = &mut self.measurement;
-        measurement.usage.join(usage);
-        let mut own = Facts::of(measurement.gathered.take());
-        own.join(facts);
-        measurement.gathered = own.take();
+    /// Counts it with what its children did.
+    pub(crate) fn count(self, share: Share) {
+        let Self {
+            mut measurement,
+            outcome,
+        } = self;
+        measurement.usage.join(share.usage);
+        Gathered::join(&mut measurement.gathered, share.gathered);
         if let Some(profiled) = &mut measurement.profiled {
-            for child in profiles {
+            for child in &share.profiles {
                 profiled.join(child);
             }
         }
-    }
-
-    pub(crate) fn count(mut self) {
-        self.measurement.count(self.outcome, false);
+        measurement.count(outcome, false);
+        measurement.give_back();
     }
 }
 
@@ -373,26 +466,23 @@ impl Recorded {
 }
 
 /// Counts what it holds as unfinished if a panic drops it.
-pub(crate) struct Guarded(Option<Begun>);
+pub(crate) struct Guarded(Option<Box<Measurement>>);
 
 impl Guarded {
     #[inline]
-    pub(crate) fn new(begun: Begun) -> Self {
-        Self(Some(begun))
+    pub(crate) fn new(measurement: Box<Measurement>) -> Self {
+        Self(Some(measurement))
     }
 
-    /// What is done until the guard is dropped is charged to what has begun, if that is measured.
+    /// What is done until the guard is dropped is charged to it.
     #[inline]
     pub(crate) fn enter(&mut self) -> Option<Entered<'_>> {
-        match &mut self.0 {
-            Some(Begun::Measured(measurement)) => Some(measurement.enter()),
-            _ => None,
-        }
+        Entered::new(&mut self.0)
     }
 
     /// Takes it out: from here on somebody else finishes it.
     #[inline]
-    pub(crate) fn release(mut self) -> Option<Begun> {
+    pub(crate) fn release(mut self) -> Option<Box<Measurement>> {
         self.0.take()
     }
 }
@@ -400,33 +490,71 @@ impl Guarded {
 impl Drop for Guarded {
     #[inline]
     fn drop(&mut self) {
-        if let Some(Begun::Measured(measurement)) = self.0.take() {
+        if let Some(measurement) = self.0.take() {
             measurement.give_up();
         }
     }
 }
 
-/// A stretch of work that is charged to its measurement.
+/// A stretch of work on this thread that is charged to its measurement, until it is dropped: also by a panic.
 pub(crate) struct Entered<'a> {
-    measurement: &'a mut Measurement,
-    outer: Option<Facts>,
+    /// Where the measurement lies otherwise.
+    place: &'a mut Option<Box<Measurement>>,
+    outer: Option<Box<Measurement>>,
     outer_profile: Outer,
     before: Reading,
+}
+
+impl<'a> Entered<'a> {
+    /// `None` if there is no measurement, or nothing is read for it.
+    #[inline]
+    pub(crate) fn new(place: &'a mut Option<Box<Measurement>>) -> Option<Self> {
+        let measurement = place.as_deref_mut()?;
+        if measurement.weight == 0 {
+            return None;
+        }
+        let before = measurement.core.counters().read_thread();
+        if measurement.begun_ns == 0 {
+            measurement.begun_ns = before.now.wall_ns;
+        }
+        let outer_profile = Profiled::enter(&mut measurement.profiled);
+        let outer = current::swap(place.take());
+        Some(Self {
+            place,
+            outer,
+            outer_profile,
+            before,
+        })
+    }
+
+    /// The same, counted as a poll.
+    #[inline]
+    pub(crate) fn poll(place: &'a mut Option<Box<Measurement>>) -> Option<Self> {
+        if let Some(measurement) = place
+            && let Some(recorded) = &mut measurement.record
+        {
+            recorded.poll();
+        }
+        Self::new(place)
+    }
 }
 
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        let measurement = &mut *self.measurement;
+        let is_outermost = self.outer.is_none();
+        let Some(mut measurement) = current::swap(self.outer.take()) else {
+            return;
+        };
         Profiled::leave(&mut measurement.profiled, self.outer_profile.take());
         let after = measurement.core.counters().read_thread();
-        if self.outer.is_none() {
+        if is_outermost {
             outside::leave(self.before.now.cpu_ns(), after.now.cpu_ns());
         }
         measurement.usage.add(&self.before, &after);
         measurement.left_ns = after.now.wall_ns;
         measurement.panicked |= std::thread::panicking();
-        measurement.gathered = facts::swap(self.outer.take()).and_then(Facts::take);
+        *self.place = Some(measurement);
     }
 }
 
@@ -438,4 +566,41 @@ fn current_thread() -> u64 {
         static ID: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
     }
     ID.try_with(|id| *id).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::hooks::Hooks;
+    use crate::settings::Settings;
+
+    #[test]
+    fn one_that_begins_where_another_ended_has_nothing_of_it() {
+        let mut settings = Settings::default();
+        settings.record_one_in = 1;
+        let core = Core::new(settings, Arc::new(Hooks::default()), Counters::probe());
+        let mut first = Measurement::begin(core, Kind::Task, "task:first", None, Some(7));
+        let flag = appweight_wire::Flag {
+            name: "ranker".to_owned(),
+            value: "v2".to_owned(),
+        };
+        first.gathered().flags.push(flag);
+        first.panicked = true;
+        let mut first = Some(first);
+        drop(Entered::poll(&mut first));
+        let first = first.unwrap();
+        assert!(first.begun_ns > 0 && first.record.is_some());
+        let place = std::ptr::from_ref(&*first);
+        first.finish(Outcome::DONE);
+        let second = Measurement::new(core, Kind::Request, 3);
+        assert_eq!(std::ptr::from_ref(&*second), place);
+        let fresh = Measurement::in_new_place(core, Kind::Request, 3);
+        let told = |mut measurement: Box<Measurement>| {
+            // Without meaning while there is none.
+            measurement.user = 0;
+            format!("{measurement:?}")
+        };
+        assert!(told(second) == told(fresh), "they differ");
+    }
 }

@@ -1,7 +1,7 @@
 //! What a request has used up, added up over its polls.
 
 use crate::allocator::Allocated;
-use crate::clock::MAX_AHEAD_NS;
+use crate::clock::{MAX_AHEAD_NS, Now};
 use crate::counters::{More, Reading};
 
 /// The sum over the polls. A counter that one poll could not read makes the sum absent.
@@ -34,7 +34,7 @@ impl Usage {
     /// Adds what one poll used: both readings are of the thread that polled.
     #[inline]
     pub(crate) fn add(&mut self, before: &Reading, after: &Reading) {
-        match cpu_time(before.now.cpu_ns(), after.now.cpu_ns()) {
+        match cpu_time(before.now, after.now) {
             Some(used) => add(&mut self.cpu_ns, used, &mut self.absent, CPU),
             None => self.absent |= CPU,
         }
@@ -116,12 +116,16 @@ fn add(sum: &mut u64, more: u64, absent: &mut u8, bit: u8) {
 }
 
 #[inline]
-fn cpu_time(before: Option<u64>, after: Option<u64>) -> Option<u64> {
-    let (before, after) = (before?, after?);
-    match after.checked_sub(before) {
-        None if before - after <= MAX_AHEAD_NS => Some(0),
+fn cpu_time(before: Now, after: Now) -> Option<u64> {
+    match after.cpu_ns()?.checked_sub(before.cpu_or_absent()) {
+        None => cpu_time_backwards(before, after),
         difference => difference,
     }
+}
+
+#[cold]
+fn cpu_time_backwards(before: Now, after: Now) -> Option<u64> {
+    (before.cpu_ns()? - after.cpu_ns()? <= MAX_AHEAD_NS).then_some(0)
 }
 
 /// The instructions between two readings of (count, time enabled, time running), and whether they
@@ -143,7 +147,6 @@ fn counted(before: [u64; 3], after: [u64; 3]) -> Option<(u64, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Now;
 
     fn reading(cpu_ns: u64, instructions: Option<[u64; 3]>) -> Reading {
         Reading {

@@ -6,8 +6,7 @@ use appweight_wire::{Cell, Format, Kind, decode_batch};
 use super::*;
 use crate::counters::Counters;
 use crate::hooks::Hooks;
-use crate::measurement::{Guarded, Outcome};
-use crate::passing::Begun;
+use crate::measurement::{Guarded, Measurement, Outcome};
 use crate::settings::{OneIn, Settings};
 
 const WIDTH: Duration = Duration::from_millis(20);
@@ -26,10 +25,10 @@ fn core() -> &'static Core {
 
 fn count(core: &'static Core, tasks: usize) {
     for _ in 0..tasks {
-        let begun = Begun::new(core, Kind::Task, "task:clock", None, None);
+        let begun = Measurement::begin(core, Kind::Task, "task:clock", None, None);
         let mut task = Guarded::new(begun);
         drop(task.enter());
-        Begun::finish(&mut task.release(), Outcome::DONE);
+        task.release().unwrap().finish(Outcome::DONE);
     }
 }
 
