@@ -60,23 +60,30 @@ impl Sampler {
         })
     }
 
-    /// Samples are that request's until it is left.
-    pub(super) fn enter(&self, stacks: Box<Stacks>) {
+    /// Samples are that request's until it is left. Gives it back in a forked child, which is not sampled.
+    pub(super) fn enter(&self, stacks: Box<Stacks>) -> Result<(), Box<Stacks>> {
+        if !self.is_here() {
+            return Err(stacks);
+        }
         let mut inside = self.lock();
         inside.drain(&self.tally);
         inside.polled.push(Polled {
             since_ns: sys::monotonic_ns(),
             stacks,
         });
-        if inside.polled.len() == 1 && self.is_here() && !inside.switch_on() {
+        if inside.polled.len() == 1 && !inside.switch_on() {
             inside.polled[0].stacks.unsampled_polls += 1;
         }
+        Ok(())
     }
 
-    /// Gives the request back that was entered last.
+    /// Gives the request back that was entered last; none in a child that was forked meanwhile, whose parent has it.
     pub(super) fn leave(&self) -> Option<Box<Stacks>> {
+        if !self.is_here() {
+            return None;
+        }
         let mut inside = self.lock();
-        if inside.polled.len() == 1 && self.is_here() {
+        if inside.polled.len() == 1 {
             inside.switch_off();
         }
         inside.drain(&self.tally);
@@ -97,7 +104,6 @@ impl Sampler {
 
     /// Whether it samples nothing any more, in this process.
     pub(super) fn is_over(&self) -> bool {
-        // In a child nobody may be left to let the lock go.
         !self.is_here() || self.lock().event.is_none()
     }
 
@@ -105,7 +111,8 @@ impl Sampler {
         self.lock().event.as_ref().map(Event::descriptor)
     }
 
-    /// A forked child has the descriptor of an event that goes on sampling its parent.
+    /// A forked child has the descriptor of an event that goes on sampling its parent, and a lock that nobody may be left to let
+    /// go.
     fn is_here(&self) -> bool {
         fork::generation() == self.generation
     }
@@ -156,4 +163,41 @@ impl Inside {
 
 fn add(sum: &AtomicU64, more: u64) {
     sum.fetch_add(more, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::counters::holds_in_a_child;
+
+    #[test]
+    fn a_child_that_is_forked_in_a_poll_waits_for_no_lock_of_its_parent() {
+        fork::watch();
+        let sampler = Arc::new(Sampler {
+            inside: Mutex::new(Inside {
+                event: None,
+                polled: Vec::new(),
+            }),
+            tally: Arc::default(),
+            generation: fork::generation(),
+        });
+        assert!(sampler.enter(Box::default()).is_ok());
+        // As by the thread that makes room, which is not there in the child.
+        let held = sampler.lock();
+        assert!(holds_in_a_child(|| {
+            let (left, has_left) = mpsc::channel();
+            let sampler = Arc::clone(&sampler);
+            thread::spawn(move || {
+                let is_refused = sampler.enter(Box::default()).is_err();
+                left.send(sampler.leave().is_none() && is_refused)
+            });
+            has_left.recv_timeout(Duration::from_secs(5)) == Ok(true)
+        }));
+        drop(held);
+        assert!(sampler.leave().is_some());
+    }
 }
