@@ -95,6 +95,13 @@ pub(crate) enum Chore {
     Backup(Backup),
     /// Write what is in the store as Parquet files, also while a collector runs on it
     Export(crate::export::Export),
+    /// Bring a store to the schema of this program, as a collector does when it starts
+    Migrate(crate::stores::Migrate),
+    /// Copy a history from SQLite to ClickHouse, or back
+    ///
+    /// End the collectors of both first. Begun again after an interruption it goes on where it was; until it is done no
+    /// collector starts on the target. A target that holds anything else is refused. To copy a file to a file, use backup.
+    Copy(crate::stores::Copy),
 }
 
 #[derive(Debug, clap::Args)]

@@ -18,6 +18,7 @@ mod profile;
 mod serve;
 mod simulate;
 mod store_address;
+mod stores;
 mod tls;
 mod units;
 
@@ -39,6 +40,10 @@ pub fn main() -> ExitCode {
             None => serve::collector(&options.serve),
             Some(Chore::Backup(backup)) => backup::run(backup, &mut std::io::stdout().lock()),
             Some(Chore::Export(export)) => export::run(export, &mut std::io::stdout().lock()),
+            Some(Chore::Migrate(migrate)) => {
+                stores::migrate(migrate, &mut std::io::stdout().lock())
+            }
+            Some(Chore::Copy(copy)) => stores::copy(copy, &mut std::io::stdout().lock()),
         },
         Command::Dashboard(options) => serve::dashboard(&options),
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),

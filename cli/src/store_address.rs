@@ -1,12 +1,11 @@
 use std::fmt;
-#[cfg(feature = "clickhouse")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::bail;
 #[cfg(feature = "clickhouse")]
 use appweight_collector::ClickhouseOptions;
+use appweight_collector::StoreAt;
 
 /// Where a collector keeps everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +26,36 @@ impl StoreAddress {
             options.cluster = cluster.map(str::to_owned);
         }
         self
+    }
+}
+
+impl StoreAddress {
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(file) => Some(file),
+            #[cfg(feature = "clickhouse")]
+            Self::Clickhouse(_) => None,
+        }
+    }
+
+    /// Where it is.
+    #[cfg(feature = "clickhouse")]
+    pub(crate) fn at(&self, cluster: Option<&str>) -> StoreAt {
+        match self {
+            Self::Sqlite(file) => StoreAt::Sqlite(file.clone()),
+            Self::Clickhouse(options) => StoreAt::Clickhouse(ClickhouseOptions {
+                cluster: cluster.map(str::to_owned),
+                ..options.clone()
+            }),
+        }
+    }
+
+    /// Where it is.
+    #[cfg(not(feature = "clickhouse"))]
+    pub(crate) fn at(&self) -> StoreAt {
+        let Self::Sqlite(file) = self;
+        StoreAt::Sqlite(file.clone())
     }
 }
 

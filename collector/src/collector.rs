@@ -6,6 +6,7 @@ use axum::Router;
 
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
+use crate::store::copy::refuse_half_copied;
 #[cfg(feature = "clickhouse")]
 use crate::store::{ClickhouseStore, Keep};
 use crate::store::{SqliteStore, Store, StoreError};
@@ -131,7 +132,9 @@ async fn open_store(options: &CollectorOptions) -> Result<Arc<dyn Store>, StoreE
     }
     let database = options.database.clone();
     let opened = off_the_runtime(move || SqliteStore::open(&database)).await;
-    Ok(Arc::new(opened.flatten()?))
+    let store = opened.flatten()?;
+    refuse_half_copied(&store).await?;
+    Ok(Arc::new(store))
 }
 
 fn failed(options: &CollectorOptions, error: StoreError) -> CollectorError {

@@ -30,6 +30,7 @@ mod retention;
 mod routes;
 mod services;
 mod store;
+mod stores;
 mod watch;
 
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub use export::{ExportError, Exported};
 pub use ingest::BatchReceipt;
 pub use openapi::document;
 pub use options::CollectorOptions;
+pub use store::copy::{CopyError, CopyProgress};
 pub use store::{BackupError, StoreError, backup};
 #[cfg(feature = "clickhouse")]
 pub use store::{ClickhouseOptions, ClickhouseOptionsError};
+pub use stores::{Migrated, StoreAt, copy_store, migrate};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use appweight_tests::{
     Clients, Collector, KillableClickhouse, Ledger, Measured, Service, clickhouse_store,
-    expect_ledgers, get,
+    expect_ledgers, get, run,
 };
 
 fn told(what: &str, ledgers: &[Ledger]) {
@@ -57,6 +57,44 @@ fn an_agents_requests_are_counted_and_recorded() {
         .filter(|deploy| deploy["deploy"]["id"] == "a")
         .count();
     assert_eq!(deploys, 1, "seen first in a record");
+}
+
+fn said(words: &[&str]) -> String {
+    let ended = run(words);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    ended.stdout
+}
+
+#[test]
+fn a_history_moves_to_clickhouse_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    let mut collector = Collector::start_in(folder.path());
+    let clients = Clients::start(&collector.url, 2);
+    clients.more(20);
+    let ledgers = clients.stop();
+    collector.kill();
+    let (there, back) = (clickhouse_store(), file("back.db"));
+    let copied = said(&["collector", "copy", &file("appweight.db"), &there]);
+    assert!(copied.contains(" is copied to "), "{copied}");
+    expect_all_once(&Collector::start_on(&there), &ledgers);
+    said(&["collector", "copy", &there, &back]);
+    let current = said(&["collector", "migrate", "--store", &back]);
+    assert!(current.contains("already"), "{current}");
+    let current = said(&["collector", "migrate", "--store", &there]);
+    assert!(current.contains("already"), "{current}");
+    let again = run(&["collector", "copy", &file("back.db"), &file("appweight.db")]);
+    assert!(again.stderr.contains("backup"), "{}", again.stderr);
+    std::fs::rename(
+        folder.path().join("back.db"),
+        folder.path().join("appweight.db"),
+    )
+    .unwrap();
+    for left in ["appweight.db-wal", "appweight.db-shm"] {
+        // Of the file that was there before.
+        let _ = std::fs::remove_file(folder.path().join(left));
+    }
+    expect_all_once(&Collector::start_in(folder.path()), &ledgers);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod cell_sums;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
 mod code;
+pub(crate) mod copy;
 mod profiles;
 mod retention;
 mod rollouts;
@@ -18,7 +19,7 @@ pub(crate) use alerts::AlertStatus;
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{ClickhouseOptions, ClickhouseOptionsError};
 #[cfg(feature = "clickhouse")]
-pub(crate) use clickhouse::{ClickhouseStore, Keep};
+pub(crate) use clickhouse::{ClickhouseStore, Keep, Tables};
 pub(crate) use retention::{DiskUse, Forgotten, Horizons};
 pub(crate) use sqlite::SqliteStore;
 pub use sqlite::{BackupError, backup};
@@ -297,6 +298,11 @@ pub enum StoreError {
     /// Others changed it each time it was tried.
     #[error("{0}: others change it all the time, try again")]
     Contended(String),
+    /// A copy into the store was cut off.
+    #[error(
+        "the store holds a part of a history alone: do `appweight collector copy` to its end, or begin with an empty one"
+    )]
+    HalfCopied,
     /// The work was cut off, since the program ends or a bug made it panic.
     #[error("the database's thread was cut off: {0}")]
     Cut(String),

@@ -14,11 +14,11 @@ pub(super) const KEPT_NODES: usize = 4_000;
 pub(super) const MOST_NODES: usize = 2 * KEPT_NODES;
 
 /// Where a part of a profile is kept: what it is of, and the replicate.
-pub(super) type Place = (ProfileOf, u8);
+pub(crate) type Place = (ProfileOf, u8);
 
 /// A part of a profile: one of its replicates, added up so far.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(crate) struct Part {
     pub(super) from_us: u64,
     pub(super) until_us: u64,
     pub(super) lost_samples: u64,

@@ -12,7 +12,7 @@ const SAME_ROLLOUT_US: u64 = 5 * 60 * 1_000_000;
 
 /// A roll-out as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rollout {
+pub(crate) struct Rollout {
     /// The store's key; `None` if it is new.
     pub(super) row: Option<i64>,
     /// What is said of it.

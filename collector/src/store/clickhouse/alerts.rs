@@ -31,18 +31,33 @@ pub(super) async fn put(client: &Client, status: &AlertStatus) -> Result<bool, S
     if newest.fetch_one::<u64>().await? + 1 != status.version {
         return Ok(false);
     }
-    let row = AlertRow {
-        service: status.service.clone(),
-        deploy: status.deploy.clone(),
-        started_us: status.started_us,
-        version: status.version,
-        writer: Uuid::new_v4(),
-        status: serde_json::to_string(status).map_err(|error| unreadable(&error))?,
-    };
+    let row = row(status, Uuid::new_v4())?;
     let (writer, token) = (row.writer, token(status));
     insert(client, "alerts", Some(&token), vec![row]).await?;
     let own = ask(format!("SELECT count() {OF_IT} AND writer = ?")).bind(writer.to_string());
     Ok(own.fetch_one::<u64>().await? > 0)
+}
+
+/// Adds what another store kept.
+pub(super) async fn give(
+    client: &Client,
+    token: Option<&str>,
+    statuses: &[AlertStatus],
+) -> Result<(), StoreError> {
+    let rows = statuses.iter().map(|status| row(status, Uuid::nil()));
+    let rows = rows.collect::<Result<_, _>>()?;
+    insert(client, "alerts", token, rows).await
+}
+
+fn row(status: &AlertStatus, writer: Uuid) -> Result<AlertRow, StoreError> {
+    Ok(AlertRow {
+        service: status.service.clone(),
+        deploy: status.deploy.clone(),
+        started_us: status.started_us,
+        version: status.version,
+        writer,
+        status: serde_json::to_string(status).map_err(|error| unreadable(&error))?,
+    })
 }
 
 /// The same for all who write that version of that alert: the first of them is in, whatever the others write.
@@ -52,7 +67,8 @@ fn token(status: &AlertStatus) -> String {
 }
 
 pub(super) async fn list(client: &Client) -> Result<Vec<AlertStatus>, StoreError> {
-    let sql = "SELECT ?fields FROM alerts ORDER BY version DESC LIMIT 1 BY service, deploy, started_us";
+    let sql =
+        "SELECT ?fields FROM alerts ORDER BY version DESC LIMIT 1 BY service, deploy, started_us";
     let mut rows = client.query(sql).fetch::<AlertRow>()?;
     let mut statuses = Vec::new();
     while let Some(row) = rows.next().await? {

@@ -220,6 +220,8 @@ pub(super) struct ToldRow {
     instruction_source: i8,
     age: i8,
     host_group: u8,
+    flag_name: String,
+    flag_value: String,
     n: u128,
     weight: u128,
     errors: u128,
@@ -267,7 +269,7 @@ pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
         endpoint: row.endpoint,
         instruction_source: code::source_of(row.instruction_source.into())?,
         age: code::age_of(row.age.into())?,
-        flag: None,
+        flag: code::flag_of(row.flag_name, row.flag_value),
     });
     cell.n = narrow(row.n);
     cell.weight = narrow(row.weight);
@@ -292,7 +294,7 @@ pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
 
 /// The columns that are added up.
 pub(super) fn sum_columns() -> impl Iterator<Item = &'static str> {
-    ToldRow::COLUMN_NAMES.iter().copied().skip(9)
+    ToldRow::COLUMN_NAMES.iter().copied().skip(11)
 }
 
 /// What adds the values of a column up.

@@ -13,8 +13,8 @@ pub(super) const KEY: &str = "start_us, width_us, deploy, kind, endpoint, cluste
     flag_name, flag_value, host_group";
 
 /// In the order of the other store.
-const ORDER: &str =
-    "start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age";
+const ORDER: &str = "start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age, \
+    flag_name, flag_value";
 
 /// Cells from which the width of a service's newest ones is told.
 const NEWEST: u32 = 64;
@@ -23,6 +23,37 @@ pub(super) async fn cells(
     client: &Client,
     query: &CellQuery,
 ) -> Result<Vec<PlacedCell>, StoreError> {
+    summed(client, query, "AND flag_name = ''").await
+}
+
+/// Every cell of that time, with those per flag.
+pub(super) async fn every_cell(
+    client: &Client,
+    service: &str,
+    time: TimeRange,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let query = CellQuery {
+        service: service.to_owned(),
+        deploys: Vec::new(),
+        time,
+    };
+    summed(client, &query, "").await
+}
+
+/// The key of every cell as it is told, and its service.
+pub(super) fn every_key() -> String {
+    format!(
+        "SELECT DISTINCT {} FROM {}",
+        ["service", KEY].join(", "),
+        told_all(&format!("service, {KEY}"))
+    )
+}
+
+async fn summed(
+    client: &Client,
+    query: &CellQuery,
+    flags: &str,
+) -> Result<Vec<PlacedCell>, StoreError> {
     let deploys = if query.deploys.is_empty() {
         ""
     } else {
@@ -30,7 +61,7 @@ pub(super) async fn cells(
     };
     let sql = format!(
         "SELECT {ORDER}, {}
-        FROM ({}) AS told WHERE start_us >= ? AND start_us < ? AND flag_name = '' {deploys}
+        FROM ({}) AS told WHERE start_us >= ? AND start_us < ? {flags} {deploys}
         GROUP BY {ORDER} ORDER BY {ORDER}",
         sums(),
         told(&format!(
@@ -53,6 +84,19 @@ pub(super) async fn cells(
 /// Those columns of a service's cells as they are told, which is in less detail the older they are. It asks for the
 /// service and for the time from and until which cells may begin; [`bound`] binds these and the same time again.
 fn told(columns: &str) -> String {
+    // By hour_us parts of the table are left out: a cell that is told begins at most an hour after it.
+    format!(
+        "{} WHERE service = ? AND hour_us + {HOUR_US} > ? AND hour_us < ?",
+        told_rows(columns)
+    )
+}
+
+/// The same of every service and time.
+fn told_all(columns: &str) -> String {
+    format!("({})", told_rows(columns))
+}
+
+fn told_rows(columns: &str) -> String {
     let columns = columns.split(", ").map(|column| match column {
         "start_us" => {
             "multiIf(cells.start_us < hours_until, hour_us, cells.start_us < minutes_until, minute_us, cells.start_us)
@@ -67,11 +111,10 @@ fn told(columns: &str) -> String {
         }
         _ => column,
     });
-    // By hour_us parts of the table are left out: a cell that is told begins at most an hour after it.
     format!(
         "WITH (SELECT max(until_us) FROM folded WHERE step = 'hours') AS hours_until,
             (SELECT max(until_us) FROM folded WHERE step = 'minutes') AS minutes_until
-        SELECT {} FROM cells WHERE service = ? AND hour_us + {HOUR_US} > ? AND hour_us < ?",
+        SELECT {} FROM cells",
         columns.collect::<Vec<_>>().join(", ")
     )
 }

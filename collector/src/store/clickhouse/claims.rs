@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::connection::{ids, insert};
 use super::journal::Group;
-use crate::store::StoreError;
+use crate::store::copy::KnownBatch;
+use crate::store::{StoreError, TimeRange};
 
 /// Batches that are asked for in one statement: their ids are its text.
 const AT_ONCE: usize = 2_000;
@@ -111,6 +112,75 @@ async fn states(client: &Client, groups: Vec<Uuid>) -> Result<HashMap<Uuid, i8>,
 /// Whether it has been said what became of a group.
 pub(super) async fn is_settled(client: &Client, group: Uuid) -> Result<bool, StoreError> {
     Ok(!states(client, vec![group]).await?.is_empty())
+}
+
+/// A collector that claims batches and has not said what became of them.
+pub(super) async fn any_open(client: &Client) -> Result<Option<Uuid>, StoreError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        #[serde(with = "clickhouse::serde::uuid")]
+        collector: Uuid,
+    }
+    let sql =
+        "SELECT ?fields FROM batches WHERE group_id NOT IN (SELECT group_id FROM groups) LIMIT 1";
+    let found = client.query(sql).fetch_optional::<Found>().await?;
+    Ok(found.map(|found| found.collector))
+}
+
+/// Every batch that is in.
+pub(super) const WRITTEN_BATCHES: &str = "SELECT uuid, digest, received_us FROM batches
+    WHERE group_id IN (SELECT group_id FROM groups WHERE state = 'written')";
+
+/// Those that came in that time.
+pub(super) async fn every_batch(
+    client: &Client,
+    time: TimeRange,
+) -> Result<Vec<KnownBatch>, StoreError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        #[serde(with = "clickhouse::serde::uuid")]
+        uuid: Uuid,
+        digest: [u8; 32],
+        received_us: u64,
+    }
+    let sql = format!(
+        "SELECT ?fields FROM ({WRITTEN_BATCHES}) WHERE received_us >= ? AND received_us < ?"
+    );
+    let found = (client.query(&sql).bind(time.from_us)).bind(time.until_us);
+    let found = found.fetch_all::<Found>().await?;
+    let batches = found.into_iter().map(|found| KnownBatch {
+        uuid: found.uuid,
+        digest: found.digest,
+        received_us: found.received_us,
+    });
+    Ok(batches.collect())
+}
+
+/// Says that batches are in which another store knew.
+pub(super) async fn copied(
+    client: &Client,
+    token: Option<&str>,
+    group_id: Uuid,
+    batches: &[KnownBatch],
+) -> Result<(), StoreError> {
+    let rows = batches.iter().map(|known| BatchRow {
+        uuid: known.uuid,
+        digest: known.digest,
+        group_id,
+        collector: Uuid::nil(),
+        received_us: known.received_us,
+    });
+    let newest = batches.iter().map(|known| known.received_us).max();
+    let row = GroupRow {
+        group_id,
+        collector: Uuid::nil(),
+        state: WRITTEN,
+        // It is forgotten when its last batch is.
+        made_us: newest.unwrap_or(0),
+    };
+    let rows = rows.collect();
+    insert(client, "batches", token, rows).await?;
+    insert(client, "groups", token, vec![row]).await
 }
 
 /// Claims the batches of a group.

@@ -122,13 +122,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_migration_as_it_is_run_on_a_cluster() {
+    fn the_schema_as_it_is_made_on_a_cluster() {
         let ddl = Ddl {
             database: "app weight".into(),
             cluster: Some("it's a `cluster`".into()),
         };
         let mut all = vec![ddl.make_database()];
-        all.extend(ddl.statements(super::super::schema::MIGRATIONS[0]));
+        for migration in super::super::schema::MIGRATIONS {
+            all.extend(ddl.statements(migration));
+        }
         insta::assert_snapshot!(all.join(";\n\n"));
     }
 }

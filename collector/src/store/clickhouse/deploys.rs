@@ -2,7 +2,7 @@
 //! written as a whole, by one writer at a time: each change of a service's roll-outs has a version, the token of
 //! its rows, and of several that write the same version only one gets in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use appweight::api::DeployReport;
 use appweight_wire::Deploy;
@@ -62,6 +62,33 @@ struct DeployRow {
 }
 
 impl DeployRow {
+    fn of(
+        rollout: &Rollout,
+        deploy_row: i64,
+        (version, writer): (u64, Uuid),
+        report: String,
+    ) -> Self {
+        let deploy = &rollout.deploy;
+        Self {
+            service: deploy.service.clone(),
+            deploy_row,
+            version,
+            writer,
+            id: deploy.id.clone(),
+            started_us: deploy.started_us,
+            posted_us: rollout.posted_us,
+            ended_us: deploy.ended_us,
+            replaced: deploy.replaced.clone(),
+            author: deploy.author.clone(),
+            title: deploy.title.clone(),
+            link: deploy.link.clone(),
+            discovered: rollout.discovered,
+            replaced_given: rollout.replaced_given,
+            judged: rollout.judged,
+            report,
+        }
+    }
+
     fn forgotten(service: &str, version: u64) -> Self {
         Self {
             service: service.to_owned(),
@@ -126,10 +153,10 @@ async fn change<T>(
     Err(contended(service))
 }
 
-/// All of a service, by rising start and in the order in which they became known.
+/// All of a service, by rising start and in the order in which they became known; without the reports, which are long.
 async fn load(client: &Client, service: &str) -> Result<Known, StoreError> {
-    let sql =
-        "SELECT ?fields FROM deploys WHERE service = ? ORDER BY version DESC LIMIT 1 BY deploy_row";
+    let sql = "SELECT ?fields FROM (SELECT * REPLACE ('' AS report) FROM deploys WHERE service = ?)
+        ORDER BY version DESC LIMIT 1 BY deploy_row";
     let mut rows: Vec<DeployRow> = client.query(sql).bind(service).fetch_all().await?;
     let next_version = 1 + rows.iter().map(|row| row.version).max().unwrap_or(0);
     rows.retain(|row| row.deploy_row != FORGOTTEN_ROW);
@@ -148,35 +175,36 @@ async fn save(
     let version = *next_version;
     let mut next_row = 1 + rows.iter().map(|row| row.deploy_row).max().unwrap_or(0);
     let writer = Uuid::new_v4();
-    let changed: Vec<DeployRow> = changed
-        .map(|rollout| {
-            let before = rows.iter().find(|row| Some(row.deploy_row) == rollout.row);
-            let deploy_row = rollout.row.unwrap_or_else(|| {
-                next_row += 1;
-                next_row - 1
-            });
-            let deploy = &rollout.deploy;
-            DeployRow {
-                service: deploy.service.clone(),
-                deploy_row,
-                version,
-                writer,
-                id: deploy.id.clone(),
-                started_us: deploy.started_us,
-                posted_us: rollout.posted_us,
-                ended_us: deploy.ended_us,
-                replaced: deploy.replaced.clone(),
-                author: deploy.author.clone(),
-                title: deploy.title.clone(),
-                link: deploy.link.clone(),
-                discovered: rollout.discovered,
-                replaced_given: rollout.replaced_given,
-                judged: rollout.judged,
-                report: before.map_or_else(String::new, |row| row.report.clone()),
-            }
-        })
-        .collect();
+    let changed: Vec<&Rollout> = changed.collect();
+    let judged = changed.iter().filter(|rollout| rollout.judged);
+    let judged = judged.filter_map(|rollout| rollout.row).collect();
+    let mut reports = reports(client, service, judged).await?;
+    let changed = changed.into_iter().map(|rollout| {
+        let deploy_row = rollout.row.unwrap_or_else(|| {
+            next_row += 1;
+            next_row - 1
+        });
+        let report = reports.remove(&deploy_row).unwrap_or_default();
+        DeployRow::of(rollout, deploy_row, (version, writer), report)
+    });
+    let changed = changed.collect();
     write(client, service, version, writer, changed).await
+}
+
+/// The reports of roll-outs of a service.
+async fn reports(
+    client: &Client,
+    service: &str,
+    rows: Vec<i64>,
+) -> Result<HashMap<i64, String>, StoreError> {
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "SELECT deploy_row, argMax(report, version) FROM deploys WHERE service = ? AND deploy_row IN ?
+        GROUP BY deploy_row";
+    let found = client.query(sql).bind(service).bind(rows);
+    let found = found.fetch_all::<(i64, String)>().await?;
+    Ok(found.into_iter().collect())
 }
 
 async fn write(
@@ -194,6 +222,36 @@ async fn write(
     let sql = "SELECT count() FROM deploys WHERE service = ? AND version = ? AND writer = ?";
     let own = (client.query(sql).bind(service).bind(version)).bind(writer.to_string());
     Ok(own.fetch_one::<u64>().await? > 0)
+}
+
+/// All of every service in the order in which they became known, each with its final report.
+pub(super) async fn every_rollout(
+    client: &Client,
+) -> Result<Vec<(Rollout, Option<String>)>, StoreError> {
+    let sql = format!(
+        "SELECT ?fields FROM {} ORDER BY service, deploy_row",
+        newest("")
+    );
+    let rows: Vec<DeployRow> = client.query(&sql).fetch_all().await?;
+    let known = rows.into_iter().map(|row| {
+        let report = row.judged.then(|| row.report.clone());
+        (row.rollout(), report)
+    });
+    Ok(known.collect())
+}
+
+/// Adds what another store knew.
+pub(super) async fn give_rollouts(
+    client: &Client,
+    token: Option<&str>,
+    known: &[(Rollout, Option<String>)],
+) -> Result<(), StoreError> {
+    let rows = (1..).zip(known).map(|(deploy_row, (rollout, report))| {
+        let report = report.clone().unwrap_or_default();
+        DeployRow::of(rollout, deploy_row, (1, Uuid::nil()), report)
+    });
+    let rows = rows.collect();
+    insert(client, "deploys", token, rows).await
 }
 
 /// A record of a process that runs `id` came in. From the start on that is returned such records need not be told.
@@ -295,7 +353,7 @@ pub(super) async fn list(
 
 pub(super) async fn unjudged(client: &Client) -> Result<Vec<Deploy>, StoreError> {
     let sql = format!(
-        "SELECT ?fields FROM {newest} WHERE NOT judged
+        "SELECT ?fields FROM (SELECT * REPLACE ('' AS report) FROM {newest}) WHERE NOT judged
         ORDER BY started_us, service, deploy_row",
         newest = newest("")
     );

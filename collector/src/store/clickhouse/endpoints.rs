@@ -13,9 +13,9 @@ pub(super) const PRECISION_US: u64 = 86_400_000_000;
 
 #[derive(Row, Serialize, Deserialize)]
 pub(super) struct EndpointRow {
-    service: String,
-    endpoint: String,
-    counted_us: u64,
+    pub(super) service: String,
+    pub(super) endpoint: String,
+    pub(super) counted_us: u64,
 }
 
 pub(super) fn rows(group: &Group) -> Vec<EndpointRow> {
@@ -38,6 +38,12 @@ pub(super) fn rows(group: &Group) -> Vec<EndpointRow> {
             counted_us,
         });
     rows.collect()
+}
+
+/// Every one of every service.
+pub(super) async fn every_one(client: &Client) -> Result<Vec<(String, String, u64)>, StoreError> {
+    let sql = "SELECT service, endpoint, max(endpoints.counted_us) FROM endpoints GROUP BY service, endpoint";
+    Ok(client.query(sql).fetch_all().await?)
 }
 
 /// The newest.

@@ -45,13 +45,18 @@ pub(super) async fn fold(client: &Client, horizons: Horizons) -> Result<u64, Sto
         );
         let count = client.query(&sql).bind(from_us).bind(until_us);
         folded += count.fetch_one::<u64>().await?;
-        let sql = format!("INSERT INTO folded VALUES ('{step}', ?)");
-        client.query(&sql).bind(until_us).execute().await?;
+        tell(client, step, until_us).await?;
     }
     Ok(folded)
 }
 
-async fn folded_until(client: &Client, step: &str) -> Result<u64, StoreError> {
+/// Says up to when cells are folded.
+pub(super) async fn tell(client: &Client, step: &str, until_us: u64) -> Result<(), StoreError> {
+    let sql = format!("INSERT INTO folded VALUES ('{step}', ?)");
+    Ok(client.query(&sql).bind(until_us).execute().await?)
+}
+
+pub(super) async fn folded_until(client: &Client, step: &str) -> Result<u64, StoreError> {
     let until = "SELECT max(until_us) FROM folded WHERE step = ?";
     Ok(client.query(until).bind(step).fetch_one::<u64>().await?)
 }

@@ -8,6 +8,8 @@ mod cell_rows;
 mod cells;
 mod claims;
 mod connection;
+#[cfg(test)]
+mod copy_tests;
 mod ddl;
 mod deploys;
 mod endpoints;
@@ -22,6 +24,7 @@ mod schema;
 mod services;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod ttl;
 mod writer;
 
@@ -42,10 +45,39 @@ pub use options::{ClickhouseOptions, ClickhouseOptionsError};
 use self::ddl::Ddl;
 use self::journal::Journal;
 use self::writer::Writer;
+use super::copy::refuse_half_copied;
 use super::{
-    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
-    ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange, all_failed,
+    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch,
+    PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError,
+    TimeRange, all_failed,
 };
+
+/// The tables of a database, brought up to date.
+#[derive(Clone)]
+pub(crate) struct Tables {
+    client: Client,
+    ddl: Ddl,
+    /// The version of the schema that was found; 0 if there was none.
+    pub(crate) found: i64,
+}
+
+impl Tables {
+    /// Opens the database, or makes it, and brings its schema up to date.
+    pub(crate) async fn open(options: &ClickhouseOptions) -> Result<Self, StoreError> {
+        let client = connection::pinned(connection::client(options)).await?;
+        let ddl = Ddl {
+            database: options.database.clone(),
+            cluster: options.cluster.clone(),
+        };
+        client.query(&ddl.make_database()).execute().await?;
+        let client = client.with_database(&options.database);
+        let found = schema::migrate(&client, &ddl).await?;
+        Ok(Self { client, ddl, found })
+    }
+
+    /// The newest version of the schema.
+    pub(crate) const KNOWN: i64 = schema::MIGRATIONS.len() as i64;
+}
 
 /// A store in a database of ClickHouse.
 #[derive(Clone)]
@@ -63,14 +95,9 @@ impl ClickhouseStore {
         keep: Option<Keep>,
     ) -> Result<Self, StoreError> {
         let journal = Journal::open(&options.journal)?;
-        let client = connection::pinned(connection::client(options)).await?;
-        let ddl = Ddl {
-            database: options.database.clone(),
-            cluster: options.cluster.clone(),
-        };
-        client.query(&ddl.make_database()).execute().await?;
-        let client = client.with_database(&options.database);
-        schema::migrate(&client, &ddl).await?;
+        let tables = Tables::open(options).await?;
+        refuse_half_copied(&tables).await?;
+        let Tables { client, ddl, .. } = tables;
         if let Some(keep) = keep {
             ttl::set(&client, &ddl, keep).await?;
         }

@@ -85,6 +85,16 @@ impl<'a> Parts<'a> {
         Self(sums)
     }
 
+    /// Those that another store kept of a service's deploy.
+    pub(super) fn copied(service: &'a str, deploy: &'a str, parts: Vec<(Place, Part)>) -> Self {
+        let parts = parts.into_iter();
+        Self(
+            parts
+                .map(|(place, part)| ((service, deploy, place), part))
+                .collect(),
+        )
+    }
+
     pub(super) fn rows(&self) -> Vec<PartRow> {
         let rows = self.0.iter().map(|((service, deploy, place), part)| {
             let (of, replicate) = place;
@@ -233,6 +243,9 @@ pub(super) async fn list(
 #[derive(Row, Deserialize)]
 struct HeadRow {
     replicate: u8,
+    from_us: u64,
+    until_us: u64,
+    lost_samples: u128,
     requests: u128,
     samples: u128,
     folded: u128,
@@ -256,10 +269,37 @@ pub(super) async fn replicates(
     client: &Client,
     query: &ProfileQuery,
 ) -> Result<Vec<Profile>, StoreError> {
+    let parts = parts(client, query).await?;
+    Ok(parts.into_iter().map(|(_, part)| part.tree).collect())
+}
+
+/// All of a deploy.
+pub(super) async fn every_part(
+    client: &Client,
+    service: &str,
+    deploy: &str,
+) -> Result<Vec<(Place, Part)>, StoreError> {
+    let mut all = Vec::new();
+    for summary in list(client, service, deploy).await? {
+        let query = ProfileQuery {
+            service: service.to_owned(),
+            deploy: deploy.to_owned(),
+            of: summary.of,
+        };
+        let found = parts(client, &query).await?;
+        all.extend(
+            (found.into_iter()).map(|(replicate, part)| ((query.of.clone(), replicate), part)),
+        );
+    }
+    Ok(all)
+}
+
+async fn parts(client: &Client, query: &ProfileQuery) -> Result<Vec<(u8, Part)>, StoreError> {
     const IS: &str = "service = ? AND deploy = ? AND endpoint = ? AND kind = ? AND timer = ? AND unit = ? \
         AND taken = ? AND instruction_source = ? AND age = ?";
     let heads = format!(
-        "SELECT replicate, sum(profiles.requests) AS requests, sum(profiles.samples) AS samples,
+        "SELECT replicate, min(profiles.from_us) AS from_us, max(profiles.until_us) AS until_us,
+            sum(profiles.lost_samples) AS lost_samples, sum(profiles.requests) AS requests, sum(profiles.samples) AS samples,
             sum(profiles.folded) AS folded, arraySort(groupUniqArrayArray(profiles.builds)) AS builds
         FROM profiles WHERE {IS} GROUP BY replicate ORDER BY replicate"
     );
@@ -277,11 +317,17 @@ pub(super) async fn replicates(
     while let Some(row) = rows.next().await? {
         nodes_of.entry(row.replicate).or_default().push(row);
     }
-    let trees = heads.into_iter().map(|head| {
+    let parts = heads.into_iter().map(|head| {
         let nodes = nodes_of.remove(&head.replicate).unwrap_or_default();
-        tree_of(query, &head, nodes)
+        let part = Part {
+            from_us: head.from_us,
+            until_us: head.until_us,
+            lost_samples: narrow(head.lost_samples),
+            tree: tree_of(query, &head, nodes)?,
+        };
+        Ok((head.replicate, part))
     });
-    trees.collect()
+    parts.collect()
 }
 
 fn bound(asked: Query, query: &ProfileQuery) -> Query {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use appweight::api::{ProcessView, RequestView};
 use appweight::evidence::ProcessPoint;
-use appweight_wire::ProcessRecord;
+use appweight_wire::{Origin, ProcessRecord, RequestRecord};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
 use super::journal::Group;
-use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, code, views};
+use crate::store::copy::{KeptProcess, KeptRequest};
+use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, TimeRange, code, views};
 
 #[derive(Row, Serialize)]
 pub(super) struct RequestRow {
@@ -26,25 +27,33 @@ pub(super) struct RequestRow {
     record: Vec<u8>,
 }
 
+pub(super) fn request_row(
+    origin: &Origin,
+    request: &RequestRecord,
+    (arrived_us, position): (u64, u32),
+) -> RequestRow {
+    RequestRow {
+        service: origin.service.clone(),
+        deploy: origin.deploy.clone(),
+        host: origin.host.clone(),
+        endpoint: request.endpoint.clone(),
+        start_us: request.start_us,
+        instructions: request.instructions,
+        cpu_ns: request.cpu_ns,
+        arrived_us,
+        position,
+        record: code::pack(request),
+    }
+}
+
 pub(super) fn request_rows(group: &Group) -> Vec<RequestRow> {
     let requests = group.batches.iter().flat_map(|new| {
         let requests = new.batch.requests.iter();
         requests.map(|request| (&new.batch.origin, request))
     });
-    let rows = (0..)
-        .zip(requests)
-        .map(|(position, (origin, request))| RequestRow {
-            service: origin.service.clone(),
-            deploy: origin.deploy.clone(),
-            host: origin.host.clone(),
-            endpoint: request.endpoint.clone(),
-            start_us: request.start_us,
-            instructions: request.instructions,
-            cpu_ns: request.cpu_ns,
-            arrived_us: group.made_us,
-            position,
-            record: code::pack(request),
-        });
+    let rows = (0..).zip(requests).map(|(position, (origin, request))| {
+        request_row(origin, request, (group.made_us, position))
+    });
     rows.collect()
 }
 
@@ -64,26 +73,37 @@ pub(super) struct ProcessRow {
     record: Vec<u8>,
 }
 
+pub(super) fn process_row(kept: &KeptProcess, (arrived_us, position): (u64, u32)) -> ProcessRow {
+    let process = &kept.record;
+    ProcessRow {
+        service: kept.origin.service.clone(),
+        deploy: kept.origin.deploy.clone(),
+        host: kept.origin.host.clone(),
+        source: kept.source.clone(),
+        start_us: process.start_us,
+        width_us: process.width_us,
+        age_us: process.process_age_us,
+        clock_ahead_us: kept.clock_ahead_us,
+        arrived_us,
+        position,
+        record: code::pack(process),
+    }
+}
+
 pub(super) fn process_rows(group: &Group) -> Vec<ProcessRow> {
     let processes = group.batches.iter().flat_map(|new| {
         let processes = new.batch.processes.iter();
         processes.map(move |process| (new, process))
     });
-    let rows = (0..)
-        .zip(processes)
-        .map(|(position, (new, process))| ProcessRow {
-            service: new.batch.origin.service.clone(),
-            deploy: new.batch.origin.deploy.clone(),
-            host: new.batch.origin.host.clone(),
+    let rows = (0..).zip(processes).map(|(position, (new, process))| {
+        let kept = KeptProcess {
+            origin: new.batch.origin.clone(),
             source: new.batch.source.to_string(),
-            start_us: process.start_us,
-            width_us: process.width_us,
-            age_us: process.process_age_us,
             clock_ahead_us: new.clock_ahead_us,
-            arrived_us: group.made_us,
-            position,
-            record: code::pack(process),
-        });
+            record: process.clone(),
+        };
+        process_row(&kept, (group.made_us, position))
+    });
     rows.collect()
 }
 
@@ -95,6 +115,66 @@ struct RecordRow {
     clock_ahead_us: Option<i64>,
     #[serde(with = "serde_bytes")]
     record: Vec<u8>,
+}
+
+/// Request records of a service that began in that time, in the order in which they came.
+pub(super) async fn every_request(
+    client: &Client,
+    service: &str,
+    time: TimeRange,
+) -> Result<Vec<KeptRequest>, StoreError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        host: String,
+        deploy: String,
+        arrived_us: u64,
+        #[serde(with = "serde_bytes")]
+        record: Vec<u8>,
+    }
+    let sql = "SELECT ?fields FROM requests WHERE service = ? AND start_us >= ? AND start_us < ?
+        ORDER BY arrived_us, position";
+    let asked = client.query(sql).bind(service);
+    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<Found>()?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().await? {
+        all.push(KeptRequest {
+            arrived: row.arrived_us,
+            origin: origin(service, row.deploy, row.host),
+            record: code::unpack("request record", &row.record)?,
+        });
+    }
+    Ok(all)
+}
+
+/// The same of process records.
+pub(super) async fn every_process(
+    client: &Client,
+    service: &str,
+    time: TimeRange,
+) -> Result<Vec<KeptProcess>, StoreError> {
+    let sql = "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ? AND start_us < ?
+        ORDER BY arrived_us, position";
+    let asked = client.query(sql).bind(service);
+    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<RecordRow>()?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().await? {
+        all.push(KeptProcess {
+            origin: origin(service, row.deploy, row.host),
+            source: row.source,
+            clock_ahead_us: row.clock_ahead_us,
+            record: code::unpack("process record", &row.record)?,
+        });
+    }
+    Ok(all)
+}
+
+fn origin(service: &str, deploy: String, host: String) -> Origin {
+    Origin {
+        service: service.to_owned(),
+        deploy,
+        host,
+        ..Origin::default()
+    }
 }
 
 pub(super) async fn process_points(

@@ -8,9 +8,10 @@ use super::ddl::Ddl;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_alerts.sql"),
+    include_str!("migrations/0003_copies.sql"),
 ];
 
 /// Blocks of which a table remembers that they are in. A group that a dead collector left behind is written
@@ -18,8 +19,8 @@ pub(super) const MIGRATIONS: [&str; 2] = [
 pub(super) const REMEMBERED_BLOCKS: u64 = 100_000;
 
 /// Brings the database to the newest schema. A migration that is cut off is done again from its start: each of its
-/// statements can be run twice.
-pub(super) async fn migrate(client: &Client, ddl: &Ddl) -> Result<(), StoreError> {
+/// statements can be run twice. Returns the version that was found, 0 for none.
+pub(super) async fn migrate(client: &Client, ddl: &Ddl) -> Result<i64, StoreError> {
     let versions = "CREATE TABLE IF NOT EXISTS schema_versions {on_cluster} (version UInt32, applied_us UInt64)
         ENGINE = {replicated}MergeTree ORDER BY version SETTINGS {settings}";
     for statement in ddl.statements(versions) {
@@ -43,7 +44,7 @@ pub(super) async fn migrate(client: &Client, ddl: &Ddl) -> Result<(), StoreError
         };
         insert(client, "schema_versions", None, vec![row]).await?;
     }
-    Ok(())
+    Ok(found)
 }
 
 #[derive(Row, serde::Serialize, Deserialize)]

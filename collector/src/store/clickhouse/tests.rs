@@ -12,13 +12,13 @@ use crate::store::{SqliteStore, suite};
 use crate::testing::{NOON, SECOND, batch, cell, process, profile, request};
 
 /// A database of its own on the server of the tests, and a journal. Both go with it.
-struct Place {
-    options: ClickhouseOptions,
+pub(super) struct Place {
+    pub(super) options: ClickhouseOptions,
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let url = std::env::var("CLICKHOUSE_URL").expect(
             "CLICKHOUSE_URL names no server: run `cargo xtask test`, which starts ClickHouse's engine",
         );
@@ -72,7 +72,7 @@ async fn open() -> (ClickhouseStore, Place) {
 suite::store_suite!(open().await);
 
 /// As proptest does it, within one runtime.
-fn hold<T: std::fmt::Debug>(
+pub(super) fn hold<T: std::fmt::Debug>(
     cases: u32,
     strategy: impl Strategy<Value = T>,
     holds: impl AsyncFn(T),
@@ -387,7 +387,7 @@ async fn a_newer_schema_is_refused() {
         opened.err(),
         Some(StoreError::Newer {
             found: 99,
-            known: 2
+            known: 3
         })
     ));
 }

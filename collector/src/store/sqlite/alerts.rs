@@ -5,13 +5,22 @@ use crate::store::{AlertStatus, StoreError};
 
 /// Keeps a status if it is the next version of what is kept.
 pub(super) fn put(connection: &Connection, status: &AlertStatus) -> Result<bool, StoreError> {
+    if status.version == 1 {
+        return add(connection, status);
+    }
+    let sql = "UPDATE alerts SET version = ?4, status = ?5
+        WHERE service = ?1 AND deploy = ?2 AND started_us = ?3 AND version = ?4 - 1";
+    write(connection, sql, status)
+}
+
+/// Keeps a status of any version if there is none yet.
+pub(super) fn add(connection: &Connection, status: &AlertStatus) -> Result<bool, StoreError> {
+    let sql = "INSERT OR IGNORE INTO alerts (service, deploy, started_us, version, status) VALUES (?1, ?2, ?3, ?4, ?5)";
+    write(connection, sql, status)
+}
+
+fn write(connection: &Connection, sql: &str, status: &AlertStatus) -> Result<bool, StoreError> {
     let json = serde_json::to_string(status).map_err(|error| unreadable(&error))?;
-    let sql = if status.version == 1 {
-        "INSERT OR IGNORE INTO alerts (service, deploy, started_us, version, status) VALUES (?1, ?2, ?3, ?4, ?5)"
-    } else {
-        "UPDATE alerts SET version = ?4, status = ?5
-            WHERE service = ?1 AND deploy = ?2 AND started_us = ?3 AND version = ?4 - 1"
-    };
     let changed = connection.prepare_cached(sql)?.execute(params![
         status.service,
         status.deploy,

@@ -13,7 +13,8 @@ use rusqlite::{Connection, Transaction, params};
 use zstd::bulk::Compressor;
 
 use super::code;
-use crate::store::{RequestOrder, RequestQuery, StoreError};
+use crate::store::copy::KeptRequest;
+use crate::store::{RequestOrder, RequestQuery, StoreError, TimeRange};
 
 /// Records of a block: enough that they compress well, few enough that one is found quickly among them.
 const RECORDS: usize = 1_000;
@@ -69,6 +70,58 @@ impl Packer {
         let packed = self.0.compress(&packed);
         packed.map_err(|error| unreadable(&error.to_string()))
     }
+}
+
+/// Adds records that came before, in the order in which they did.
+pub(super) fn add_kept(
+    transaction: &Transaction<'_>,
+    kept: Vec<KeptRequest>,
+) -> Result<(), StoreError> {
+    let mut packer = Packer::new()?;
+    let (mut origin, mut records) = (Origin::default(), Vec::new());
+    for kept in kept {
+        if kept.origin != origin {
+            packer.add(transaction, &origin, &records)?;
+            records.clear();
+            origin = kept.origin;
+        }
+        records.push(kept.record);
+    }
+    packer.add(transaction, &origin, &records)
+}
+
+/// The records of blocks whose first one began in that time, in the order in which they came.
+pub(super) fn every_record(
+    connection: &Connection,
+    service: &str,
+    time: TimeRange,
+) -> Result<Vec<KeptRequest>, StoreError> {
+    let sql = "SELECT block, deploy, host, packed FROM request_blocks
+        WHERE service = ?1 AND first_us >= ?2 AND first_us < ?3 ORDER BY block";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![
+        service,
+        code::time(time.from_us),
+        code::time(time.until_us)
+    ])?;
+    let mut kept = Vec::new();
+    while let Some(row) = rows.next()? {
+        let origin = Origin {
+            service: service.to_owned(),
+            deploy: row.get(1)?,
+            host: row.get(2)?,
+            ..Origin::default()
+        };
+        let packed = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+        for record in unpack(packed)? {
+            kept.push(KeptRequest {
+                arrived: code::time_of(row, 0)?,
+                origin: origin.clone(),
+                record,
+            });
+        }
+    }
+    Ok(kept)
 }
 
 /// How many of these records go into one block: one at least.

@@ -73,17 +73,25 @@ pub(super) fn put_report(
             "UPDATE deploys SET ended_us = coalesce(ended_us, ?2) WHERE deploy_row = ?1",
         )?
         .execute(params![row, deploy.ended_us.map(code::time)])?;
-    let kept = transaction
+    let kept = add_report(&transaction, row, report, &json)?;
+    transaction.commit()?;
+    Ok(kept)
+}
+
+/// `false` if there is one already.
+fn add_report(
+    transaction: &Transaction<'_>,
+    row: i64,
+    report: &DeployReport,
+    json: &str,
+) -> Result<bool, StoreError> {
+    let judged_us = code::time(report.summary.judged_us.unwrap_or(0));
+    let added = transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO reports (deploy_row, judged_us, report) VALUES (?1, ?2, ?3)",
         )?
-        .execute(params![
-            row,
-            code::time(report.summary.judged_us.unwrap_or(0)),
-            json
-        ])?;
-    transaction.commit()?;
-    Ok(kept > 0)
+        .execute(params![row, judged_us, json])?;
+    Ok(added > 0)
 }
 
 pub(super) fn list(
@@ -191,21 +199,52 @@ fn load(transaction: &Transaction<'_>, service: &str) -> Result<Rollouts, StoreE
         WHERE d.service = ?1 ORDER BY d.started_us, d.deploy_row"
     );
     let mut statement = transaction.prepare_cached(&sql)?;
-    let rollouts = statement.query_map([service], |row| {
-        Ok(Rollout {
-            deploy: deploy_of(row)?,
-            row: row.get(8)?,
-            posted_us: code::maybe_time_of(row, 9)?,
-            discovered: row.get(10)?,
-            replaced_given: row.get(11)?,
-            judged: row.get(12)?,
-            changed: false,
-        })
-    })?;
+    let rollouts = statement.query_map([service], rollout_of)?;
     Ok(Rollouts::new(rollouts.collect::<Result<_, _>>()?))
 }
 
+/// All of every service in the order in which they became known, each with its final report.
+pub(super) fn every_rollout(
+    connection: &Connection,
+) -> Result<Vec<(Rollout, Option<String>)>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, d.deploy_row, d.posted_us, d.discovered, d.replaced_given, r.deploy_row IS NOT NULL, r.report
+        FROM deploys d LEFT JOIN reports r USING (deploy_row) ORDER BY d.deploy_row"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rollouts = statement.query_map([], |row| Ok((rollout_of(row)?, row.get(13)?)))?;
+    Ok(rollouts.collect::<Result<_, _>>()?)
+}
+
+/// Adds what another store knew.
+pub(super) fn add_rollouts(
+    transaction: &Transaction<'_>,
+    known: &[(Rollout, Option<String>)],
+) -> Result<(), StoreError> {
+    for (rollout, report) in known {
+        let rollout = Rollout {
+            row: None,
+            ..rollout.clone()
+        };
+        save_one(transaction, &rollout)?;
+        if let Some(report) = report {
+            let read: DeployReport =
+                serde_json::from_str(report).map_err(|error| unreadable(&error))?;
+            let row = transaction.last_insert_rowid();
+            add_report(transaction, row, &read, report)?;
+        }
+    }
+    Ok(())
+}
+
 fn save(transaction: &Transaction<'_>, rollouts: &Rollouts) -> Result<(), StoreError> {
+    for rollout in rollouts.changed() {
+        save_one(transaction, rollout)?;
+    }
+    Ok(())
+}
+
+fn save_one(transaction: &Transaction<'_>, rollout: &Rollout) -> Result<(), StoreError> {
     let sql = "INSERT INTO deploys (deploy_row, service, id, started_us, posted_us, ended_us, replaced, author, title,
             link, discovered, replaced_given)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
@@ -214,24 +253,34 @@ fn save(transaction: &Transaction<'_>, rollouts: &Rollouts) -> Result<(), StoreE
             title = excluded.title, link = excluded.link, discovered = excluded.discovered,
             replaced_given = excluded.replaced_given";
     let mut statement = transaction.prepare_cached(sql)?;
-    for rollout in rollouts.changed() {
-        let deploy = &rollout.deploy;
-        statement.execute(params![
-            rollout.row,
-            deploy.service,
-            deploy.id,
-            code::time(deploy.started_us),
-            rollout.posted_us.map(code::time),
-            deploy.ended_us.map(code::time),
-            deploy.replaced,
-            deploy.author,
-            deploy.title,
-            deploy.link,
-            rollout.discovered,
-            rollout.replaced_given,
-        ])?;
-    }
+    let deploy = &rollout.deploy;
+    statement.execute(params![
+        rollout.row,
+        deploy.service,
+        deploy.id,
+        code::time(deploy.started_us),
+        rollout.posted_us.map(code::time),
+        deploy.ended_us.map(code::time),
+        deploy.replaced,
+        deploy.author,
+        deploy.title,
+        deploy.link,
+        rollout.discovered,
+        rollout.replaced_given,
+    ])?;
     Ok(())
+}
+
+fn rollout_of(row: &Row<'_>) -> rusqlite::Result<Rollout> {
+    Ok(Rollout {
+        deploy: deploy_of(row)?,
+        row: row.get(8)?,
+        posted_us: code::maybe_time_of(row, 9)?,
+        discovered: row.get(10)?,
+        replaced_given: row.get(11)?,
+        judged: row.get(12)?,
+        changed: false,
+    })
 }
 
 fn deploy_of(row: &Row<'_>) -> rusqlite::Result<Deploy> {

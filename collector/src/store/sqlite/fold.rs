@@ -22,8 +22,8 @@ const AT_ONCE: usize = 1_000;
 /// Up to when cells are kept in less detail, µs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Folded {
-    minutes_us: u64,
-    hours_us: u64,
+    pub(super) minutes_us: u64,
+    pub(super) hours_us: u64,
 }
 
 /// One step to less detail.
@@ -66,6 +66,12 @@ impl Folded {
             }
         }
         Ok(folded)
+    }
+
+    /// Writes both down.
+    pub(super) fn write(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        tell(transaction, Step::Minutes, self.minutes_us)?;
+        tell(transaction, Step::Hours, self.hours_us)
     }
 
     fn of(self, step: Step) -> u64 {
@@ -118,15 +124,21 @@ pub(super) fn fold_some(
         let until_us = horizon_us.min(first_us - first_us % HOUR_US + HOUR_US);
         let (folded, all) = fold(transaction, &services, step, (from_us, until_us))?;
         if all {
-            let sql = "INSERT INTO folded (step, until_us) VALUES (?1, ?2)
-                ON CONFLICT (step) DO UPDATE SET until_us = excluded.until_us";
-            transaction
-                .prepare_cached(sql)?
-                .execute(params![step.code(), code::time(until_us)])?;
+            tell(transaction, step, until_us)?;
         }
         return Ok((folded, true));
     }
     Ok((0, false))
+}
+
+/// Writes down up to when cells are folded.
+fn tell(transaction: &Transaction<'_>, step: Step, until_us: u64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO folded (step, until_us) VALUES (?1, ?2)
+        ON CONFLICT (step) DO UPDATE SET until_us = excluded.until_us";
+    transaction
+        .prepare_cached(sql)?
+        .execute(params![step.code(), code::time(until_us)])?;
+    Ok(())
 }
 
 /// When the first cell begins that does not begin before.

@@ -19,6 +19,7 @@ mod records;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -33,8 +34,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch, PostedDeploy,
-    ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError, TimeRange, all_failed,
+    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch,
+    PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError,
+    TimeRange, all_failed,
 };
 use crate::off_the_runtime::off_the_runtime;
 
@@ -55,6 +57,8 @@ const WRITER_CACHE_KIB: i64 = 16 * 1_024;
 pub(crate) struct SqliteStore(Arc<Inner>);
 
 struct Inner {
+    /// The version of the schema that the file had; 0 if it had none.
+    found: i64,
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
@@ -72,12 +76,21 @@ impl SqliteStore {
         writer.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         writer.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         set_up(&writer)?;
-        schema::migrate(&mut writer)?;
+        let found = schema::migrate(&mut writer)?;
         Ok(Self(Arc::new(Inner {
+            found,
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
         })))
+    }
+
+    /// The newest version of the schema.
+    pub(crate) const KNOWN: i64 = schema::MIGRATIONS.len() as i64;
+
+    /// The version of the schema that was found; 0 if there was none.
+    pub(crate) fn found(&self) -> i64 {
+        self.0.found
     }
 
     async fn write<T: Send + 'static>(

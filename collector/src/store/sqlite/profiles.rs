@@ -6,7 +6,7 @@ use appweight_wire::{Batch, ProfileRecord};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::code;
-use crate::store::profiles::{Part, parts_of, unite};
+use crate::store::profiles::{Part, Place, parts_of, unite};
 use crate::store::{ProfileQuery, StoreError};
 
 /// zstd's fastest: a tree is written anew with each batch, and names repeat so much that this is enough.
@@ -14,14 +14,22 @@ const LEVEL: i32 = 1;
 
 pub(super) fn add_all(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
     for ((of, replicate), part) in parts_of(batch) {
-        add(transaction, batch, &of, replicate, part)?;
+        let origin = &batch.origin;
+        add(
+            transaction,
+            (&origin.service, &origin.deploy),
+            &of,
+            replicate,
+            part,
+        )?;
     }
     Ok(())
 }
 
-fn add(
+/// Adds a part to what there is of a service's deploy.
+pub(super) fn add(
     transaction: &Transaction<'_>,
-    batch: &Batch,
+    (service, deploy): (&str, &str),
     of: &ProfileOf,
     replicate: u8,
     part: Part,
@@ -36,10 +44,9 @@ fn add(
         ON CONFLICT DO UPDATE SET from_us = excluded.from_us, until_us = excluded.until_us,
             requests = excluded.requests, samples = excluded.samples, lost_samples = excluded.lost_samples,
             tree = excluded.tree";
-    let origin = &batch.origin;
     let alike = named_params! {
-        ":service": origin.service,
-        ":deploy": origin.deploy,
+        ":service": service,
+        ":deploy": deploy,
         ":endpoint": of.endpoint,
         ":kind": code::kind(of.kind),
         ":timer": of.timer,
@@ -123,6 +130,32 @@ fn summary_of(row: &Row<'_>) -> Result<ProfileSummary, StoreError> {
         samples: row.get::<_, i64>(10)?.cast_unsigned(),
         lost_samples: row.get::<_, i64>(11)?.cast_unsigned(),
     })
+}
+
+/// All of a deploy.
+pub(super) fn every_part(
+    connection: &Connection,
+    service: &str,
+    deploy: &str,
+) -> Result<Vec<(Place, Part)>, StoreError> {
+    let sql = "SELECT endpoint, kind, timer, unit, taken, instruction_source, age,
+            from_us, until_us, requests, samples, lost_samples, replicate, tree
+        FROM profiles WHERE service = ?1 AND deploy = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![service, deploy])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (about, replicate) = (summary_of(row)?, row.get(12)?);
+        let tree = row.get_ref(13)?.as_blob().map_err(rusqlite::Error::from)?;
+        let part = Part {
+            from_us: about.from_us,
+            until_us: about.until_us,
+            lost_samples: about.lost_samples,
+            tree: unpack(tree, replicate)?,
+        };
+        all.push(((about.of, replicate), part));
+    }
+    Ok(all)
 }
 
 /// All replicates of a profile.

@@ -69,6 +69,30 @@ pub(super) fn cells(
     Ok(cells)
 }
 
+/// Every cell of that time, with those per flag.
+pub(super) fn every_cell(
+    connection: &Connection,
+    service: &str,
+    time: TimeRange,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let sql = "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
+            n, weight, errors, scaled, metrics, flag_name, flag_value
+        FROM cells WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![
+        service,
+        code::time(time.from_us),
+        code::time(time.until_us)
+    ])?;
+    let mut cells = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut placed = cell_of(row)?;
+        placed.cell.key.flag = code::flag_of(row.get(14)?, row.get(15)?);
+        cells.push(placed);
+    }
+    Ok(cells)
+}
+
 /// A cell from the columns that [`cells`] asks for, without its flag.
 pub(super) fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
     let mut cell = Cell::new(CellKey {

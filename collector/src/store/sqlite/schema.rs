@@ -4,20 +4,21 @@ use super::blocks;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_profiles.sql"),
     include_str!("migrations/0003_folded.sql"),
     include_str!("migrations/0004_limits.sql"),
     include_str!("migrations/0005_request_blocks.sql"),
     include_str!("migrations/0006_alerts.sql"),
+    include_str!("migrations/0007_copies.sql"),
 ];
 
 /// The version since which request records are in blocks.
 const BLOCKS: i64 = 5;
 
-/// Brings a file to the newest schema. Each step is done whole or not at all.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+/// Brings a file to the newest schema. Each step is done whole or not at all. Returns the version that was found, 0 for none.
+pub(super) fn migrate(connection: &mut Connection) -> Result<i64, StoreError> {
     let known = MIGRATIONS.len() as i64;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
@@ -34,7 +35,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             transaction.commit()?;
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A file as a program of that version left it.
@@ -66,7 +67,7 @@ mod tests {
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 6
+                known: 7
             })
         ));
     }

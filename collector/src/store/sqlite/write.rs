@@ -1,9 +1,11 @@
 //! Batches, many in one transaction.
 
-use appweight_wire::ProcessRecord;
+use appweight_wire::{Origin, ProcessRecord};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::blocks::Packer;
+use uuid::Uuid;
+
 use super::fold::Folded;
 use super::{cells, code, deploys, endpoints, profiles};
 use crate::store::cell_sums::CellSums;
@@ -77,14 +79,24 @@ fn remember(transaction: &Transaction<'_>, new: &NewBatch) -> Result<PutOutcome,
             PutOutcome::Conflict
         });
     }
+    add_batch(transaction, new.uuid, &new.digest, new.received_us)?;
+    Ok(PutOutcome::Stored)
+}
+
+pub(super) fn add_batch(
+    transaction: &Transaction<'_>,
+    uuid: Uuid,
+    digest: &[u8; 32],
+    received_us: u64,
+) -> Result<(), StoreError> {
     transaction
         .prepare_cached("INSERT INTO batches (uuid, digest, received_us) VALUES (?1, ?2, ?3)")?
         .execute(params![
-            uuid,
-            new.digest.as_slice(),
-            code::time(new.received_us)
+            uuid.as_bytes().as_slice(),
+            digest.as_slice(),
+            code::time(received_us)
         ])?;
-    Ok(PutOutcome::Stored)
+    Ok(())
 }
 
 /// All of a batch but its cells.
@@ -96,7 +108,14 @@ fn add_records(
     let batch = &new.batch;
     packer.add(transaction, &batch.origin, &batch.requests)?;
     for process in &batch.processes {
-        add_process(transaction, new, process)?;
+        let source = batch.source.to_string();
+        add_process(
+            transaction,
+            &batch.origin,
+            &source,
+            new.clock_ahead_us,
+            process,
+        )?;
     }
     profiles::add_all(transaction, batch)?;
     let Some((first_us, last_us)) = span(batch) else {
@@ -116,25 +135,26 @@ fn add_records(
     deploys::see(transaction, &origin.service, &origin.deploy, began_us)
 }
 
-fn add_process(
+pub(super) fn add_process(
     transaction: &Transaction<'_>,
-    new: &NewBatch,
+    origin: &Origin,
+    source: &str,
+    clock_ahead_us: Option<i64>,
     process: &ProcessRecord,
 ) -> Result<(), StoreError> {
-    let batch = &new.batch;
     let sql =
         "INSERT INTO processes (service, deploy, host, source, start_us, width_us, age_us, record, clock_ahead_us)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
-        batch.origin.service,
-        batch.origin.deploy,
-        batch.origin.host,
-        batch.source.to_string(),
+        origin.service,
+        origin.deploy,
+        origin.host,
+        source,
         code::time(process.start_us),
         code::time(process.width_us),
         code::time(process.process_age_us),
         code::pack(process),
-        new.clock_ahead_us,
+        clock_ahead_us,
     ])?;
     Ok(())
 }

@@ -25,6 +25,13 @@ pub(in crate::store) async fn both_answer_the_same(
     same_answers(one, other).await;
 }
 
+/// Does all of it to one.
+pub(in crate::store) async fn tell(store: &impl Store, deeds: &[Deed]) {
+    for (at, deed) in deeds.iter().enumerate() {
+        done(store, deed, NOON + at as u64 * SECOND).await;
+    }
+}
+
 /// Asks both everything.
 pub(in crate::store) async fn same_answers(one: &impl Store, other: &impl Store) {
     let (first, second) = (all_answers(one).await, all_answers(other).await);
@@ -103,6 +110,54 @@ fn report(deploy: Deploy, number: f64) -> DeployReport {
             endpoints: Vec::new(),
         }),
     }
+}
+
+/// Compares all cells, records, profiles and roll-outs of all services, of which each has a deploy `a`.
+pub(in crate::store) async fn same_accounts(one: &impl Store, other: &impl Store) {
+    assert_eq!(account(one).await, account(other).await);
+}
+
+async fn account(store: &impl Store) -> Vec<String> {
+    let services = store.services().await.unwrap();
+    assert!(!services.is_empty());
+    let mut alerts = store.alert_statuses().await.unwrap();
+    alerts.sort_by_key(|status| (status.service.clone(), status.started_us));
+    assert!(!alerts.is_empty());
+    let mut all = vec![format!("{services:#?} {alerts:#?}")];
+    for service in &services {
+        let service = service.service.as_str();
+        let cells = CellQuery {
+            service: service.into(),
+            deploys: Vec::new(),
+            time: TimeRange::ALL,
+        };
+        all.push(format!("{:#?}", store.cells(cells).await.unwrap()));
+        let processes = ProcessQuery::all(service, TimeRange::ALL);
+        all.push(format!(
+            "{:#?}",
+            store.process_points(processes).await.unwrap()
+        ));
+        let requests = RequestQuery {
+            service: service.into(),
+            endpoint: None,
+            deploy: None,
+            time: TimeRange::ALL,
+            order: RequestOrder::Time,
+            skip: 0,
+            limit: 1_000,
+        };
+        all.push(format!("{:#?}", store.requests(requests).await.unwrap()));
+        let deploys = store.deploys(deploys_of(service, None, 100)).await.unwrap();
+        all.push(format!("{deploys:#?}"));
+        all.push(format!(
+            "{:#?}",
+            store.endpoints(service, 100).await.unwrap()
+        ));
+        let profiles = profile_answers(store, service, "a").await;
+        assert!(!profiles.is_empty());
+        all.push(format!("{profiles:#?}"));
+    }
+    all
 }
 
 /// Every question of the trait, for everything that there may be, with its answer: all numbers in full, so that
