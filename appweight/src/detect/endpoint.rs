@@ -1,4 +1,3 @@
-use super::evidence::log_e_value;
 use super::filter::LevelFilter;
 use super::learn::Prepared;
 use super::noise::NoiseLearner;
@@ -26,8 +25,6 @@ impl Cell {
 
 /// Minutes over which an endpoint's usual cost is read, by which the service's line weighs it.
 const REFERENCE_MINUTES: u32 = 30;
-/// Before an endpoint has been through a roll-out: the watch's end brings so many times the information of its first look.
-const GROWTH_OF_INFORMATION: f64 = 8.0;
 /// Standard errors below which an alarm has lost its ground.
 const DOUBTED_BELOW_Z: f64 = 2.0;
 /// Ratios of two changes that may well be the same one.
@@ -52,8 +49,6 @@ pub(crate) struct Endpoint {
     /// The last minute and its cells.
     pub(crate) previous: Option<(i64, Vec<Prepared>)>,
     reference: Reference,
-    /// The information that the last watched deploy had in the end.
-    last_information: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,11 +62,9 @@ struct Reference {
 /// One (deploy, endpoint) under watch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pair {
-    pub(crate) expected_information: Option<f64>,
     pub(crate) estimate: Option<Estimate>,
-    pub(crate) log_e: f64,
-    /// The log e-value at which it would be called alone.
-    pub(crate) needed_log_e: f64,
+    /// Standard errors at which it would be called now, and those that will do in the end.
+    pub(crate) called_at: (f64, f64),
     /// Minute of the first alarm and the effect then.
     pub(crate) alarm: Option<(i64, f64)>,
     pub(crate) is_withdrawn: bool,
@@ -86,6 +79,12 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
+    /// Whether there is enough evidence to call it at this look.
+    pub(crate) fn is_sure(&self) -> bool {
+        let estimate = self.estimate;
+        estimate.is_some_and(|estimate| estimate.z().abs() >= self.called_at.0)
+    }
+
     /// Whether an alarm has lost its ground.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.estimate.is_none_or(|estimate| {
@@ -124,7 +123,6 @@ impl Endpoint {
             chosen: Vec::new(),
             previous: None,
             reference: Reference::default(),
-            last_information: None,
         }
     }
 
@@ -135,9 +133,6 @@ impl Endpoint {
     }
 
     pub(crate) fn retire_column(&mut self, column: usize, last: f64) {
-        if let Some(estimate) = self.pairs[column].estimate {
-            self.last_information = Some(1.0 / estimate.variance);
-        }
         self.filter
             .retire_column(column, self.effects[column], last);
         self.effects.remove(column);
@@ -205,16 +200,7 @@ impl Endpoint {
                 Some(estimate) if self.chosen.contains(&column) => estimate.effect,
                 _ => 0.0,
             };
-            let pair = &mut self.pairs[column];
-            pair.estimate = estimate;
-            pair.log_e = estimate.map_or(f64::NEG_INFINITY, |estimate| {
-                let information = 1.0 / estimate.variance;
-                let expected = *pair.expected_information.get_or_insert(
-                    self.last_information
-                        .unwrap_or(information * GROWTH_OF_INFORMATION),
-                );
-                log_e_value(estimate.z(), information, expected)
-            });
+            self.pairs[column].estimate = estimate;
         }
     }
 }

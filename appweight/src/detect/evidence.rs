@@ -1,6 +1,46 @@
 //! Evidence that may be looked at every minute.
 
-/// The information at which the watch of a deploy ends is about so many times that of the prior's
+use statrs::function::erf::erfc_inv;
+
+/// What the minutes of a watch may spend of its level, by minutes since its first look: much where it is worth waiting for, the
+/// most at the watch's end, and a little in each minute, so that what is plain is called at once.
+const WAITED_FOR: [(i64, f64); 3] = [(20, 0.1), (30, 0.15), (45, 0.1)];
+const AT_THE_END: f64 = 0.35;
+const MINUTES: i64 = 60;
+const BY_THE_MINUTE: f64 = 0.24;
+const LATER: f64 = 0.06;
+
+/// The part of a pair's level that a look may spend, `minute` minutes after the first.
+///
+/// The parts of all minutes that there can be sum to 1, and do not depend on what is seen, so that by the union bound
+/// the chance that a clean pair is ever called is at most the level, however its looks depend on each other. That
+/// makes a confidence sequence of the intervals (Darling and Robbins 1967, "Confidence sequences for mean, variance, and
+/// median"), as the unequal parts of a group-sequential plan do (Lan and DeMets 1983, "Discrete sequential boundaries
+/// for clinical trials").
+pub(crate) fn part_of_level(minute: i64, is_end: bool) -> f64 {
+    if is_end {
+        return AT_THE_END;
+    }
+    let waited_for = WAITED_FOR.iter().find(|(at, _)| *at == minute);
+    let waited_for = waited_for.map_or(0.0, |(_, part)| *part);
+    waited_for
+        + if minute < MINUTES {
+            BY_THE_MINUTE / MINUTES as f64
+        } else {
+            let after = (minute - MINUTES) as f64;
+            LATER / ((after + 1.0) * (after + 2.0))
+        }
+}
+
+/// The part that a look may hope for in the end.
+pub(crate) const LARGEST_PART: f64 = AT_THE_END;
+
+/// The standard errors, of either sign, that chance exceeds with that probability.
+pub(crate) fn z_of(probability: f64) -> f64 {
+    std::f64::consts::SQRT_2 * erfc_inv(probability)
+}
+
+/// The information about a flag at which its watch ends is about so many times that of the prior's
 /// centre: of the changes that can be told at all, the prior takes the smaller ones as likely.
 const INFORMATION_RATIO: f64 = 9.0;
 
@@ -15,12 +55,6 @@ const INFORMATION_RATIO: f64 = 9.0;
 pub(crate) fn log_e_value(z: f64, information: f64, expected_information: f64) -> f64 {
     let rho = expected_information / INFORMATION_RATIO;
     z * z / 2.0 * information / (information + rho) - 0.5 * (information / rho).ln_1p()
-}
-
-/// The standard errors at which that log e-value is reached when all information that is expected is in.
-pub(crate) fn z_of(log_e: f64) -> f64 {
-    let reached = log_e.max(0.0) + 0.5 * (1.0 + INFORMATION_RATIO).ln();
-    (2.0 * reached * (1.0 + INFORMATION_RATIO) / INFORMATION_RATIO).sqrt()
 }
 
 #[cfg(test)]
@@ -67,8 +101,41 @@ mod tests {
     }
 
     #[test]
-    fn an_e_value_is_reached_at_its_own_z() {
-        let log_e = 8.0;
-        assert!((log_e_value(z_of(log_e), 500.0, 500.0) - log_e).abs() < 1e-12);
+    fn a_watch_never_spends_more_than_its_level() {
+        let minutes = (0..100_000).map(|minute| part_of_level(minute, false));
+        let spent = minutes.sum::<f64>() + part_of_level(70, true);
+        assert!(spent <= 1.0 && spent > 0.999, "{spent}");
+    }
+
+    #[test]
+    fn standard_errors_are_those_of_a_normal_number() {
+        for (probability, z) in [(0.05, 1.959_964), (5.733_03e-7, 5.0), (1.523_97e-23, 10.0)] {
+            assert!(
+                (z_of(probability) - z).abs() < 1e-4,
+                "{}",
+                z_of(probability)
+            );
+        }
+    }
+
+    #[test]
+    fn a_clean_watch_is_called_no_more_often_than_its_level() {
+        let mut random = fastrand::Rng::with_seed(6);
+        let mut normal = || (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+        let bounds: Vec<f64> = (0..70)
+            .map(|minute| z_of(0.1 * part_of_level(minute, minute == 69)))
+            .collect();
+        let called = (0..4000)
+            .filter(|_| {
+                let mut score = 0.0;
+                bounds.iter().enumerate().any(|(minute, bound)| {
+                    score += normal();
+                    let score: f64 = score / ((minute + 1) as f64).sqrt();
+                    score.abs() >= *bound
+                })
+            })
+            .count();
+        assert!(called <= 400, "{called} of 4000 at a promised 10 %");
+        assert!(called >= 100, "{called}: the bound is of no use");
     }
 }

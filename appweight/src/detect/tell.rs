@@ -1,5 +1,4 @@
 use super::endpoint::{ABOUT_THE_SAME, Endpoint};
-use super::evidence::z_of;
 use super::lines::{Ruling, VerdictLine};
 use super::regression::Estimate;
 
@@ -18,7 +17,6 @@ pub(crate) struct Step<'a> {
 pub(crate) fn raise(
     endpoint: &mut Endpoint,
     column: usize,
-    is_sure: bool,
     minute: i64,
     step: Step<'_>,
     service_effect: Option<f64>,
@@ -26,6 +24,7 @@ pub(crate) fn raise(
 ) {
     let is_service = endpoint.name.is_none();
     let pair = &mut endpoint.pairs[column];
+    let is_sure = pair.is_sure();
     let is_common = is_service
         || pair
             .alarm
@@ -87,7 +86,7 @@ pub(crate) fn deploy_line(
         let fewest = new.requests.min(endpoint.tail.seen(parent).requests);
         // What restarts change by themselves is the part that surely does not fall with requests.
         let rest = endpoint.learner.noise.restart / new.groups;
-        let z = z_of(pair.needed_log_e);
+        let z = pair.called_at.1;
         line.more_requests = more_requests(estimate, rest, fewest, endpoint.min_change, z);
         if endpoint.name.is_some() && line.more_requests.is_none() {
             line.checks.push(
@@ -98,9 +97,10 @@ pub(crate) fn deploy_line(
     }
     if let Some(estimate) = pair.estimate {
         line.checks.push(format!(
-            "evidence: {:.1} standard errors, e-value {:.2e}",
+            "evidence: {:.1} standard errors, called from {:.1} on now, from {:.1} on in the end",
             estimate.z(),
-            pair.log_e.min(700.0).exp()
+            pair.called_at.0,
+            pair.called_at.1
         ));
     }
     if let Some((since, _)) = pair.alarm {

@@ -4,7 +4,7 @@ use foldhash::HashMap;
 
 use super::{Column, Detector, FLAG_CHANGES, MIN_NEW_HOSTS, SERVICE_LEVEL, WATCH_MINUTES};
 use crate::detect::endpoint::Cell;
-use crate::detect::evidence::log_e_value;
+use crate::detect::evidence::{LARGEST_PART, log_e_value, part_of_level, z_of};
 use crate::detect::flag::FlagPair;
 use crate::detect::lines::VerdictLine;
 use crate::detect::tell::{deploy_line, raise, verdict};
@@ -58,33 +58,27 @@ impl Detector {
             let place = *self.deploys[deploy]
                 .place
                 .get_or_insert_with(|| stream.enter(minute));
-            let needed = self.stream.needed(place, numbers.len(), 1);
-            let mut values = Vec::new();
-            for at in &numbers {
-                let pair = &mut self.endpoints[*at].pairs[column];
-                pair.needed_log_e = needed;
-                if pair.alarm.is_none() {
-                    values.push(pair.log_e);
-                }
-            }
+            let is_end = minute >= self.deploys[deploy].watched_until();
+            let part = part_of_level(minute - place.since, is_end);
+            let z_at = |level: f64| (z_of(level * part), z_of(level * LARGEST_PART));
+            let called_at = z_at(place.level / numbers.len() as f64);
             let of_service = self.totals[service].pairs[column].estimate;
             let of_service = of_service.map(|estimate| estimate.effect);
-            let limit = self.stream.limit(place, numbers.len(), &mut values);
-            let called = values
-                .iter()
-                .filter(|value| limit.is_some_and(|limit| **value >= limit))
-                .count();
-            self.stream.note(place, called);
+            let step = self.deploys[deploy].step(deploy);
+            let (mut was_called, mut is_called) = (false, false);
             for at in numbers {
-                let step = self.deploys[deploy].step(deploy);
                 let endpoint = &mut self.endpoints[at];
-                let is_sure = limit.is_some_and(|limit| endpoint.pairs[column].log_e >= limit);
-                raise(endpoint, column, is_sure, minute, step, of_service, told);
+                endpoint.pairs[column].called_at = called_at;
+                was_called |= endpoint.pairs[column].alarm.is_some();
+                raise(endpoint, column, minute, step, of_service, told);
+                is_called |= endpoint.pairs[column].alarm.is_some();
+            }
+            if is_called && !was_called {
+                self.stream.note_call(place);
             }
             let total = &mut self.totals[service];
-            let is_sure = total.pairs[column].log_e >= (1.0 / SERVICE_LEVEL).ln();
-            let step = self.deploys[deploy].step(deploy);
-            raise(total, column, is_sure, minute, step, None, told);
+            total.pairs[column].called_at = z_at(SERVICE_LEVEL);
+            raise(total, column, minute, step, None, told);
         }
     }
 
@@ -115,14 +109,15 @@ impl Detector {
             let tests = values.len();
             values.retain(|(endpoint, _)| !arm.alarms.contains(endpoint));
             values.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-            let mut sorted: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+            let arm = &mut self.flags.arms[at];
             let stream = &mut self.stream;
-            let place = *self.flags.arms[at]
-                .place
-                .get_or_insert_with(|| stream.enter(minute));
-            let limit = self.stream.limit(place, tests, &mut sorted);
-            values.retain(|(_, value)| limit.is_some_and(|limit| *value >= limit));
-            self.stream.note(place, values.len());
+            let place = *arm.place.get_or_insert_with(|| stream.enter(minute));
+            // The inverse of an e-value is a p-value at whatever minute one stops (Ville's inequality).
+            let needed = (tests as f64 / place.level).ln();
+            values.retain(|(_, value)| *value >= needed);
+            if arm.alarms.is_empty() && !values.is_empty() {
+                self.stream.note_call(place);
+            }
             for (endpoint, _) in values {
                 self.flags.arms[at].alarms.push(endpoint);
                 told.push(self.flag_line(at, endpoint, minute));
