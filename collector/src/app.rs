@@ -5,6 +5,7 @@ use crate::alerts::Followed;
 use crate::committer::Committer;
 use crate::endpoints::Endpoints;
 use crate::metrics::Metrics;
+use crate::rolling::Rolling;
 use crate::services::Services;
 use crate::store::Store;
 
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub(crate) endpoints: Endpoints,
     pub(crate) services: Services,
     pub(crate) alerts: Followed,
+    pub(crate) rolling: Rolling,
 }
 
 impl App {
@@ -33,6 +35,7 @@ impl App {
             endpoints: Endpoints::new(options.max_endpoints),
             services: Services::new(options.max_services),
             alerts: Followed::default(),
+            rolling: Rolling::default(),
             store,
             options,
             metrics,

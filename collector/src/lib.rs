@@ -27,6 +27,7 @@ mod options;
 mod problem;
 mod query;
 mod retention;
+mod rolling;
 mod routes;
 mod services;
 mod store;

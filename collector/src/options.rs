@@ -29,6 +29,8 @@ pub struct CollectorOptions {
     pub weight_window: Duration,
     /// How long after its end a roll-out is judged for good, so that late cells are in.
     pub settle: Duration,
+    /// How old the report of a roll-out that still goes on may be when it is asked for.
+    pub keep_rolling: Duration,
     /// Whether this process judges deploys. Exactly one of those on a store does.
     pub watch: bool,
     /// Who is told of alerts.
@@ -75,6 +77,7 @@ impl Default for CollectorOptions {
             thresholds: Thresholds::default(),
             weight_window: Duration::from_secs(60),
             settle: Duration::from_secs(120),
+            keep_rolling: Duration::from_secs(5),
             watch: true,
             hooks: Vec::new(),
             public_url: None,

@@ -171,6 +171,7 @@ impl Bench {
         let mut options = CollectorOptions {
             settle: Duration::from_secs(10),
             body_limit: 64 * 1024,
+            keep_rolling: Duration::ZERO,
             clock: Clock::new({
                 let now_us = Arc::clone(&now_us);
                 move || now_us.load(Ordering::Relaxed)

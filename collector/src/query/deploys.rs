@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use appweight::api::{DeployReport, DeployStatus, DeploySummary, Problem};
+use appweight::api::{DeployReport, DeploySummary, Problem};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,7 +10,6 @@ use super::page::{self, Page};
 use super::params::Params;
 use super::refused::Refused;
 use crate::app::App;
-use crate::judgement::judge_now;
 use crate::problem::Refusal;
 use crate::store::{DeployEntry, DeployQuery, StoreError, TimeRange};
 
@@ -127,6 +126,6 @@ pub(super) async fn summaries(
 async fn report_of(app: &Arc<App>, entry: DeployEntry) -> Result<DeployReport, StoreError> {
     match entry.report {
         Some(report) => Ok(report),
-        None => judge_now(app, entry.deploy, DeployStatus::Rolling).await,
+        None => app.rolling.report(app, entry.deploy).await,
     }
 }
