@@ -8,6 +8,8 @@
 //! - `fleet`: the cells of a fleet of 1,000 hosts, minute by minute;
 //! - `overload`: a thousand senders without patience, and what the collector occupies then;
 //! - `pages`: what pages ask of a store of thirty days; `pages FOLDER` keeps the store there, to ask again.
+//!
+//! With the cargo feature `clickhouse`, and `CLICKHOUSE_URL` set, `fleet` and nothing are about a database of its own there.
 
 mod disk;
 mod floor;
@@ -102,7 +104,8 @@ async fn ingest(folder: &Path) {
         cells / BATCHES,
         sent / BATCHES
     ));
-    for (name, made) in [("made.db", true), ("floor.db", false)] {
+    let floors = [("made.db", true), ("floor.db", false)];
+    for (name, made) in floors.into_iter().filter(|_| !on_clickhouse()) {
         let floor = Floor::open(&folder.join(name));
         let (what, measured) = if made {
             ("rusqlite, of made blocks", floor.write(&batches))
@@ -120,7 +123,8 @@ async fn ingest(folder: &Path) {
         // Connections, caches and the first pages of the file.
         let _ = senders.send(traffic.batches(64)).await;
         let judging = watch.then(|| tokio::spawn(sender::keep_judging(address, traffic.began_us)));
-        let measured = senders.send(traffic.batches(6 * BATCHES)).await;
+        let times = if on_clickhouse() { 1 } else { 6 };
+        let measured = senders.send(traffic.batches(times * BATCHES)).await;
         let what = if watch {
             "while the watch judges"
         } else {
@@ -223,12 +227,39 @@ async fn grow(path: &Path, mib: u64) {
 /// A collector on loopback, until the sender is dropped.
 async fn start(path: &Path, watch: bool) -> (Collector, SocketAddr, oneshot::Sender<()>) {
     start_with(CollectorOptions {
-        database: path.to_owned(),
         settle: Duration::from_millis(500),
         watch,
-        ..CollectorOptions::default()
+        ..options(path)
     })
     .await
+}
+
+/// Whether it is about ClickHouse.
+fn on_clickhouse() -> bool {
+    cfg!(feature = "clickhouse") && std::env::var_os("CLICKHOUSE_URL").is_some()
+}
+
+/// Of a collector on a store of its own: that file, or a database of that name.
+fn options(path: &Path) -> CollectorOptions {
+    let options = CollectorOptions {
+        database: path.to_owned(),
+        ..CollectorOptions::default()
+    };
+    #[cfg(feature = "clickhouse")]
+    if let Ok(url) = std::env::var("CLICKHOUSE_URL") {
+        let address = url.replacen("http://", "clickhouse://", 1);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let at: appweight_collector::ClickhouseOptions = address.parse().expect("an address");
+        return CollectorOptions {
+            clickhouse: Some(appweight_collector::ClickhouseOptions {
+                database: format!("appweight_bench_{name}_{}", std::process::id()),
+                journal: path.with_extension("journal"),
+                ..at
+            }),
+            ..options
+        };
+    }
+    options
 }
 
 async fn start_with(options: CollectorOptions) -> (Collector, SocketAddr, oneshot::Sender<()>) {
