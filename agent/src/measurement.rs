@@ -1,17 +1,19 @@
 //! One request or task while it runs: entered at the start of every poll, left at its end.
 
+mod entered;
+mod recorded;
+
 use std::sync::Arc;
 
-use appweight_wire::{InstructionSource, Kind, RequestRecord};
+use appweight_wire::Kind;
+
+pub(crate) use entered::{Entered, Guarded};
+use recorded::Recorded;
 
 use crate::children::Family;
 use crate::core::Core;
-use crate::counters::Reading;
-use crate::current;
 use crate::facts::Gathered;
-use crate::names::clean;
-use crate::outside;
-use crate::profiled::{Outer, Profiled};
+use crate::profiled::Profiled;
 use crate::scopes::ended::Of;
 use crate::shard::{Ended, Tallied};
 use crate::shards::Chosen;
@@ -77,16 +79,6 @@ pub(crate) struct Measurement {
     has_user: bool,
     /// A panic went through it.
     panicked: bool,
-}
-
-/// What is gathered only for the one request in N that is recorded.
-#[derive(Debug)]
-struct Recorded {
-    method: Option<http::Method>,
-    rss_start_bytes: Option<u64>,
-    polls: u64,
-    thread_hops: u64,
-    thread: Option<u64>,
 }
 
 impl Measurement {
@@ -386,186 +378,6 @@ impl Finished {
         measurement.count(outcome, false);
         measurement.give_back();
     }
-}
-
-impl Recorded {
-    #[cold]
-    fn new(core: &Core, method: Option<&http::Method>) -> Box<Self> {
-        Box::new(Self {
-            method: method.cloned(),
-            rss_start_bytes: core.counters().rss_bytes(),
-            polls: 0,
-            thread_hops: 0,
-            thread: None,
-        })
-    }
-
-    #[cold]
-    fn poll(&mut self) {
-        let thread = current_thread();
-        self.polls += 1;
-        if self.thread.is_some_and(|before| before != thread) {
-            self.thread_hops += 1;
-        }
-        self.thread = Some(thread);
-    }
-
-    /// What was told belongs to a part that is over.
-    fn begin_anew(&mut self, core: &Core) {
-        self.rss_start_bytes = core.counters().rss_bytes();
-        self.polls = 0;
-        self.thread_hops = 0;
-    }
-
-    #[cold]
-    fn record(
-        &self,
-        core: &Core,
-        start_us: u64,
-        ended: &Ended<'_>,
-        outcome: Outcome,
-        gathered: Option<&Gathered>,
-    ) -> Box<RequestRecord> {
-        let instructions = ended.usage.instructions();
-        let allocated = ended.usage.allocated();
-        let mut record = Box::new(RequestRecord {
-            kind: ended.kind,
-            endpoint: core.endpoint_name(ended.endpoint),
-            start_us,
-            method: self
-                .method
-                .as_ref()
-                .map(|method| clean(method.as_str()).into_owned()),
-            status: outcome.status,
-            error: outcome.error,
-            unfinished: ended.unfinished,
-            weight: core.record_weight(ended.weight),
-            age: ended.age,
-            instructions,
-            instruction_source: match instructions {
-                Some(_) => core.counters().instruction_source(),
-                None => InstructionSource::None,
-            },
-            scaled: ended.usage.scaled(),
-            cpu_ns: ended.usage.cpu_ns(),
-            allocated_bytes: allocated.map(|allocated| allocated.bytes),
-            allocations: allocated.map(|allocated| allocated.allocations),
-            wall_ns: ended.wall_ns,
-            rss_start_bytes: self.rss_start_bytes,
-            rss_end_bytes: core.counters().rss_bytes(),
-            polls: self.polls,
-            thread_hops: self.thread_hops,
-            ..RequestRecord::default()
-        });
-        if let Some(gathered) = gathered {
-            record.flags.clone_from(&gathered.flags);
-            record.downstream.clone_from(&gathered.downstream);
-        }
-        record
-    }
-}
-
-/// Counts what it holds as unfinished if a panic drops it.
-pub(crate) struct Guarded(Option<Box<Measurement>>);
-
-impl Guarded {
-    #[inline]
-    pub(crate) fn new(measurement: Box<Measurement>) -> Self {
-        Self(Some(measurement))
-    }
-
-    /// What is done until the guard is dropped is charged to it.
-    #[inline]
-    pub(crate) fn enter(&mut self) -> Option<Entered<'_>> {
-        Entered::new(&mut self.0)
-    }
-
-    /// Takes it out: from here on somebody else finishes it.
-    #[inline]
-    pub(crate) fn release(mut self) -> Option<Box<Measurement>> {
-        self.0.take()
-    }
-}
-
-impl Drop for Guarded {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(measurement) = self.0.take() {
-            measurement.give_up();
-        }
-    }
-}
-
-/// A stretch of work on this thread that is charged to its measurement, until it is dropped: also by a panic.
-pub(crate) struct Entered<'a> {
-    /// Where the measurement lies otherwise.
-    place: &'a mut Option<Box<Measurement>>,
-    outer: Option<Box<Measurement>>,
-    outer_profile: Outer,
-    before: Reading,
-}
-
-impl<'a> Entered<'a> {
-    /// `None` if there is no measurement, or nothing is read for it.
-    #[inline]
-    pub(crate) fn new(place: &'a mut Option<Box<Measurement>>) -> Option<Self> {
-        let measurement = place.as_deref_mut()?;
-        if measurement.weight == 0 {
-            return None;
-        }
-        let before = measurement.core.counters().read_thread();
-        if measurement.begun_ns == 0 {
-            measurement.begun_ns = before.now.wall_ns;
-        }
-        let outer_profile = Profiled::enter(&mut measurement.profiled);
-        let outer = current::swap(place.take());
-        Some(Self {
-            place,
-            outer,
-            outer_profile,
-            before,
-        })
-    }
-
-    /// The same, counted as a poll.
-    #[inline]
-    pub(crate) fn poll(place: &'a mut Option<Box<Measurement>>) -> Option<Self> {
-        if let Some(measurement) = place
-            && let Some(recorded) = &mut measurement.record
-        {
-            recorded.poll();
-        }
-        Self::new(place)
-    }
-}
-
-impl Drop for Entered<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let is_outermost = self.outer.is_none();
-        let Some(mut measurement) = current::swap(self.outer.take()) else {
-            return;
-        };
-        Profiled::leave(&mut measurement.profiled, self.outer_profile.take());
-        let after = measurement.core.counters().read_thread();
-        if is_outermost {
-            outside::leave(self.before.now.cpu_ns(), after.now.cpu_ns());
-        }
-        measurement.usage.add(&self.before, &after);
-        measurement.left_ns = after.now.wall_ns;
-        measurement.panicked |= std::thread::panicking();
-        *self.place = Some(measurement);
-    }
-}
-
-/// A number of the calling thread that no other thread of the process ever has.
-fn current_thread() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static THREADS: AtomicU64 = AtomicU64::new(1);
-    thread_local! {
-        static ID: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    ID.try_with(|id| *id).unwrap_or(0)
 }
 
 #[cfg(test)]
