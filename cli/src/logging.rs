@@ -1,4 +1,4 @@
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -20,8 +20,23 @@ pub(crate) fn start(filter: &str) {
     }
 }
 
-/// Says why the program ends, with every cause.
+/// Says why the program ends, with every cause. Nothing where it ends because nobody reads its output any more, as behind
+/// `| head`.
 pub(crate) fn complain(error: &anyhow::Error) {
+    if is_unread(error) {
+        return;
+    }
     // Nothing is left to be done if standard error is closed.
     let _ = writeln!(std::io::stderr(), "appweight: {error:#}");
+}
+
+/// Whether it is an output that was closed: a connection that breaks has more to it than that.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    let first = causes.next().and_then(|cause| {
+        let written = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let as_json = cause.downcast_ref::<serde_json::Error>();
+        written.or_else(|| as_json?.io_error_kind())
+    });
+    causes.next().is_none() && first == Some(io::ErrorKind::BrokenPipe)
 }

@@ -1,6 +1,8 @@
 //! The programs as people start them.
 
+use std::io::Read;
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +18,7 @@ fn help_names_every_command() {
         "dashboard",
         "gate",
         "deploy",
+        "alerts",
         "profile",
         "doctor",
         "completions",
@@ -195,4 +198,26 @@ fn a_disabled_agent_sends_nothing() {
     };
     assert_eq!(calls_with("1"), 0);
     assert!(calls_with("0") > 0, "otherwise it does send");
+}
+
+#[test]
+fn whoever_reads_no_more_of_the_output_is_told_nothing() {
+    let mut command = program("appweight");
+    command.args(["simulate", "--seed", "1"]);
+    let mut simulate = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut read = [0; 100];
+    // Closed then, as `| head -c 100` does.
+    simulate
+        .stdout
+        .take()
+        .unwrap()
+        .read_exact(&mut read)
+        .unwrap();
+    let ended = simulate.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(2));
 }
