@@ -52,10 +52,7 @@ pub(crate) async fn alert(app: &App, deploy: &Deploy) -> Result<Option<Alert>, S
     let query = DeployQuery {
         service: deploy.service.clone(),
         id: Some(deploy.id.clone()),
-        started: TimeRange {
-            from_us: deploy.started_us,
-            until_us: deploy.started_us.saturating_add(1),
-        },
+        started: TimeRange::at(deploy.started_us),
         after: None,
         limit: 1,
     };

@@ -110,14 +110,10 @@ pub(crate) async fn say(
         .map_err(|error| Refusal::of(StatusCode::BAD_REQUEST, ".", error.to_string()))?;
     check(&said)?;
     writer.may_write(&said.service, "service")?;
-    let started = said.started_us.map_or(TimeRange::ALL, |from_us| TimeRange {
-        from_us,
-        until_us: from_us.saturating_add(1),
-    });
     let query = DeployQuery {
         service: said.service.clone(),
         id: Some(said.deploy.clone()),
-        started,
+        started: said.started_us.map_or(TimeRange::ALL, TimeRange::at),
         after: None,
         limit: 1,
     };

@@ -81,14 +81,10 @@ pub(crate) async fn one(
     let params = Params::of(&uri, &["service", "started_us"])?;
     let service = params.service(&app).await?;
     let started_us = params.number("started_us")?;
-    let started = started_us.map_or(TimeRange::ALL, |from_us| TimeRange {
-        from_us,
-        until_us: from_us.saturating_add(1),
-    });
     let query = DeployQuery {
         service: service.clone(),
         id: Some(id.clone()),
-        started,
+        started: started_us.map_or(TimeRange::ALL, TimeRange::at),
         after: None,
         limit: 1,
     };

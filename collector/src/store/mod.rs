@@ -167,6 +167,14 @@ impl TimeRange {
         from_us: 0,
         until_us: i64::MAX as u64,
     };
+
+    /// That µs alone.
+    pub(crate) fn at(us: u64) -> Self {
+        Self {
+            from_us: us,
+            until_us: us.saturating_add(1),
+        }
+    }
 }
 
 /// Which roll-outs.
