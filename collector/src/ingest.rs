@@ -259,11 +259,7 @@ pub(crate) async fn post_deploy(
         .admit(&deploy.service, "service", &*app.store, now_us)
         .await?;
     let id = deploy.id.clone();
-    match app
-        .store
-        .post_deploy(deploy, app.options.clock.now_us())
-        .await?
-    {
+    match app.store.post_deploy(deploy, now_us).await? {
         PostedDeploy::Created(deploy) => {
             tracing::info!(
                 service = deploy.service,

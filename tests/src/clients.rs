@@ -198,3 +198,34 @@ pub fn expect_ledgers(collector: &Collector, ledgers: &[Ledger]) {
         .collect();
     collector.expect_requests(SERVICE, DEPLOY, &expected);
 }
+
+/// The same, also if all of it is sent again: by an agent that has lost its memory of what was acknowledged.
+///
+/// # Panics
+/// If it is not so.
+pub fn expect_all_once(collector: &Collector, ledgers: &[Ledger]) {
+    expect_ledgers(collector, ledgers);
+    for ledger in ledgers {
+        assert!(ledger.resend(&collector.url).into_iter().all(|known| known));
+    }
+    expect_ledgers(collector, ledgers);
+}
+
+/// Whether a client was refused with that status, or met nobody (0).
+#[must_use]
+pub fn failed_with(ledgers: &[Ledger], status: u16) -> bool {
+    ledgers
+        .iter()
+        .any(|ledger| ledger.failures.contains_key(&status))
+}
+
+/// Prints how much was lost on the way and sent again, for whoever reads a test's output.
+#[expect(clippy::print_stdout, reason = "that is what it is for")]
+pub fn print_ledgers(what: &str, ledgers: &[Ledger]) {
+    let batches: usize = ledgers.iter().map(Ledger::len).sum();
+    let unheard: u64 = ledgers.iter().map(|ledger| ledger.stored_unheard).sum();
+    let failures: Vec<_> = ledgers.iter().map(|ledger| &ledger.failures).collect();
+    println!(
+        "{what}: {batches} batches, {unheard} of them stored but not heard of; in vain by status: {failures:?}"
+    );
+}

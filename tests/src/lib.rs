@@ -18,7 +18,7 @@ mod wait;
 pub use by_hand::ByHand;
 pub use child::Child;
 pub use clickhouse::{KillableClickhouse, clickhouse_store};
-pub use clients::{Clients, Ledger, expect_ledgers};
+pub use clients::{Clients, Ledger, expect_all_once, expect_ledgers, failed_with, print_ledgers};
 pub use collector::{Collector, Counted};
 pub use full_disk::{SmallDisk, limit_files, unlimit_files};
 pub use http::{Answer, get, get_over_tls, post, put, put_encoded, send};

@@ -2,40 +2,13 @@
 //!
 //! Run by `cargo xtask test`, which starts ClickHouse's engine, or with `CLICKHOUSE_URL` on a server.
 #![cfg(feature = "clickhouse")]
-#![expect(
-    clippy::print_stdout,
-    reason = "how much was lost on the way and sent again is for whoever reads the test's output"
-)]
 
 use std::time::Duration;
 
 use appweight_tests::{
-    Clients, Collector, KillableClickhouse, Ledger, Measured, Service, clickhouse_store,
-    expect_ledgers, get, run,
+    Clients, Collector, KillableClickhouse, Measured, Service, clickhouse_store, expect_all_once,
+    failed_with, get, print_ledgers, run,
 };
-
-fn told(what: &str, ledgers: &[Ledger]) {
-    let batches: usize = ledgers.iter().map(Ledger::len).sum();
-    let unheard: u64 = ledgers.iter().map(|ledger| ledger.stored_unheard).sum();
-    let failures: Vec<_> = ledgers.iter().map(|ledger| &ledger.failures).collect();
-    println!(
-        "{what}: {batches} batches, {unheard} of them stored but not heard of; in vain by status: {failures:?}"
-    );
-}
-
-fn failed_with(ledgers: &[Ledger], status: u16) -> bool {
-    let mut all = ledgers.iter();
-    all.any(|ledger| ledger.failures.contains_key(&status))
-}
-
-/// All that was sent is there once, also if all of it is sent again.
-fn expect_all_once(collector: &Collector, ledgers: &[Ledger]) {
-    expect_ledgers(collector, ledgers);
-    for ledger in ledgers {
-        assert!(ledger.resend(&collector.url).into_iter().all(|known| known));
-    }
-    expect_ledgers(collector, ledgers);
-}
 
 #[test]
 fn an_agents_requests_are_counted_and_recorded() {
@@ -113,7 +86,7 @@ fn a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(
     }
     clients.more(3);
     let ledgers = clients.stop();
-    told("kills of the collector", &ledgers);
+    print_ledgers("kills of the collector", &ledgers);
     assert!(failed_with(&ledgers, 0), "the kills met nobody");
     expect_all_once(&collector, &ledgers);
 }
@@ -137,7 +110,7 @@ fn a_clickhouse_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing
     }
     clients.more(3);
     let ledgers = clients.stop();
-    told("kills of ClickHouse", &ledgers);
+    print_ledgers("kills of ClickHouse", &ledgers);
     assert!(failed_with(&ledgers, 503), "the kills met nobody");
     expect_all_once(&collector, &ledgers);
 }

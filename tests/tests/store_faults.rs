@@ -9,26 +9,11 @@
 use std::time::Duration;
 
 use appweight_tests::{
-    ByHand, Clients, Collector, Ledger, SmallDisk, an_hour_ago, eventually, expect_ledgers,
-    limit_files, unlimit_files,
+    ByHand, Clients, Collector, Ledger, SmallDisk, an_hour_ago, eventually, expect_all_once,
+    expect_ledgers, failed_with, limit_files, print_ledgers, unlimit_files,
 };
 
 const MIB: usize = 1 << 20;
-
-fn told(what: &str, ledgers: &[Ledger]) {
-    let batches: usize = ledgers.iter().map(Ledger::len).sum();
-    let unheard: u64 = ledgers.iter().map(|ledger| ledger.stored_unheard).sum();
-    let failures: Vec<_> = ledgers.iter().map(|ledger| &ledger.failures).collect();
-    println!(
-        "{what}: {batches} batches, {unheard} of them stored but not heard of; in vain by status: {failures:?}"
-    );
-}
-
-fn failed_with(ledgers: &[Ledger], status: u16) -> bool {
-    ledgers
-        .iter()
-        .any(|ledger| ledger.failures.contains_key(&status))
-}
 
 #[test]
 fn fifty_kills_under_load_lose_nothing_and_double_nothing() {
@@ -42,14 +27,9 @@ fn fifty_kills_under_load_lose_nothing_and_double_nothing() {
     }
     clients.more(5);
     let ledgers = clients.stop();
-    told("kills", &ledgers);
+    print_ledgers("kills", &ledgers);
     assert!(failed_with(&ledgers, 0), "the kills met nobody");
-    expect_ledgers(&collector, &ledgers);
-    // An agent that has lost its memory of what was acknowledged sends all again.
-    for ledger in &ledgers {
-        assert!(ledger.resend(&collector.url).into_iter().all(|known| known));
-    }
-    expect_ledgers(&collector, &ledgers);
+    expect_all_once(&collector, &ledgers);
 }
 
 /// Clients meet a disk that is full, and then has room again.
@@ -76,7 +56,7 @@ fn survives(collector: &Collector, what: &str, fill: impl FnOnce(), give_room: i
     give_room();
     clients.more(3);
     let ledgers = clients.stop();
-    told(what, &ledgers);
+    print_ledgers(what, &ledgers);
     println!("{what}: {before:?} batches were acknowledged when there was room again");
     assert!(failed_with(&ledgers, 503), "nobody noticed");
     let known: usize = ledgers.iter().map(Ledger::len).sum();
@@ -139,7 +119,7 @@ fn a_file_that_another_process_locks_is_waited_for() {
     other.execute_batch("COMMIT").unwrap();
     clients.more(3);
     let ledgers = clients.stop();
-    told("lock", &ledgers);
+    print_ledgers("lock", &ledgers);
     assert!(failed_with(&ledgers, 503), "nobody noticed");
     expect_ledgers(&collector, &ledgers);
 }

@@ -28,23 +28,37 @@ pub(crate) fn alert_of(report: DeployReport, statuses: &[AlertStatus]) -> Option
     if summary.verdict != DeployVerdict::Regressed {
         return None;
     }
-    let known = statuses.iter().find(|status| status.is_of(&summary.deploy));
-    let status = known
-        .cloned()
-        .unwrap_or_else(|| AlertStatus::of(&summary.deploy));
     let mut findings = summary.findings;
     findings.retain(|finding| finding.heavier);
-    Some(Alert {
+    let alert = Alert {
         deploy: summary.deploy,
         headline: summary.headline,
         findings,
         opened_us,
+        state: AlertState::Open,
+        changed_us: opened_us,
+        by: None,
+        reason: None,
+        resolved_by: None,
+    };
+    let mut statuses = statuses.iter();
+    let known = statuses.find(|status| status.is_of(&alert.deploy));
+    Some(match known {
+        Some(status) => handled(alert, status.clone()),
+        None => alert,
+    })
+}
+
+/// An alert about which that was done.
+pub(crate) fn handled(alert: Alert, status: AlertStatus) -> Alert {
+    Alert {
         state: status.state,
-        changed_us: status.changed_us.max(opened_us),
+        changed_us: status.changed_us.max(alert.opened_us),
         by: status.by,
         reason: status.reason,
         resolved_by: status.resolved_by,
-    })
+        ..alert
+    }
 }
 
 /// The alert of that roll-out as it is now.

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use super::page::{self, Page};
 use super::params::Params;
 use super::refused::Refused;
-use crate::alerts::{alert_of, change, set};
+use crate::alerts::{alert_of, change, handled, set};
 use crate::app::App;
 use crate::body;
 use crate::encoding::Encoding;
@@ -119,7 +119,7 @@ pub(crate) async fn say(
     };
     let entry = app.store.deploys(query).await?.pop();
     let report = entry.and_then(|entry| entry.report);
-    let Some(report) = report.filter(|report| alert_of(report.clone(), &[]).is_some()) else {
+    let Some(alert) = report.and_then(|report| alert_of(report, &[])) else {
         let detail = format!(
             "No roll-out of {:?} was judged to make {} heavier: there is no alert.",
             said.deploy, said.service
@@ -127,19 +127,14 @@ pub(crate) async fn say(
         return Err(Refusal::of(StatusCode::NOT_FOUND, "deploy", detail));
     };
     let now_us = app.options.clock.now_us();
-    let status = change(&app, &report.summary.deploy, |status| {
+    let status = change(&app, &alert.deploy, |status| {
         set(status, said.state, now_us);
         status.by = said.by.clone();
         status.reason = said.reason.clone();
         true
     })
     .await?;
-    alert_of(report, &[status]).map(Json).ok_or_else(|| {
-        Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "It changed meanwhile; ask again.",
-        )
-    })
+    Ok(Json(handled(alert, status)))
 }
 
 fn check(said: &AlertChange) -> Result<(), Refusal> {

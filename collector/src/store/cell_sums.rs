@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use appweight::evidence::PlacedCell;
 use appweight_wire::{Batch, Cell, CellKey, host_group};
 
 /// The sums of many cells.
@@ -41,6 +42,21 @@ impl<'a> CellSums<'a> {
             .entry((place, key.clone()))
             .or_insert_with(|| Cell::new(key))
             .add(cell);
+    }
+
+    /// The sums of cells of a service that a store kept.
+    pub(super) fn of_kept(service: &'a str, cells: &'a [PlacedCell]) -> Self {
+        let mut sums = Self::default();
+        for placed in cells {
+            let place = Place {
+                service: service.into(),
+                deploy: placed.deploy.as_str().into(),
+                cluster: placed.cluster.as_str().into(),
+                host_group: placed.host_group,
+            };
+            sums.add_cell(place, placed.cell.key.clone(), &placed.cell);
+        }
+        sums
     }
 
     /// Each of them, by where it belongs.

@@ -12,7 +12,7 @@ use super::{
     Tables, alerts, cell_rows, cells, claims, deploys, endpoints, fold, profiles, records,
 };
 use crate::store::StoreError;
-use crate::store::cell_sums::{CellSums, Place};
+use crate::store::cell_sums::CellSums;
 use crate::store::copy::{Count, Known, Part, Rows, Table, Transfer};
 
 #[derive(Row, Serialize, Deserialize)]
@@ -117,16 +117,7 @@ impl Transfer for Tables {
                 claims::copied(client, token, group, &batches).await?;
             }
             Rows::Cells(service, placed) => {
-                let mut sums = CellSums::default();
-                for placed in &placed {
-                    let place = Place {
-                        service: service.as_str().into(),
-                        deploy: placed.deploy.as_str().into(),
-                        cluster: placed.cluster.as_str().into(),
-                        host_group: placed.host_group,
-                    };
-                    sums.add_cell(place, placed.cell.key.clone(), &placed.cell);
-                }
+                let sums = CellSums::of_kept(&service, &placed);
                 insert(client, "cells", token, cell_rows::rows(&sums)).await?;
             }
             Rows::Requests(requests) => {

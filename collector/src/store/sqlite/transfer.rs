@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::fold::Folded;
 use super::{SqliteStore, alerts, blocks, cells, code, deploys, profiles, read, write};
-use crate::store::cell_sums::{CellSums, Place};
+use crate::store::cell_sums::CellSums;
 use crate::store::copy::{Count, KeptProcess, Known, KnownBatch, Part, Rows, Table, Transfer};
 use crate::store::{StoreError, TimeRange};
 
@@ -195,16 +195,7 @@ fn add(transaction: &Transaction<'_>, rows: Rows) -> Result<(), StoreError> {
             }
         }
         Rows::Cells(service, placed) => {
-            let mut sums = CellSums::default();
-            for placed in &placed {
-                let place = Place {
-                    service: service.as_str().into(),
-                    deploy: placed.deploy.as_str().into(),
-                    cluster: placed.cluster.as_str().into(),
-                    host_group: placed.host_group,
-                };
-                sums.add_cell(place, placed.cell.key.clone(), &placed.cell);
-            }
+            let sums = CellSums::of_kept(&service, &placed);
             cells::add_all(transaction, &sums)?;
         }
         Rows::Requests(kept) => blocks::add_kept(transaction, kept)?,
