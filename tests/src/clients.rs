@@ -117,9 +117,14 @@ impl Ledger {
             if sent.is_multiple_of(AGAIN) {
                 // Any of them; nobody listening is fine.
                 let before = &self.batches[sent / AGAIN * 7_919 % sent];
-                if let Ok(answer) = self.client.send(before) {
-                    assert_ne!(answer.status, 201, "an acknowledged batch was lost");
-                    assert_ne!(answer.status, 409, "{answer:?}");
+                match self.client.send(before) {
+                    Ok(answer) if answer.status == 200 => {}
+                    Ok(answer) => {
+                        assert_ne!(answer.status, 201, "an acknowledged batch was lost");
+                        assert_ne!(answer.status, 409, "{answer:?}");
+                        self.in_vain(answer.status);
+                    }
+                    Err(_) => self.in_vain(0),
                 }
             }
         }
@@ -152,9 +157,14 @@ impl Ledger {
                 }
                 Err(_) => 0,
             };
-            *self.failures.entry(status).or_default() += 1;
+            self.in_vain(status);
             Err(format!("{status} after {tries} tries"))
         });
+    }
+
+    /// A batch was refused with that status, or met nobody (0).
+    fn in_vain(&mut self, status: u16) {
+        *self.failures.entry(status).or_default() += 1;
     }
 
     /// How many batches it holds.
