@@ -2,16 +2,27 @@ use std::{iter, mem};
 
 /// How often each bucket of a distribution was met: counted by one addition where the values of most
 /// requests lie, in little room, since a thread may have a thousand cells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buckets {
-    /// The count of bucket `first` and of those after it. Small numbers: a dozen of them take the least that an
-    /// allocator gives.
+    /// The count of bucket `first` and of those after it. Before that many values were met, each value's bucket:
+    /// a dozen small numbers take the least that an allocator gives, however far the values lie apart.
     window: Box<[u16]>,
     /// What lies too far from the window to widen it so much, and what was too much for it, rising.
     far: Option<Box<Far>>,
     /// How many values there were: here, where it takes no room.
     n: u32,
     first: u16,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self {
+            window: Box::default(),
+            far: None,
+            n: 0,
+            first: LIST,
+        }
+    }
 }
 
 /// Behind a pointer of one word, since nearly no distribution has any.
@@ -22,6 +33,10 @@ struct Far(Vec<(u16, u32)>);
 const STEP: u16 = 4;
 /// It covers values that differ by a factor of 256 at most.
 const WIDEST: u16 = 64;
+/// So many values are a list.
+const LISTED: usize = 12;
+/// What `first` is while they are a list: no bucket lies in a window from there.
+const LIST: u16 = 1 << 15;
 
 impl Buckets {
     /// How many values were counted.
@@ -42,10 +57,43 @@ impl Buckets {
 
     #[cold]
     fn count_outside(&mut self, bucket: u16) {
+        if self.first == LIST {
+            self.list(bucket);
+        } else {
+            self.place(bucket);
+        }
+    }
+
+    fn list(&mut self, bucket: u16) {
+        if self.window.is_empty() {
+            self.window = Box::new([0; LISTED]);
+        }
+        // It is counted already.
+        let at = self.n.wrapping_sub(1) as usize;
+        if let Some(free) = self.window.get_mut(at) {
+            *free = bucket;
+            return;
+        }
+        let mut list = mem::take(&mut self.window);
+        list.sort_unstable();
+        self.first = 0;
+        // From the middle on, so that the window lies there and not around an outlier.
+        list.rotate_left(LISTED / 2);
+        for listed in list {
+            self.place(listed);
+        }
+        self.place(bucket);
+    }
+
+    fn place(&mut self, bucket: u16) {
         let at = usize::from(bucket.wrapping_sub(self.first));
-        if let Some(full) = self.window.get_mut(at) {
-            let count = mem::replace(full, 1);
-            self.count_far(bucket, count.into());
+        if let Some(count) = self.window.get_mut(at) {
+            if *count < u16::MAX {
+                *count += 1;
+            } else {
+                *count = 1;
+                self.count_far(bucket, u16::MAX.into());
+            }
         } else if self.widen(bucket) {
             self.window[usize::from(bucket - self.first)] += 1;
         } else {
@@ -112,16 +160,20 @@ impl Buckets {
 
     /// Those that were met, rising.
     pub(crate) fn into_counts(self) -> Vec<(u16, u64)> {
-        let near = iter::zip(self.first.., self.window)
-            .filter(|&(_, count)| count > 0)
-            .map(|(bucket, count)| (bucket, u32::from(count)));
-        let far = self.far.into_iter().flat_map(|far| far.0);
-        let mut counts: Vec<(u16, u64)> = near
-            .chain(far)
-            .map(|(bucket, count)| (bucket, count.into()))
-            .collect();
+        let mut counts: Vec<(u16, u64)> = if self.first == LIST {
+            let listed = self.window.into_iter().take(self.n as usize);
+            listed.map(|bucket| (bucket, 1)).collect()
+        } else {
+            let near = iter::zip(self.first.., self.window)
+                .filter(|&(_, count)| count > 0)
+                .map(|(bucket, count)| (bucket, u32::from(count)));
+            let far = self.far.into_iter().flat_map(|far| far.0);
+            near.chain(far)
+                .map(|(bucket, count)| (bucket, count.into()))
+                .collect()
+        };
         counts.sort_unstable();
-        // The window may have grown over what had been far from it.
+        // A list has them one by one, and the window may have grown over what had been far from it.
         counts.dedup_by(|later, kept| {
             let same = later.0 == kept.0;
             if same {
@@ -169,7 +221,8 @@ mod tests {
     #[test]
     fn what_was_far_when_it_was_met_is_added_to_what_came_after() {
         // 100 is far from 180 while the window begins there, and near to what comes down to it.
-        let (buckets, expected) = counted(&[180, 100, 130, 120, 100]);
+        let met = [vec![180; LISTED], vec![180, 100, 130, 120, 100]].concat();
+        let (buckets, expected) = counted(&met);
         assert!(buckets.far.is_some());
         assert_eq!(buckets.into_counts(), expected);
     }
@@ -177,7 +230,7 @@ mod tests {
     #[test]
     fn the_window_moves_to_where_the_values_are() {
         // The first ones are far from all that come after.
-        let mut met = vec![300, 305, 300];
+        let mut met = vec![300; LISTED + 1];
         met.extend([100, 101].repeat(50));
         let (buckets, expected) = counted(&met);
         assert!(buckets.window.len() >= 2 && (98..=100).contains(&buckets.first));
@@ -194,9 +247,30 @@ mod tests {
     }
 
     #[test]
-    fn few_values_take_little_room() {
-        let (buckets, _) = counted(&[100]);
-        assert_eq!(buckets.window.len(), usize::from(STEP));
+    fn an_outlier_at_first_is_not_where_the_window_lies() {
+        let met = [vec![300], vec![100; LISTED]].concat();
+        let (buckets, expected) = counted(&met);
+        assert_eq!(
+            (buckets.first, buckets.window.len()),
+            (100, usize::from(STEP))
+        );
+        assert_eq!(buckets.into_counts(), expected);
+    }
+
+    #[test]
+    fn few_values_take_little_room_however_far_they_lie_apart() {
         assert!(size_of::<Buckets>() <= 32);
+        assert!(size_of::<[u16; LISTED]>() <= 24);
+        let met: Vec<u16> = (0..LISTED as u16)
+            .map(|at| at * 101 % Distribution::BUCKETS)
+            .collect();
+        for few in 1..=LISTED {
+            let (buckets, expected) = counted(&met[..few]);
+            assert_eq!(
+                (buckets.window.len(), buckets.far.is_none()),
+                (LISTED, true)
+            );
+            assert_eq!(buckets.into_counts(), expected);
+        }
     }
 }

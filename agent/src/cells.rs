@@ -27,7 +27,7 @@ impl Place {
     }
 }
 
-const FEWEST_CELLS: usize = 16;
+const FEWEST_CELLS: usize = 1_024;
 
 /// All cells of one span.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(crate) struct Cells {
     pub(crate) start_us: u64,
     /// One more than the place in `cells`, by [`Place::index`]; 0 where there is none.
     index: [Vec<u32>; 4],
-    cells: Vec<(Place, OpenCell)>,
+    cells: Vec<OpenCell>,
     /// Since the last fetch; each cell knows where its own lies.
     costliest: Vec<Costliest>,
 }
@@ -54,8 +54,8 @@ impl Cells {
         let at = place.index();
         match self.index[at.0].get(at.1) {
             Some(&known) if known > 0 => {
-                if let Some((of, cell)) = self.cells.get_mut(known as usize - 1)
-                    && of.weight == place.weight
+                if let Some(cell) = self.cells.get_mut(known as usize - 1)
+                    && cell.place.weight == place.weight
                 {
                     let costliest = cell.costliest(usage, cost);
                     cell.add(wall_ns, usage, marks);
@@ -75,7 +75,7 @@ impl Cells {
     pub(crate) fn keep(&mut self, costliest: Costliest) {
         let (list, at) = costliest.place.index();
         let known = self.index[list].get(at).copied();
-        let Some((_, cell)) = self
+        let Some(cell) = self
             .cells
             .get_mut((known.unwrap_or(0) as usize).wrapping_sub(1))
         else {
@@ -105,30 +105,30 @@ impl Cells {
             index.resize(at + 1, 0);
         }
         let is_new = index[at] == 0;
-        let known = self.cells.iter().rposition(|(of, _)| *of == place);
+        let known = self.cells.iter().rposition(|cell| cell.place == place);
         let found = known.filter(|_| !is_new).unwrap_or_else(|| {
             if self.cells.len() == self.cells.capacity() {
                 // In few steps: room that is not used yet takes no memory, what is left behind does.
                 self.cells
                     .reserve_exact((self.cells.len() * 3).max(FEWEST_CELLS));
             }
-            self.cells.push((place, OpenCell::default()));
+            self.cells.push(OpenCell::new(place));
             self.cells.len() - 1
         });
         index[at] = u32::try_from(found + 1).unwrap_or(u32::MAX);
-        &mut self.cells[found].1
+        &mut self.cells[found]
     }
 
     pub(crate) fn len(&self) -> usize {
         self.cells.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Place, OpenCell)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenCell> {
         self.cells.iter()
     }
 
     /// Takes them out.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Place, OpenCell)> + '_ {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = OpenCell> + '_ {
         self.index = Default::default();
         self.cells.drain(..)
     }
@@ -143,21 +143,40 @@ pub(crate) struct Marks {
 }
 
 /// A [`Cell`] while it is counted in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OpenCell {
+    pub(crate) place: Place,
     n: u32,
     errors: u32,
-    scaled: u32,
-    unfinished: u32,
     /// Where its costliest request may lie.
     costliest_at: u32,
     cpu_ns: Sums,
     wall_ns: Sums,
-    instructions: Option<Box<Sums>>,
+    more: Option<Box<More>>,
+}
+
+/// What a cell may have beside what each has.
+#[derive(Debug, Default)]
+struct More {
+    unfinished: u32,
+    scaled: u32,
+    instructions: Option<Sums>,
     allocated_bytes: Option<Box<Sums>>,
 }
 
 impl OpenCell {
+    pub(crate) fn new(place: Place) -> Self {
+        Self {
+            place,
+            n: 0,
+            errors: 0,
+            costliest_at: 0,
+            cpu_ns: Sums::default(),
+            wall_ns: Sums::default(),
+            more: None,
+        }
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, wall_ns: u64, usage: &Usage, marks: Marks) {
         self.n = self.n.saturating_add(1);
@@ -169,21 +188,26 @@ impl OpenCell {
             self.cpu_ns.observe(cpu_ns);
         }
         if let Some(allocated) = usage.allocated() {
-            let sums = self.allocated_bytes.get_or_insert_default();
+            let more = self.more.get_or_insert_default();
+            let sums = more.allocated_bytes.get_or_insert_default();
             sums.observe(allocated.bytes);
         }
         if let Some(instructions) = usage.instructions() {
-            self.instructions
+            let more = self.more.get_or_insert_default();
+            more.instructions
                 .get_or_insert_default()
                 .observe(instructions);
-            self.scaled = self.scaled.saturating_add(u32::from(usage.scaled()));
+            more.scaled = more.scaled.saturating_add(u32::from(usage.scaled()));
         }
     }
 
     #[cold]
     fn mark(&mut self, marks: Marks) {
         self.errors = self.errors.saturating_add(u32::from(marks.error));
-        self.unfinished = self.unfinished.saturating_add(u32::from(marks.unfinished));
+        if marks.unfinished {
+            let more = self.more.get_or_insert_default();
+            more.unfinished = more.unfinished.saturating_add(1);
+        }
     }
 
     /// What that cost, if none that was added cost as much.
@@ -191,7 +215,10 @@ impl OpenCell {
     fn costliest(&self, usage: &Usage, cost: Option<Cost>) -> Option<u64> {
         let cost = cost?;
         let known = match cost {
-            Cost::Instructions => self.instructions.as_deref(),
+            Cost::Instructions => self
+                .more
+                .as_ref()
+                .and_then(|more| more.instructions.as_ref()),
             Cost::Cpu => Some(&self.cpu_ns),
         };
         cost.of(usage)
@@ -202,19 +229,23 @@ impl OpenCell {
         self.n
     }
 
-    /// As it goes to the collector; each request stands for `weight`.
-    pub(crate) fn into_cell(self, key: CellKey, weight: u32) -> Cell {
+    /// As it goes to the collector.
+    pub(crate) fn into_cell(self, key: CellKey) -> Cell {
         let mut cell = Cell::new(key);
         cell.n = self.n.into();
-        cell.weight = cell.n.saturating_mul(weight.into());
+        cell.weight = cell.n.saturating_mul(self.place.weight.into());
         cell.errors = self.errors.into();
-        cell.scaled = self.scaled.into();
-        cell.unfinished = self.unfinished.into();
         cell.cpu_ns = self.cpu_ns.into_distribution();
         cell.wall_ns = self.wall_ns.into_distribution();
-        let unboxed = |sums: Option<Box<Sums>>| sums.and_then(|sums| sums.into_distribution());
-        cell.instructions = unboxed(self.instructions);
-        cell.allocated_bytes = unboxed(self.allocated_bytes);
+        if let Some(more) = self.more {
+            let more = *more;
+            cell.unfinished = more.unfinished.into();
+            cell.scaled = more.scaled.into();
+            cell.instructions = more.instructions.and_then(Sums::into_distribution);
+            cell.allocated_bytes = more
+                .allocated_bytes
+                .and_then(|sums| sums.into_distribution());
+        }
         cell
     }
 }
@@ -315,7 +346,12 @@ mod tests {
 
     #[test]
     fn a_cell_adds_up_as_the_distributions_do() {
-        let mut open = OpenCell::default();
+        let mut open = OpenCell::new(Place {
+            endpoint: 1,
+            kind: Kind::Request,
+            age: Age::Warm,
+            weight: 2,
+        });
         let mut expected = Distribution::default();
         for number in 0..1_000_u64 {
             let value = number * number * 37;
@@ -335,7 +371,7 @@ mod tests {
             age: Age::Warm,
             flag: None,
         };
-        let cell = open.into_cell(key, 2);
+        let cell = open.into_cell(key);
         assert_eq!((cell.n, cell.weight, cell.errors), (1_000, 2_000, 100));
         assert_eq!(cell.unfinished, 10);
         assert_eq!(cell.wall_ns, Some(expected));
@@ -363,9 +399,9 @@ mod tests {
             }
             assert_eq!(cells.len(), places.len(), "round {round}");
         }
-        let drained: Vec<(Place, OpenCell)> = cells.drain().collect();
-        assert!(drained.iter().map(|(place, _)| *place).eq(places));
-        assert!(drained.iter().all(|(_, cell)| cell.n == 3));
+        let drained: Vec<OpenCell> = cells.drain().collect();
+        assert!(drained.iter().map(|cell| cell.place).eq(places));
+        assert!(drained.iter().all(|cell| cell.n == 3));
         assert_eq!(cells.len(), 0);
         cells.add(
             Place {
@@ -396,17 +432,13 @@ mod tests {
         }
         let counted: Vec<(u32, u32)> = cells
             .drain()
-            .map(|(place, cell)| (place.weight, cell.n))
+            .map(|cell| (cell.place.weight, cell.n))
             .collect();
         assert_eq!(counted, [(1, 3), (8, 3), (4, 1)]);
     }
 
     #[test]
     fn an_open_cell_is_small() {
-        assert!(
-            size_of::<(Place, OpenCell)>() <= 256,
-            "{}",
-            size_of::<(Place, OpenCell)>()
-        );
+        assert!(size_of::<OpenCell>() <= 224, "{}", size_of::<OpenCell>());
     }
 }

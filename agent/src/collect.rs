@@ -175,7 +175,9 @@ impl<'a> Collector<'a> {
         let costliest = self
             .drained
             .take_costliest(until, core.spans(), core.endpoints());
-        self.drained.records.extend(costliest);
+        self.drained
+            .records
+            .extend(costliest.into_iter().map(Box::new));
         let cells = self.drained.take_cells(core.spans(), core.endpoints());
         let mut profiles = self.take_profiles(until).into_iter().peekable();
         if process.is_none()
@@ -197,6 +199,7 @@ impl<'a> Collector<'a> {
             let requests = requests
                 .by_ref()
                 .take(BATCH_RECORDS - cells.len())
+                .map(|record| *record)
                 .collect();
             self.seal(Batch {
                 version: VERSION,

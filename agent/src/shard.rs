@@ -78,7 +78,11 @@ pub(crate) struct Shard {
     /// Of earlier spans, not fetched yet.
     over: Vec<Cells>,
     flag_cells: HashMap<(u64, Place, u8), OpenCell>,
-    records: Vec<RequestRecord>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a list of records would leave half as much behind as it grows"
+    )]
+    records: Vec<Box<RequestRecord>>,
     profiles: Vec<EndedProfile>,
     /// Of the process record's span in which requests end now.
     counts: Counts,
@@ -179,7 +183,7 @@ impl Shard {
             self.count_flags(ended, self.cells.start_us, place, endpoints);
         }
         if let Some(record) = record {
-            self.keep(*record);
+            self.keep(record);
         }
     }
 
@@ -259,13 +263,13 @@ impl Shard {
             }
             self.flag_cells
                 .entry(slot)
-                .or_default()
+                .or_insert_with(|| OpenCell::new(place))
                 .add(ended.wall_ns, ended.usage, ended.marks());
         }
     }
 
     #[cold]
-    fn keep(&mut self, record: RequestRecord) {
+    fn keep(&mut self, record: Box<RequestRecord>) {
         if self.records.len() < RECORDS {
             self.records.push(record);
         } else {
@@ -340,7 +344,8 @@ impl Shard {
 pub(crate) struct Drained {
     cells: Vec<Cells>,
     flag_cells: Vec<((u64, Place, u8), OpenCell)>,
-    pub(crate) records: Vec<RequestRecord>,
+    #[expect(clippy::vec_box, reason = "as threads kept them")]
+    pub(crate) records: Vec<Box<RequestRecord>>,
     pub(crate) profiles: Vec<EndedProfile>,
     /// By the begin of their span, as threads found them.
     costliest_found: Vec<(u64, Costliest)>,
@@ -363,7 +368,8 @@ impl Drained {
     /// Takes the cells, those of several threads added up, oldest first.
     pub(crate) fn take_cells(&mut self, spans: Spans, endpoints: &Endpoints) -> Vec<Cell> {
         let mut cells: HashMap<(u64, Place, Option<u8>), Cell> = HashMap::new();
-        let mut add = |start_us: u64, place: Place, number: Option<u8>, open: OpenCell| {
+        let mut add = |start_us: u64, number: Option<u8>, open: OpenCell| {
+            let place = open.place;
             let endpoint = endpoints.get(place.endpoint);
             let key = CellKey {
                 start_us,
@@ -374,7 +380,7 @@ impl Drained {
                 age: place.age,
                 flag: number.and_then(|number| endpoint.flag(number)),
             };
-            let cell = open.into_cell(key, place.weight);
+            let cell = open.into_cell(key);
             cells
                 .entry((start_us, place, number))
                 .and_modify(|known| known.add(&cell))
@@ -382,12 +388,12 @@ impl Drained {
         };
         for mut span in self.cells.drain(..) {
             let start_us = span.start_us;
-            for (place, open) in span.drain() {
-                add(start_us, place, None, open);
+            for open in span.drain() {
+                add(start_us, None, open);
             }
         }
-        for ((start_us, place, number), open) in self.flag_cells.drain(..) {
-            add(start_us, place, Some(number), open);
+        for ((start_us, _, number), open) in self.flag_cells.drain(..) {
+            add(start_us, Some(number), open);
         }
         let mut cells: Vec<Cell> = cells.into_values().collect();
         cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -411,9 +417,9 @@ impl Drained {
     pub(crate) fn seen(&self, start_us: u64) -> HashMap<u32, u64> {
         let mut seen = HashMap::new();
         let spans = self.cells.iter().filter(|span| span.start_us == start_us);
-        for (place, open) in spans.flat_map(Cells::iter) {
-            *seen.entry(place.endpoint).or_default() +=
-                u64::from(open.n()) * u64::from(place.weight);
+        for open in spans.flat_map(Cells::iter) {
+            *seen.entry(open.place.endpoint).or_default() +=
+                u64::from(open.n()) * u64::from(open.place.weight);
         }
         seen
     }
