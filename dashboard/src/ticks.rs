@@ -29,8 +29,11 @@ pub(crate) fn of_time(from_us: u64, until_us: u64, at_most: u64) -> (Vec<u64>, &
 
 /// Round numbers that cover a range, the first at or below `low`, the last at or above `high`.
 pub(crate) fn of_amount(low: f64, high: f64, about: u32) -> Vec<f64> {
-    let range = (high - low).max(high.abs() * 1e-6).max(f64::MIN_POSITIVE);
-    let rough = range / f64::from(about.max(1));
+    let about_marks = f64::from(about.max(1));
+    // Labels have three digits: marks nearer to each other than a hundredth would read alike.
+    let least = high.abs() * about_marks / 100.0;
+    let range = (high - low).max(least).max(f64::MIN_POSITIVE);
+    let rough = range / about_marks;
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0]
         .into_iter()
@@ -76,6 +79,19 @@ mod tests {
             let (first, last) = (ticks[0], *ticks.last().unwrap());
             assert!(first <= low && last >= high && last > first, "{ticks:?}");
             assert!(ticks.len() <= 10, "{ticks:?}");
+        }
+    }
+
+    #[test]
+    fn marks_of_a_flat_line_read_differently() {
+        for high in [1.0e6, 1.84e6, 5.0, 9.99e8, 7.77] {
+            for low in [high, high * 0.999] {
+                let ticks = of_amount(low, high, 5);
+                let label = |v: f64| crate::format::amount(v, appweight::api::Metric::Cpu);
+                let labels: std::collections::BTreeSet<String> =
+                    ticks.iter().map(|tick| label(*tick)).collect();
+                assert_eq!(labels.len(), ticks.len(), "{ticks:?} {labels:?}");
+            }
         }
     }
 }
