@@ -24,6 +24,7 @@ use crate::committer::{Full, NotKept};
 use crate::encoding::Encoding;
 use crate::metrics::{Outcome, RecordCounts};
 use crate::problem::Refusal;
+use crate::refused::NotWritten;
 use crate::store::{NewBatch, PostedDeploy, PutOutcome};
 
 /// What became of a batch.
@@ -53,15 +54,10 @@ pub struct BatchReceipt {
     responses(
         (status = 201, description = "Stored", body = BatchReceipt),
         (status = 200, description = "Known already, nothing was added", body = BatchReceipt),
-        (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Without a token that may write", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The token is for another service", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Other bytes came under that id", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many batches wait; nothing was changed. Retry-After tells when to come again", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
+        NotWritten,
     ),
     security((), ("write_token" = []))
 )]
@@ -230,14 +226,9 @@ fn busy(uuid: Uuid) -> Refusal {
     responses(
         (status = 201, description = "A roll-out began", body = Deploy),
         (status = 200, description = "A known roll-out was changed", body = Deploy),
-        (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Without a token that may write", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The token is for another service", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No roll-out of that id to end", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
+        NotWritten,
     ),
     security((), ("write_token" = []))
 )]

@@ -26,6 +26,7 @@ mod openapi;
 mod options;
 mod problem;
 mod query;
+mod refused;
 mod retention;
 mod rolling;
 mod routes;

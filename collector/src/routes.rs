@@ -9,8 +9,8 @@ use http::{Method, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::problem::Refusal;
-use crate::query::Unread;
 use crate::query::{alerts, compare, deploys, fleet, profiles, weight};
+use crate::refused::Unread;
 use crate::{ingest, openapi};
 
 /// The whole HTTP API.

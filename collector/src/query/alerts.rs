@@ -8,12 +8,12 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::page::{self, Page};
 use super::params::Params;
-use super::refused::Refused;
 use crate::alerts::{alert_of, change, handled, set};
 use crate::app::App;
 use crate::body;
 use crate::encoding::Encoding;
 use crate::problem::Refusal;
+use crate::refused::{NotWritten, Refused};
 use crate::store::{DeployQuery, TimeRange};
 
 const STATES: [(&str, AlertState); 4] = [
@@ -85,14 +85,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
     request_body(content((AlertChange = "application/json"))),
     responses(
         (status = 200, description = "The alert as it is now", body = Alert),
-        (status = 400, description = "Not of its format", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "Without a token that may write", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The token is for another service", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No roll-out of that id made the service heavier", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit, as it was sent or decompressed", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A value that cannot be", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store failed, nothing was changed", body = Problem, content_type = "application/problem+json"),
+        NotWritten,
     ),
     security((), ("write_token" = []))
 )]

@@ -7,11 +7,11 @@ use axum::extract::State;
 use http::{StatusCode, Uri};
 
 use super::params::Params;
-use super::refused::Refused;
 use crate::app::App;
 use crate::judgement::earlier;
 use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
+use crate::refused::Refused;
 use crate::store::{CellQuery, DeployQuery, TimeRange};
 
 /// Two deploys side by side, over all their cells or those of some time.

@@ -8,9 +8,9 @@ use http::{StatusCode, Uri};
 
 use super::page::{self, Page};
 use super::params::Params;
-use super::refused::Refused;
 use crate::app::App;
 use crate::problem::Refusal;
+use crate::refused::Refused;
 use crate::store::{DeployEntry, DeployQuery, StoreError, TimeRange};
 
 /// Roll-outs of a service, newest first. One that still rolls is judged by what has come so far.

@@ -8,9 +8,9 @@ use http::Uri;
 
 use super::page::{self, Page};
 use super::params::Params;
-use super::refused::Refused;
 use crate::app::App;
 use crate::problem::Refusal;
+use crate::refused::Refused;
 use crate::store::{RequestOrder, RequestQuery};
 
 /// A process that said nothing for so long is gone.

@@ -8,10 +8,7 @@ mod fold;
 mod page;
 mod params;
 pub(crate) mod profiles;
-mod refused;
 pub(crate) mod weight;
-
-pub(crate) use refused::Unread;
 
 #[cfg(test)]
 mod tests;

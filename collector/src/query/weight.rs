@@ -11,11 +11,11 @@ use http::{StatusCode, Uri};
 use super::deploys::summaries;
 use super::fold::Fold;
 use super::params::Params;
-use super::refused::Refused;
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
 use crate::options::micros;
 use crate::problem::Refusal;
+use crate::refused::Refused;
 use crate::store::{DeployQuery, ProcessQuery, StoreError, TimeRange};
 
 const DAY_US: u64 = 86_400_000_000;

@@ -19,10 +19,10 @@ use self::choice::{Wanted, offered, ranked};
 use super::compare::known;
 use super::page::{self, Page};
 use super::params::Params;
-use super::refused::Refused;
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
 use crate::problem::Refusal;
+use crate::refused::Refused;
 use crate::store::ProfileQuery;
 
 /// Nodes of a tree that are answered if nothing else is asked for: more than a screen shows, and a few megabytes.

@@ -35,6 +35,24 @@ impl IntoResponses for Unread {
     }
 }
 
+/// How all that is sent to be kept may be refused, for the document.
+pub(crate) struct NotWritten;
+
+impl IntoResponses for NotWritten {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        [
+            ("400", "Not of its format"),
+            ("401", "Without a token that may write"),
+            ("403", "The token is for another service"),
+            ("413", "Over the limit, as it was sent or decompressed"),
+            ("422", "A value that cannot be"),
+            ("503", "The store failed, nothing was changed"),
+        ]
+        .map(|(status, why)| (status.to_owned(), RefOr::T(refused(why).build())))
+        .into()
+    }
+}
+
 fn refused(description: &str) -> ResponseBuilder {
     let problem = Ref::from_schema_name("Problem");
     ResponseBuilder::new()
