@@ -2,41 +2,47 @@ use std::{iter, mem};
 
 /// How often each bucket of a distribution was met: counted by one addition where the values of most
 /// requests lie, in little room, since a thread may have a thousand cells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Buckets {
-    /// The count of bucket `first` and of those after it. Before that many values were met, each value's bucket:
-    /// a dozen small numbers take the least that an allocator gives, however far the values lie apart.
-    window: Box<[u16]>,
-    /// What lies too far from the window to widen it so much, and what was too much for it, rising.
-    far: Option<Box<Far>>,
-    /// How many values there were: here, where it takes no room.
+    counts: Counts,
+    /// How many values there were.
     n: u32,
+    /// The bucket that the window begins with: here, where it takes no room.
     first: u16,
 }
 
-impl Default for Buckets {
+#[derive(Debug)]
+enum Counts {
+    /// The bucket of each value, as long as they are few: in no room of their own, however far they lie apart.
+    List([u16; LISTED]),
+    Window(Window),
+}
+
+impl Default for Counts {
     fn default() -> Self {
-        Self {
-            window: Box::default(),
-            far: None,
-            n: 0,
-            first: LIST,
-        }
+        Self::List([0; LISTED])
     }
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    /// The count of the first bucket and of those after it. Small numbers: a dozen of them take the least that an
+    /// allocator gives.
+    near: Box<[u16]>,
+    /// What lies too far from the window to widen it so much, and what was too much for it, rising.
+    far: Option<Box<Far>>,
 }
 
 /// Behind a pointer of one word, since nearly no distribution has any.
 #[derive(Debug, Default)]
 struct Far(Vec<(u16, u32)>);
 
+/// As many as fit into a window's room beside the pointer that tells the two apart.
+const LISTED: usize = 8;
 /// The window grows by half a power of two, of which each has 8 buckets: 8 bytes.
 const STEP: u16 = 4;
 /// It covers values that differ by a factor of 256 at most.
 const WIDEST: u16 = 64;
-/// So many values are a list.
-const LISTED: usize = 12;
-/// What `first` is while they are a list: no bucket lies in a window from there.
-const LIST: u16 = 1 << 15;
 
 impl Buckets {
     /// How many values were counted.
@@ -47,69 +53,95 @@ impl Buckets {
 
     #[inline]
     pub(crate) fn count(&mut self, bucket: u16) {
-        self.n = self.n.saturating_add(1);
         let at = usize::from(bucket.wrapping_sub(self.first));
-        match self.window.get_mut(at) {
-            Some(count) if *count < u16::MAX => *count += 1,
-            _ => self.count_outside(bucket),
+        if let Counts::Window(window) = &mut self.counts
+            && let Some(count) = window.near.get_mut(at)
+            && *count < u16::MAX
+        {
+            *count += 1;
+        } else {
+            self.count_outside(bucket);
         }
+        self.n = self.n.saturating_add(1);
     }
 
     #[cold]
     fn count_outside(&mut self, bucket: u16) {
-        if self.first == LIST {
-            self.list(bucket);
-        } else {
-            self.place(bucket);
+        match &mut self.counts {
+            Counts::List(list) => match list.get_mut(self.n as usize) {
+                Some(free) => *free = bucket,
+                None => {
+                    let mut list = *list;
+                    list.sort_unstable();
+                    // From the middle on, so that the window lies there and not around an outlier.
+                    list.rotate_left(LISTED / 2);
+                    let mut window = Window::default();
+                    for bucket in list.into_iter().chain([bucket]) {
+                        window.count(&mut self.first, bucket);
+                    }
+                    self.counts = Counts::Window(window);
+                }
+            },
+            Counts::Window(window) => window.count(&mut self.first, bucket),
         }
     }
 
-    fn list(&mut self, bucket: u16) {
-        if self.window.is_empty() {
-            self.window = Box::new([0; LISTED]);
-        }
-        // It is counted already.
-        let at = self.n.wrapping_sub(1) as usize;
-        if let Some(free) = self.window.get_mut(at) {
-            *free = bucket;
-            return;
-        }
-        let mut list = mem::take(&mut self.window);
-        list.sort_unstable();
-        self.first = 0;
-        // From the middle on, so that the window lies there and not around an outlier.
-        list.rotate_left(LISTED / 2);
-        for listed in list {
-            self.place(listed);
-        }
-        self.place(bucket);
+    /// Those that were met, rising.
+    pub(crate) fn into_counts(self) -> Vec<(u16, u64)> {
+        let mut counts: Vec<(u16, u64)> = match self.counts {
+            Counts::List(list) => {
+                let listed = list.into_iter().take(self.n as usize);
+                listed.map(|bucket| (bucket, 1)).collect()
+            }
+            Counts::Window(Window { near, far }) => {
+                let near = iter::zip(self.first.., near)
+                    .filter(|&(_, count)| count > 0)
+                    .map(|(bucket, count)| (bucket, u32::from(count)));
+                let far = far.into_iter().flat_map(|far| far.0);
+                near.chain(far)
+                    .map(|(bucket, count)| (bucket, count.into()))
+                    .collect()
+            }
+        };
+        counts.sort_unstable();
+        // A list has them one by one, and the window may have grown over what had been far from it.
+        counts.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 += later.1;
+            }
+            same
+        });
+        counts
     }
+}
 
-    fn place(&mut self, bucket: u16) {
-        let at = usize::from(bucket.wrapping_sub(self.first));
-        if let Some(count) = self.window.get_mut(at) {
+impl Window {
+    fn count(&mut self, first: &mut u16, bucket: u16) {
+        let at = usize::from(bucket.wrapping_sub(*first));
+        if let Some(count) = self.near.get_mut(at) {
             if *count < u16::MAX {
                 *count += 1;
             } else {
-                *count = 1;
-                self.count_far(bucket, u16::MAX.into());
+                let full = mem::replace(count, 1);
+                self.count_far(first, bucket, full.into());
             }
-        } else if self.widen(bucket) {
-            self.window[usize::from(bucket - self.first)] += 1;
+        } else if self.widen(first, bucket) {
+            self.near[usize::from(bucket - *first)] += 1;
         } else {
-            self.count_far(bucket, 1);
+            self.count_far(first, bucket, 1);
         }
     }
 
-    fn count_far(&mut self, bucket: u16, more: u32) {
+    fn count_far(&mut self, first: &mut u16, bucket: u16, more: u32) {
         let count = self.add_far(bucket, more);
-        if count.is_power_of_two() && self.lies_wrong(bucket, count) {
-            for (bucket, count) in iter::zip(self.first.., mem::take(&mut self.window)) {
+        if count.is_power_of_two() && self.lies_wrong(*first, bucket, count) {
+            for (bucket, count) in iter::zip(*first.., mem::take(&mut self.near)) {
                 if count > 0 {
                     self.add_far(bucket, count.into());
                 }
             }
-            self.widen(bucket);
+            self.widen(first, bucket);
         }
     }
 
@@ -128,60 +160,34 @@ impl Buckets {
         }
     }
 
-    /// Whether more values lie in that bucket, far from the window, than in the window: the first request of an endpoint
-    /// may have taken a thousand times as long as the others.
-    fn lies_wrong(&self, bucket: u16, count: u32) -> bool {
-        let is_outside = usize::from(bucket.wrapping_sub(self.first)) >= self.window.len();
-        is_outside && count > self.window.iter().map(|&count| u32::from(count)).sum()
+    /// Whether more values lie in that bucket, far from the window, than in the window: what came first may have taken
+    /// a thousand times as long as all others.
+    fn lies_wrong(&self, first: u16, bucket: u16, count: u32) -> bool {
+        let is_outside = usize::from(bucket.wrapping_sub(first)) >= self.near.len();
+        is_outside && count > self.near.iter().map(|&count| u32::from(count)).sum()
     }
 
-    /// Widens the window so that the bucket lies in it, if it does not grow too wide.
-    fn widen(&mut self, bucket: u16) -> bool {
+    /// Widens it so that the bucket lies in it, if it does not grow too wide.
+    fn widen(&mut self, first: &mut u16, bucket: u16) -> bool {
         let step = bucket - bucket % STEP;
-        let (mut first, mut end) = (step, step + STEP);
+        let (mut start, mut end) = (step, step + STEP);
         // Its length is 64 at most.
-        let width = self.window.len() as u16;
+        let width = self.near.len() as u16;
         if width > 0 {
-            first = first.min(self.first);
-            end = end.max(self.first + width);
+            start = start.min(*first);
+            end = end.max(*first + width);
         }
-        if end - first > WIDEST {
+        if end - start > WIDEST {
             return false;
         }
-        let before = usize::from(self.first - first.min(self.first));
-        let mut window = vec![0; usize::from(end - first)].into_boxed_slice();
+        let mut near = vec![0; usize::from(end - start)].into_boxed_slice();
         if width > 0 {
-            window[before..before + self.window.len()].copy_from_slice(&self.window);
+            let before = usize::from(*first - start);
+            near[before..before + self.near.len()].copy_from_slice(&self.near);
         }
-        self.window = window;
-        self.first = first;
+        self.near = near;
+        *first = start;
         true
-    }
-
-    /// Those that were met, rising.
-    pub(crate) fn into_counts(self) -> Vec<(u16, u64)> {
-        let mut counts: Vec<(u16, u64)> = if self.first == LIST {
-            let listed = self.window.into_iter().take(self.n as usize);
-            listed.map(|bucket| (bucket, 1)).collect()
-        } else {
-            let near = iter::zip(self.first.., self.window)
-                .filter(|&(_, count)| count > 0)
-                .map(|(bucket, count)| (bucket, u32::from(count)));
-            let far = self.far.into_iter().flat_map(|far| far.0);
-            near.chain(far)
-                .map(|(bucket, count)| (bucket, count.into()))
-                .collect()
-        };
-        counts.sort_unstable();
-        // A list has them one by one, and the window may have grown over what had been far from it.
-        counts.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
-                kept.1 += later.1;
-            }
-            same
-        });
-        counts
     }
 }
 
@@ -204,6 +210,14 @@ mod tests {
         (buckets, expected.into_iter().collect())
     }
 
+    /// The window of buckets that are no list any more.
+    fn window(buckets: &Buckets) -> &Window {
+        match &buckets.counts {
+            Counts::Window(window) => window,
+            Counts::List(list) => panic!("{list:?}"),
+        }
+    }
+
     proptest! {
         #[test]
         fn every_bucket_is_counted_wherever_it_lies(
@@ -212,7 +226,9 @@ mod tests {
         ) {
             for met in [&met, &near, &[met.clone(), near.clone()].concat()] {
                 let (buckets, expected) = counted(met);
-                prop_assert!(buckets.window.len() <= usize::from(WIDEST));
+                if met.len() > LISTED {
+                    prop_assert!(window(&buckets).near.len() <= usize::from(WIDEST));
+                }
                 prop_assert_eq!(buckets.into_counts(), expected);
             }
         }
@@ -223,7 +239,7 @@ mod tests {
         // 100 is far from 180 while the window begins there, and near to what comes down to it.
         let met = [vec![180; LISTED], vec![180, 100, 130, 120, 100]].concat();
         let (buckets, expected) = counted(&met);
-        assert!(buckets.far.is_some());
+        assert!(window(&buckets).far.is_some());
         assert_eq!(buckets.into_counts(), expected);
     }
 
@@ -233,7 +249,7 @@ mod tests {
         let mut met = vec![300; LISTED + 1];
         met.extend([100, 101].repeat(50));
         let (buckets, expected) = counted(&met);
-        assert!(buckets.window.len() >= 2 && (98..=100).contains(&buckets.first));
+        assert!(window(&buckets).near.len() >= 2 && (98..=100).contains(&buckets.first));
         assert_eq!(buckets.into_counts(), expected);
     }
 
@@ -250,26 +266,20 @@ mod tests {
     fn an_outlier_at_first_is_not_where_the_window_lies() {
         let met = [vec![300], vec![100; LISTED]].concat();
         let (buckets, expected) = counted(&met);
-        assert_eq!(
-            (buckets.first, buckets.window.len()),
-            (100, usize::from(STEP))
-        );
+        assert_eq!(buckets.first, 100);
+        assert_eq!(window(&buckets).near.len(), usize::from(STEP));
         assert_eq!(buckets.into_counts(), expected);
     }
 
     #[test]
-    fn few_values_take_little_room_however_far_they_lie_apart() {
-        assert!(size_of::<Buckets>() <= 32);
-        assert!(size_of::<[u16; LISTED]>() <= 24);
+    fn few_values_take_no_room_of_their_own_however_far_they_lie_apart() {
+        assert!(size_of::<Buckets>() <= 32, "{}", size_of::<Buckets>());
         let met: Vec<u16> = (0..LISTED as u16)
             .map(|at| at * 101 % Distribution::BUCKETS)
             .collect();
         for few in 1..=LISTED {
             let (buckets, expected) = counted(&met[..few]);
-            assert_eq!(
-                (buckets.window.len(), buckets.far.is_none()),
-                (LISTED, true)
-            );
+            assert!(matches!(buckets.counts, Counts::List(_)));
             assert_eq!(buckets.into_counts(), expected);
         }
     }

@@ -27,15 +27,20 @@ impl Place {
     }
 }
 
-const FEWEST_CELLS: usize = 1_024;
-
 /// All cells of one span.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
     pub(crate) start_us: u64,
-    /// One more than the place in `cells`, by [`Place::index`]; 0 where there is none.
-    index: [Vec<u32>; 4],
-    cells: Vec<OpenCell>,
+    /// By [`Place::index`], each where it was counted in last. One by one on the heap, so that their room serves the next
+    /// span's when they are over.
+    lists: [Vec<Option<Box<OpenCell>>>; 4],
+    /// Those of places where requests of another weight were counted since.
+    #[expect(
+        clippy::vec_box,
+        reason = "they go back and forth between here and the lists"
+    )]
+    others: Vec<Box<OpenCell>>,
+    len: usize,
     /// Since the last fetch; each cell knows where its own lies.
     costliest: Vec<Costliest>,
 }
@@ -51,20 +56,11 @@ impl Cells {
         marks: Marks,
         cost: Option<Cost>,
     ) -> Option<u64> {
-        let at = place.index();
-        match self.index[at.0].get(at.1) {
-            Some(&known) if known > 0 => {
-                if let Some(cell) = self.cells.get_mut(known as usize - 1)
-                    && cell.place.weight == place.weight
-                {
-                    let costliest = cell.costliest(usage, cost);
-                    cell.add(wall_ns, usage, marks);
-                    return costliest;
-                }
-            }
-            _ => {}
-        }
-        let cell = self.open(place, at);
+        let (list, at) = place.index();
+        let cell = match self.lists[list].get_mut(at) {
+            Some(Some(cell)) if cell.place.weight == place.weight => cell,
+            _ => self.open(place),
+        };
         let costliest = cell.costliest(usage, cost);
         cell.add(wall_ns, usage, marks);
         costliest
@@ -74,11 +70,7 @@ impl Cells {
     #[cold]
     pub(crate) fn keep(&mut self, costliest: Costliest) {
         let (list, at) = costliest.place.index();
-        let known = self.index[list].get(at).copied();
-        let Some(cell) = self
-            .cells
-            .get_mut((known.unwrap_or(0) as usize).wrapping_sub(1))
-        else {
+        let Some(Some(cell)) = self.lists[list].get_mut(at) else {
             return;
         };
         // What lies there may be another's, since they were fetched.
@@ -99,38 +91,33 @@ impl Cells {
     /// The cell of that place, where the one that was counted in last is of another weight or there
     /// is none.
     #[cold]
-    fn open(&mut self, place: Place, (list, at): (usize, usize)) -> &mut OpenCell {
-        let index = &mut self.index[list];
-        if index.len() <= at {
-            index.resize(at + 1, 0);
+    fn open(&mut self, place: Place) -> &mut OpenCell {
+        let (list, at) = place.index();
+        let list = &mut self.lists[list];
+        if list.len() <= at {
+            list.resize_with(at + 1, || None);
         }
-        let is_new = index[at] == 0;
-        let known = self.cells.iter().rposition(|cell| cell.place == place);
-        let found = known.filter(|_| !is_new).unwrap_or_else(|| {
-            if self.cells.len() == self.cells.capacity() {
-                // In few steps: room that is not used yet takes no memory, what is left behind does.
-                self.cells
-                    .reserve_exact((self.cells.len() * 3).max(FEWEST_CELLS));
+        let slot = &mut list[at];
+        let known = self.others.iter().position(|cell| cell.place == place);
+        let cell = match known.filter(|_| slot.is_some()) {
+            Some(known) => self.others.swap_remove(known),
+            None => {
+                self.len += 1;
+                Box::new(OpenCell::new(place))
             }
-            self.cells.push(OpenCell::new(place));
-            self.cells.len() - 1
-        });
-        index[at] = u32::try_from(found + 1).unwrap_or(u32::MAX);
-        &mut self.cells[found]
+        };
+        self.others.extend(slot.take());
+        slot.insert(cell)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.cells.len()
+        self.len
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenCell> {
-        self.cells.iter()
-    }
-
-    /// Takes them out.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = OpenCell> + '_ {
-        self.index = Default::default();
-        self.cells.drain(..)
+    /// All of them.
+    pub(crate) fn into_open(self) -> impl Iterator<Item = OpenCell> {
+        let last = self.lists.into_iter().flatten().flatten();
+        last.chain(self.others).map(|cell| *cell)
     }
 }
 
@@ -223,10 +210,6 @@ impl OpenCell {
         };
         cost.of(usage)
             .filter(|cost| known.is_none_or(|known| known.n() == 0 || *cost > known.max))
-    }
-
-    pub(crate) fn n(&self) -> u32 {
-        self.n
     }
 
     /// As it goes to the collector.
@@ -379,11 +362,11 @@ mod tests {
     }
 
     #[test]
-    fn each_place_has_its_own_cell_and_a_drain_leaves_none() {
+    fn each_place_has_its_own_cell() {
         let mut cells = Cells::default();
         let places: Vec<Place> = [Kind::Request, Kind::Task]
             .into_iter()
-            .flat_map(|kind| [Age::Warm, Age::WarmingUp].map(|age| (kind, age)))
+            .flat_map(|kind| [Age::WarmingUp, Age::Warm].map(|age| (kind, age)))
             .flat_map(|(kind, age)| {
                 [0, 7].map(|endpoint| Place {
                     endpoint,
@@ -399,23 +382,9 @@ mod tests {
             }
             assert_eq!(cells.len(), places.len(), "round {round}");
         }
-        let drained: Vec<OpenCell> = cells.drain().collect();
-        assert!(drained.iter().map(|cell| cell.place).eq(places));
-        assert!(drained.iter().all(|cell| cell.n == 3));
-        assert_eq!(cells.len(), 0);
-        cells.add(
-            Place {
-                endpoint: 7,
-                kind: Kind::Task,
-                age: Age::Warm,
-                weight: 1,
-            },
-            5,
-            &Usage::new(),
-            Marks::default(),
-            None,
-        );
-        assert_eq!(cells.len(), 1);
+        let counted: Vec<(Place, u32)> =
+            cells.into_open().map(|cell| (cell.place, cell.n)).collect();
+        assert!(places.iter().map(|place| (*place, 3)).eq(counted));
     }
 
     #[test]
@@ -430,11 +399,13 @@ mod tests {
             };
             cells.add(place, 5, &Usage::new(), Marks::default(), None);
         }
-        let counted: Vec<(u32, u32)> = cells
-            .drain()
+        assert_eq!(cells.len(), 3);
+        let mut counted: Vec<(u32, u32)> = cells
+            .into_open()
             .map(|cell| (cell.place.weight, cell.n))
             .collect();
-        assert_eq!(counted, [(1, 3), (8, 3), (4, 1)]);
+        counted.sort_unstable();
+        assert_eq!(counted, [(1, 3), (4, 1), (8, 3)]);
     }
 
     #[test]

@@ -158,7 +158,8 @@ impl<'a> Collector<'a> {
         } else {
             now.saturating_sub(GRACE_US)
         };
-        core.shards().drain(until, core.spans(), &mut self.drained);
+        core.shards()
+            .drain(until, core.spans(), core.endpoints(), &mut self.drained);
         core.look_at_the_clock();
         self.add_profiles();
         if self.looked_at_threads.elapsed() >= LOOK_AT_THREADS {
@@ -178,7 +179,7 @@ impl<'a> Collector<'a> {
         self.drained
             .records
             .extend(costliest.into_iter().map(Box::new));
-        let cells = self.drained.take_cells(core.spans(), core.endpoints());
+        let cells = self.drained.take_cells();
         let mut profiles = self.take_profiles(until).into_iter().peekable();
         if process.is_none()
             && cells.is_empty()

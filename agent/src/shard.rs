@@ -313,7 +313,7 @@ impl Shard {
         if is_over(self.cells.start_us, spans.cell_us) {
             self.begin_span(0);
         }
-        into.cells.extend(
+        into.spans.extend(
             self.over
                 .extract_if(.., |cells| is_over(cells.start_us, spans.cell_us)),
         );
@@ -342,8 +342,11 @@ impl Shard {
 /// for that.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    cells: Vec<Cells>,
+    /// Of the shard that was fetched last.
+    spans: Vec<Cells>,
     flag_cells: Vec<((u64, Place, u8), OpenCell)>,
+    /// Those of all shards added up, by the begin of their span and the number of their flag.
+    cells: HashMap<(u64, Place, Option<u8>), Cell>,
     #[expect(clippy::vec_box, reason = "as threads kept them")]
     pub(crate) records: Vec<Box<RequestRecord>>,
     pub(crate) profiles: Vec<EndedProfile>,
@@ -365,9 +368,10 @@ pub(crate) struct Span {
 }
 
 impl Drained {
-    /// Takes the cells, those of several threads added up, oldest first.
-    pub(crate) fn take_cells(&mut self, spans: Spans, endpoints: &Endpoints) -> Vec<Cell> {
-        let mut cells: HashMap<(u64, Place, Option<u8>), Cell> = HashMap::new();
+    /// Adds up what came out of one shard, and gives back its room: 64 threads with a thousand cells each have tens of
+    /// megabytes of them, and count in new ones already.
+    pub(crate) fn add_up(&mut self, spans: Spans, endpoints: &Endpoints) {
+        let cells = &mut self.cells;
         let mut add = |start_us: u64, number: Option<u8>, open: OpenCell| {
             let place = open.place;
             let endpoint = endpoints.get(place.endpoint);
@@ -386,16 +390,20 @@ impl Drained {
                 .and_modify(|known| known.add(&cell))
                 .or_insert(cell);
         };
-        for mut span in self.cells.drain(..) {
+        for span in self.spans.drain(..) {
             let start_us = span.start_us;
-            for open in span.drain() {
+            for open in span.into_open() {
                 add(start_us, None, open);
             }
         }
         for ((start_us, _, number), open) in self.flag_cells.drain(..) {
             add(start_us, Some(number), open);
         }
-        let mut cells: Vec<Cell> = cells.into_values().collect();
+    }
+
+    /// Takes the cells, oldest first.
+    pub(crate) fn take_cells(&mut self) -> Vec<Cell> {
+        let mut cells: Vec<Cell> = mem::take(&mut self.cells).into_values().collect();
         cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         cells
     }
@@ -416,10 +424,10 @@ impl Drained {
     /// What each endpoint saw in that span, by its number.
     pub(crate) fn seen(&self, start_us: u64) -> HashMap<u32, u64> {
         let mut seen = HashMap::new();
-        let spans = self.cells.iter().filter(|span| span.start_us == start_us);
-        for open in spans.flat_map(Cells::iter) {
-            *seen.entry(open.place.endpoint).or_default() +=
-                u64::from(open.n()) * u64::from(open.place.weight);
+        for ((start, place, flag), cell) in &self.cells {
+            if *start == start_us && flag.is_none() {
+                *seen.entry(place.endpoint).or_default() += cell.weight;
+            }
         }
         seen
     }

@@ -159,9 +159,16 @@ impl Shards {
     }
 
     /// Takes what is complete from all shards, and forgets those of threads that have ended.
-    pub(crate) fn drain(&self, now_us: u64, spans: Spans, into: &mut Drained) {
+    pub(crate) fn drain(
+        &self,
+        now_us: u64,
+        spans: Spans,
+        endpoints: &Endpoints,
+        into: &mut Drained,
+    ) {
         for shard in self.all() {
             shard.fetch(|shard| shard.drain(now_us, spans, into));
+            into.add_up(spans, endpoints);
         }
         self.all
             .lock()
@@ -254,10 +261,10 @@ mod tests {
         };
         let drain = |now_us| {
             let mut drained = Drained::default();
-            shards.drain(now_us, SPANS, &mut drained);
+            shards.drain(now_us, SPANS, &endpoints, &mut drained);
             let span = drained.take_span(&endpoints);
             let requests = span.endpoints.get("/").map_or(0, |counts| counts.0);
-            let cells = drained.take_cells(SPANS, &endpoints);
+            let cells = drained.take_cells();
             let counted = cells
                 .iter()
                 .map(|cell| (cell.key.start_us, cell.n))
