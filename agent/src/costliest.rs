@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Now;
-    use crate::counters::{More, Reading};
+    use crate::counters::More;
 
     const SPANS: Spans = Spans {
         cell_us: 1_000,
@@ -179,18 +179,13 @@ mod tests {
     };
 
     fn usage(cpu_ns: u64, instructions: Option<u64>) -> Usage {
-        let reading = |cpu_ns, instructions: Option<u64>| Reading {
-            now: Now::new(Some(cpu_ns), 0),
-            more: Some(More {
-                allocated: None,
-                instructions: instructions.map(|count| [count, 0, 0]),
-            }),
+        let more = |instructions: Option<u64>| More {
+            allocated: None,
+            instructions: instructions.map(|count| [count, 0, 0]),
         };
         let mut usage = Usage::new();
-        usage.add(
-            &reading(0, instructions.map(|_| 0)),
-            &reading(cpu_ns, instructions),
-        );
+        usage.add(Now::new(Some(0), 0), Now::new(Some(cpu_ns), 0));
+        usage.add_more(&more(instructions.map(|_| 0)), &more(instructions));
         usage
     }
 

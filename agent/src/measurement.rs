@@ -11,7 +11,9 @@ pub(crate) use entered::{Entered, Guarded};
 use recorded::Recorded;
 
 use crate::children::Family;
+use crate::clock::Now;
 use crate::core::Core;
+use crate::counters::More;
 use crate::facts::Gathered;
 use crate::profiled::Profiled;
 use crate::scopes::ended::Of;
@@ -62,6 +64,9 @@ impl Outcome {
 pub(crate) struct Measurement {
     core: &'static Core,
     usage: Usage,
+    /// What was read when it was last entered.
+    entered: Now,
+    entered_more: Option<More>,
     /// When it was first entered and last left, by the monotonic clock, ns; 0 before that.
     begun_ns: u64,
     left_ns: u64,
@@ -130,6 +135,7 @@ impl Measurement {
         // What else is in it was taken out at its end.
         place.core = core;
         place.usage = Usage::new();
+        place.entered_more = None;
         place.begun_ns = 0;
         place.left_ns = 0;
         place.endpoint = endpoint;
@@ -145,6 +151,8 @@ impl Measurement {
         Box::new(Self {
             core,
             usage: Usage::new(),
+            entered: Now::NONE,
+            entered_more: None,
             begun_ns: 0,
             left_ns: 0,
             gathered: None,
@@ -409,8 +417,9 @@ mod tests {
         assert_eq!(std::ptr::from_ref(&*second), place);
         let fresh = Measurement::in_new_place(core, Kind::Request, 3);
         let told = |mut measurement: Box<Measurement>| {
-            // Without meaning while there is none.
+            // Without meaning while there is none, and until it is entered.
             measurement.user = 0;
+            measurement.entered = Now::NONE;
             format!("{measurement:?}")
         };
         assert!(told(second) == told(fresh), "they differ");

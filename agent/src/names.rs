@@ -255,16 +255,32 @@ fn hash(name: &str) -> u32 {
         let product = u128::from(sum ^ word) * u128::from(ODD);
         (product >> 64) as u64 ^ product as u64
     };
-    let mut sum = name.len() as u64 ^ ODD;
-    let mut words = name.as_bytes().chunks_exact(8);
-    for word in &mut words {
-        sum = mix(sum, u64::from_le_bytes(word.try_into().unwrap_or_default()));
+    let bytes = name.as_bytes();
+    let mut sum = bytes.len() as u64 ^ ODD;
+    // The last word overlaps the one before, so that no byte is left over.
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return mix(sum, short(bytes)) as u32;
+    };
+    for word in bytes[..bytes.len() - 1].as_chunks::<8>().0 {
+        sum = mix(sum, u64::from_le_bytes(*word));
     }
-    let mut rest = 0;
-    for &byte in words.remainder() {
-        rest = rest << 8 | u64::from(byte);
+    mix(sum, u64::from_le_bytes(*last)) as u32
+}
+
+/// All bytes of a name of less than eight, in one word.
+#[inline]
+fn short(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>(), bytes) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        (.., [first, .., last]) => {
+            let middle = bytes[bytes.len() / 2];
+            u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last)
+        }
+        (.., [only]) => u64::from(*only),
+        (.., []) => 0,
     }
-    mix(sum, rest) as u32
 }
 
 /// A name that the wire format takes: at most 200 bytes and no control characters. One record with

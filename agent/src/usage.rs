@@ -2,7 +2,7 @@
 
 use crate::allocator::Allocated;
 use crate::clock::{MAX_AHEAD_NS, Now};
-use crate::counters::{More, Reading};
+use crate::counters::More;
 
 /// The sum over the polls. A counter that one poll could not read makes the sum absent.
 #[derive(Debug, Clone, Copy)]
@@ -31,20 +31,23 @@ impl Usage {
         }
     }
 
-    /// Adds what one poll used: both readings are of the thread that polled.
+    /// Adds the CPU time of one poll: both readings are of the thread that polled.
     #[inline]
-    pub(crate) fn add(&mut self, before: &Reading, after: &Reading) {
-        match cpu_time(before.now, after.now) {
+    pub(crate) fn add(&mut self, before: Now, after: Now) {
+        match cpu_time(before, after) {
             Some(used) => add(&mut self.cpu_ns, used, &mut self.absent, CPU),
             None => self.absent |= CPU,
         }
-        match (&before.more, &after.more) {
-            (Some(before), Some(after)) => self.add_more(before, after),
-            _ => self.absent |= ALLOCATED | INSTRUCTIONS,
-        }
     }
 
-    fn add_more(&mut self, before: &More, after: &More) {
+    /// Nothing but CPU time was read of one poll.
+    #[inline]
+    pub(crate) fn add_no_more(&mut self) {
+        self.absent |= ALLOCATED | INSTRUCTIONS;
+    }
+
+    /// Adds what else one poll used.
+    pub(crate) fn add_more(&mut self, before: &More, after: &More) {
         match (before.allocated, after.allocated) {
             (Some(before), Some(after)) => self.allocated = self.allocated.and(after.since(before)),
             _ => self.absent |= ALLOCATED,
@@ -148,30 +151,34 @@ fn counted(before: [u64; 3], after: [u64; 3]) -> Option<(u64, bool)> {
 mod tests {
     use super::*;
 
-    fn reading(cpu_ns: u64, instructions: Option<[u64; 3]>) -> Reading {
-        Reading {
-            now: Now::new(Some(cpu_ns), 0),
-            more: Some(More {
-                allocated: None,
-                instructions,
-            }),
-        }
+    type Reading = (u64, Option<[u64; 3]>);
+
+    fn add(usage: &mut Usage, before: Reading, after: Reading) {
+        let now = |reading: Reading| Now::new(Some(reading.0), 0);
+        let more = |reading: Reading| More {
+            allocated: None,
+            instructions: reading.1,
+        };
+        usage.add(now(before), now(after));
+        usage.add_more(&more(before), &more(after));
     }
 
     #[test]
     fn adds_up_over_polls_and_scales_a_shared_counter() {
         let mut usage = Usage::new();
-        usage.add(
-            &reading(10, Some([100, 50, 50])),
-            &reading(15, Some([300, 60, 60])),
+        add(
+            &mut usage,
+            (10, Some([100, 50, 50])),
+            (15, Some([300, 60, 60])),
         );
         assert_eq!(
             (usage.cpu_ns(), usage.instructions(), usage.scaled()),
             (Some(5), Some(200), false)
         );
-        usage.add(
-            &reading(100, Some([0, 0, 0])),
-            &reading(103, Some([40, 20, 10])),
+        add(
+            &mut usage,
+            (100, Some([0, 0, 0])),
+            (103, Some([40, 20, 10])),
         );
         assert_eq!(
             (usage.cpu_ns(), usage.instructions(), usage.scaled()),
@@ -182,11 +189,11 @@ mod tests {
     #[test]
     fn what_one_poll_could_not_read_is_absent_not_zero() {
         let mut usage = Usage::new();
-        usage.add(&reading(10, Some([0, 0, 0])), &reading(15, Some([7, 9, 9])));
-        usage.add(&reading(10, None), &reading(15, None));
+        add(&mut usage, (10, Some([0, 0, 0])), (15, Some([7, 9, 9])));
+        add(&mut usage, (10, None), (15, None));
         assert_eq!((usage.cpu_ns(), usage.instructions()), (Some(10), None));
         let mut never_ran = Usage::new();
-        never_ran.add(&reading(10, Some([5, 5, 5])), &reading(15, Some([5, 9, 5])));
+        add(&mut never_ran, (10, Some([5, 5, 5])), (15, Some([5, 9, 5])));
         assert_eq!(
             (never_ran.instructions(), never_ran.scaled()),
             (None, false)
@@ -196,16 +203,17 @@ mod tests {
     #[test]
     fn a_clock_that_was_given_up_while_it_was_ahead_has_not_moved() {
         let mut usage = Usage::new();
-        usage.add(&reading(1_000 + MAX_AHEAD_NS, None), &reading(1_000, None));
+        add(&mut usage, (1_000 + MAX_AHEAD_NS, None), (1_000, None));
         assert_eq!(usage.cpu_ns(), Some(0));
     }
 
     #[test]
     fn an_impossible_difference_is_absent() {
         let mut usage = Usage::new();
-        usage.add(
-            &reading(1_001 + MAX_AHEAD_NS, Some([9, 9, 9])),
-            &reading(1_000, Some([7, 9, 9])),
+        add(
+            &mut usage,
+            (1_001 + MAX_AHEAD_NS, Some([9, 9, 9])),
+            (1_000, Some([7, 9, 9])),
         );
         assert_eq!((usage.cpu_ns(), usage.instructions()), (None, None));
     }

@@ -68,6 +68,12 @@ pub(crate) struct Now {
 const ABSENT: u64 = u64::MAX;
 
 impl Now {
+    /// Nothing was read.
+    pub(crate) const NONE: Self = Self {
+        cpu_ns: ABSENT,
+        wall_ns: 0,
+    };
+
     #[inline]
     pub(crate) fn new(cpu_ns: Option<u64>, wall_ns: u64) -> Self {
         Self {

@@ -60,15 +60,7 @@ pub(crate) struct Counters {
     statuses: Vec<CounterStatus>,
 }
 
-/// What the calling thread has counted so far. Two of them make a difference.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading {
-    pub(crate) now: Now,
-    /// What else is counted; `None` if nothing is, so that nothing is moved about for it.
-    pub(crate) more: Option<More>,
-}
-
-/// What not every process counts.
+/// What not every process counts, as far as the calling thread has come. Two of them make a difference.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct More {
     /// What the thread has allocated.
@@ -135,20 +127,20 @@ impl Counters {
         self.clock.checks()
     }
 
-    /// Reads the calling thread's counters.
+    /// Reads the calling thread's clocks.
     #[inline]
-    pub(crate) fn read_thread(&self) -> Reading {
-        Reading {
-            now: self.clock.now(),
-            more: if self.instructions.are_counted() || allocations_are_counted() {
-                Some(self.read_more())
-            } else {
-                None
-            },
-        }
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
     }
 
-    fn read_more(&self) -> More {
+    /// Whether the calling thread counts more than its clocks.
+    #[inline]
+    pub(crate) fn count_more(&self) -> bool {
+        self.instructions.are_counted() || allocations_are_counted()
+    }
+
+    /// Reads what else the calling thread counts.
+    pub(crate) fn read_more(&self) -> More {
         More {
             allocated: allocated(),
             instructions: self.instructions.read_thread(),
@@ -251,10 +243,9 @@ mod tests {
                 "{counter:?}"
             );
         }
-        let reading = counters.read_thread();
-        assert!(reading.now.cpu_ns().is_some());
+        assert!(counters.now().cpu_ns().is_some());
         assert_eq!(
-            reading.more.is_some_and(|more| more.instructions.is_some()),
+            counters.read_more().instructions.is_some(),
             counters.instruction_source() != InstructionSource::None
         );
         assert_eq!(

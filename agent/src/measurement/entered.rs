@@ -1,5 +1,4 @@
 use super::Measurement;
-use crate::counters::Reading;
 use crate::current;
 use crate::outside;
 use crate::profiled::{Outer, Profiled};
@@ -10,7 +9,6 @@ pub(crate) struct Entered<'a> {
     place: &'a mut Option<Box<Measurement>>,
     outer: Option<Box<Measurement>>,
     outer_profile: Outer,
-    before: Reading,
 }
 
 impl<'a> Entered<'a> {
@@ -21,9 +19,13 @@ impl<'a> Entered<'a> {
         if measurement.weight == 0 {
             return None;
         }
-        let before = measurement.core.counters().read_thread();
+        let counters = measurement.core.counters();
+        measurement.entered = counters.now();
+        if counters.count_more() {
+            measurement.entered_more = Some(counters.read_more());
+        }
         if measurement.begun_ns == 0 {
-            measurement.begun_ns = before.now.wall_ns;
+            measurement.begun_ns = measurement.entered.wall_ns;
         }
         let outer_profile = Profiled::enter(&mut measurement.profiled);
         let outer = current::swap(place.take());
@@ -31,7 +33,6 @@ impl<'a> Entered<'a> {
             place,
             outer,
             outer_profile,
-            before,
         })
     }
 
@@ -55,12 +56,17 @@ impl Drop for Entered<'_> {
             return;
         };
         Profiled::leave(&mut measurement.profiled, self.outer_profile.take());
-        let after = measurement.core.counters().read_thread();
-        if is_outermost {
-            outside::leave(self.before.now.cpu_ns(), after.now.cpu_ns());
+        let counters = measurement.core.counters();
+        let (before, after) = (measurement.entered, counters.now());
+        match measurement.entered_more.take() {
+            Some(before) => measurement.usage.add_more(&before, &counters.read_more()),
+            None => measurement.usage.add_no_more(),
         }
-        measurement.usage.add(&self.before, &after);
-        measurement.left_ns = after.now.wall_ns;
+        measurement.usage.add(before, after);
+        if is_outermost {
+            outside::leave(before.cpu_ns(), after.cpu_ns());
+        }
+        measurement.left_ns = after.wall_ns;
         measurement.panicked |= std::thread::panicking();
         *self.place = Some(measurement);
     }
