@@ -180,7 +180,7 @@ impl Agent {
                 ..AgentStatus::default()
             };
         };
-        let (cells, unflushed) = core.shards().look();
+        let (cells, unflushed) = core.shards().look(core.spans(), core.endpoints());
         let totals = &core.totals;
         let (clock_checks, clock_disagreements) = core.counters().clock_checks();
         AgentStatus {

@@ -12,6 +12,7 @@ use crate::costliest::Cost;
 use crate::counters::Counters;
 use crate::fork;
 use crate::hooks::Hooks;
+use crate::measurement::Measurement;
 use crate::names::Endpoints;
 use crate::profile::Profiles;
 use crate::profiled::EndedProfile;
@@ -19,8 +20,8 @@ use crate::queue::{Queue, Sealed};
 use crate::sampling::Sampling;
 use crate::scopes::timers::Timers;
 use crate::settings::{OneIn, Settings};
-use crate::shard::{Ended, Spans, Tallied};
-use crate::shards::{Chosen, Odds, Shards};
+use crate::shard::{Ended, Shard, Spans, Tallied};
+use crate::shards::{Begun, Odds, Shards};
 use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
 use crate::sys;
@@ -321,10 +322,10 @@ impl Core {
         self.started_us.store(started_us, Ordering::Relaxed);
     }
 
-    /// The number of the endpoint or task of that name, and what becomes of the next one; `None` if it is not counted.
+    /// What becomes of the next request or task of that name.
     #[inline]
-    pub(crate) fn choose(&self, name: &str) -> (u32, Option<Chosen>) {
-        self.shards.choose(name, &self.endpoints, &self.thinning)
+    pub(crate) fn begin(&self, name: &str) -> Begun {
+        self.shards.begin(name, &self.endpoints, &self.thinning)
     }
 
     pub(crate) fn endpoint_name(&self, number: u32) -> String {
@@ -348,9 +349,39 @@ impl Core {
 
     /// Counts what has ended; the agent is on.
     #[inline]
-    pub(crate) fn count(&self, ended: &Ended<'_>, record: Option<Box<RequestRecord>>) {
+    pub(crate) fn count(&self, ended: Ended) {
         self.shards
-            .with_mine(|shard| shard.count(ended, record, &self.spans, &self.endpoints));
+            .with_mine(|shard| shard.count(ended, &self.spans, &self.endpoints));
+    }
+
+    /// A place where something that begins may lie.
+    pub(crate) fn place(&self) -> Option<Box<Measurement>> {
+        // In a forked process the shards' locks may be held by threads that are not there any more.
+        if self.is_on() {
+            self.shards.place()
+        } else {
+            None
+        }
+    }
+
+    /// Takes back a place in which nothing lies any more.
+    pub(crate) fn give_back(&self, place: Box<Measurement>) {
+        if self.is_on() {
+            self.shards.give_back(place);
+        }
+    }
+
+    /// Counts what has ended, and takes back the place where it lay; the agent is on.
+    #[inline]
+    pub(crate) fn end(&self, ended: Ended, place: Box<Measurement>) {
+        let count = |shard: &mut Shard| shard.count(ended, &self.spans, &self.endpoints);
+        self.shards.end(place, count);
+    }
+
+    /// Keeps the record of one that has ended; the agent is on.
+    #[cold]
+    pub(crate) fn keep_record(&self, record: Box<RequestRecord>) {
+        self.shards.with_mine(|shard| shard.keep(record));
     }
 
     /// Keeps what was profiled of one that has ended; the agent is on.

@@ -88,15 +88,15 @@ struct Told {
 }
 
 impl Costliest {
-    pub(crate) fn new(ended: &Ended<'_>, place: Place, cost: u64, is_recorded: bool) -> Self {
-        let told = (!is_recorded).then(|| Told {
+    pub(crate) fn new(ended: &Ended, place: Place, cost: u64) -> Self {
+        let told = (!ended.is_recorded).then(|| Told {
             end_us: ended.end_us,
             wall_ns: ended.wall_ns,
-            usage: *ended.usage,
+            usage: ended.usage,
             status: ended.status,
             error: ended.error,
             unfinished: ended.unfinished,
-            flags: ended.flags.to_vec(),
+            flags: ended.flags.clone(),
         });
         Self { place, cost, told }
     }
@@ -196,12 +196,13 @@ mod tests {
             weight: 1,
             end_us: 1_500,
             wall_ns: 200_000,
-            usage: &usage(7, Some(instructions)),
+            usage: usage(7, Some(instructions)),
             status: Some(204),
             error: false,
             unfinished: false,
+            is_recorded,
             age: Age::Warm,
-            flags: &[],
+            flags: Vec::new(),
             user: None,
         };
         let place = Place {
@@ -210,7 +211,7 @@ mod tests {
             age: Age::Warm,
             weight: 1,
         };
-        Costliest::new(&ended, place, instructions, is_recorded)
+        Costliest::new(&ended, place, instructions)
     }
 
     #[test]

@@ -18,8 +18,7 @@ use crate::facts::Gathered;
 use crate::profiled::Profiled;
 use crate::scopes::ended::Of;
 use crate::shard::{Ended, Tallied};
-use crate::shards::Chosen;
-use crate::stock;
+use crate::shards::{Begun, Chosen};
 use crate::sys;
 use crate::usage::Usage;
 
@@ -58,7 +57,7 @@ impl Outcome {
 
 /// A request or task that runs. Whoever holds it finishes it, once.
 ///
-/// It lies in one place, which [`stock`] has, so that a pointer is all that moves with its future. While it is worked on
+/// It lies in one place, which [`Stock`](crate::stock::Stock) has, so that a pointer is all that moves with its future. While it is worked on
 /// it is the thread's [`current`] one, and its holder has none.
 #[derive(Debug)]
 pub(crate) struct Measurement {
@@ -82,6 +81,8 @@ pub(crate) struct Measurement {
     weight: u32,
     kind: Kind,
     has_user: bool,
+    /// Whether there is, or was, anything of what few have: facts gathered, a record, a profile.
+    has_more: bool,
     /// A panic went through it.
     panicked: bool,
 }
@@ -95,8 +96,12 @@ impl Measurement {
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Box<Self> {
-        let (endpoint, chosen) = core.choose(name);
-        let mut measurement = Self::new(core, kind, endpoint);
+        let Begun {
+            endpoint,
+            chosen,
+            place,
+        } = core.begin(name);
+        let mut measurement = Self::at(place, core, kind, endpoint);
         measurement.weight = chosen.map_or(0, |chosen| chosen.weight);
         measurement.user = user.unwrap_or(0);
         measurement.has_user = user.is_some();
@@ -110,6 +115,7 @@ impl Measurement {
 
     #[cold]
     fn look_closely(&mut self, chosen: Chosen, method: Option<&http::Method>) {
+        self.has_more = true;
         if chosen.is_recorded {
             self.record = Some(Recorded::new(self.core, method));
         }
@@ -121,15 +127,16 @@ impl Measurement {
     /// What a child uses and tells, to be added to its request's.
     pub(crate) fn of_child(core: &'static Core, family: Arc<Family>) -> Box<Self> {
         let (kind, endpoint) = family.whose();
-        let mut child = Self::new(core, kind, endpoint);
+        let mut child = Self::at(core.place(), core, kind, endpoint);
+        child.has_more = true;
         child.profiled = Profiled::of_child(core);
         child.gathered = Some(Gathered::of_child(family));
         child
     }
 
     #[inline]
-    fn new(core: &'static Core, kind: Kind, endpoint: u32) -> Box<Self> {
-        let Some(mut place) = stock::take() else {
+    fn at(place: Option<Box<Self>>, core: &'static Core, kind: Kind, endpoint: u32) -> Box<Self> {
+        let Some(mut place) = place else {
             return Self::in_new_place(core, kind, endpoint);
         };
         // What else is in it was taken out at its end.
@@ -142,6 +149,7 @@ impl Measurement {
         place.weight = 1;
         place.kind = kind;
         place.has_user = false;
+        place.has_more = false;
         place.panicked = false;
         place
     }
@@ -163,17 +171,16 @@ impl Measurement {
             weight: 1,
             kind,
             has_user: false,
+            has_more: false,
             panicked: false,
         })
     }
 
     /// Nobody needs it any more.
-    #[inline]
+    #[cold]
     fn give_back(mut self: Box<Self>) {
-        if self.gathered.is_some() || self.record.is_some() || self.profiled.is_some() {
-            self.empty();
-        }
-        stock::give_back(self);
+        self.empty();
+        self.core.give_back(self);
     }
 
     #[cold]
@@ -194,6 +201,7 @@ impl Measurement {
 
     /// What was told.
     pub(crate) fn gathered(&mut self) -> &mut Gathered {
+        self.has_more = true;
         self.gathered.get_or_insert_default()
     }
 
@@ -227,11 +235,12 @@ impl Measurement {
         self.finish(outcome);
     }
 
-    /// Counts it, and records it if it was chosen; where it has children that still run, the last
-    /// of them does.
+    /// Counts it, and records it if it was chosen; where it has children that still run, the last of them does. Not after
+    /// the shutdown, as nobody would ever fetch it, nor in a forked process, where the names' lock may be held by a thread
+    /// that is not there any more.
     #[inline]
     pub(crate) fn finish(mut self: Box<Self>, outcome: Outcome) {
-        if self.gathered.is_some()
+        if self.has_more
             && let Some(family) = self.take_family()
         {
             family.leave(Finished {
@@ -242,8 +251,14 @@ impl Measurement {
         }
         if self.weight == 0 {
             self.pass(outcome);
-        } else {
-            self.count(outcome, false);
+        } else if self.core.is_on() {
+            let mut ended = self.ended(outcome, false);
+            if self.has_more {
+                self.add_more(&mut ended, outcome);
+                self.empty();
+            }
+            self.core.end(ended, self);
+            return;
         }
         self.give_back();
     }
@@ -273,7 +288,9 @@ impl Measurement {
         if self.begun_ns == 0 || span(self.left_ns) == span(core.counters().wall_ns()) {
             return;
         }
-        self.count(outcome, true);
+        if core.is_on() {
+            self.count(outcome, true);
+        }
         self.usage = Usage::new();
         self.begun_ns = self.left_ns;
         if let Some(gathered) = &mut self.gathered {
@@ -289,39 +306,52 @@ impl Measurement {
     }
 
     #[inline]
-    fn count(&mut self, outcome: Outcome, unfinished: bool) {
+    fn ended(&self, outcome: Outcome, unfinished: bool) -> Ended {
         let core = self.core;
-        // Nobody would ever fetch it after the shutdown; and in a forked process the names' lock may
-        // be held by a thread that is not there any more.
-        if !core.is_on() {
-            return;
-        }
-        let ended = Ended {
+        Ended {
             kind: self.kind,
             endpoint: self.endpoint,
             weight: self.weight,
             end_us: core.micros_at(self.left_ns),
             wall_ns: self.left_ns.saturating_sub(self.begun_ns),
-            usage: &self.usage,
+            usage: self.usage,
             status: outcome.status,
             error: outcome.error,
             unfinished,
+            is_recorded: false,
             age: core.age_at(self.begun_ns),
-            flags: match &self.gathered {
-                Some(gathered) => &gathered.flags,
-                None => &[],
-            },
+            flags: Vec::new(),
             user: self.user(),
-        };
-        let record = match &self.record {
-            None => None,
-            Some(recorded) => {
-                let start_us = core.micros_at(self.begun_ns);
-                Some(recorded.record(core, start_us, &ended, outcome, self.gathered.as_deref()))
-            }
-        };
-        core.count(&ended, record);
-        if unfinished {
+        }
+    }
+
+    /// Counts what it has used until now; the agent is on.
+    #[cold]
+    fn count(&mut self, outcome: Outcome, unfinished: bool) {
+        let mut ended = self.ended(outcome, unfinished);
+        if self.has_more {
+            self.add_more(&mut ended, outcome);
+        }
+        self.core.count(ended);
+    }
+
+    /// Adds what is there of few only: flags, a record, a profile.
+    #[cold]
+    fn add_more(&mut self, ended: &mut Ended, outcome: Outcome) {
+        let core = self.core;
+        if let Some(recorded) = &self.record {
+            let start_us = core.micros_at(self.begun_ns);
+            let gathered = self.gathered.as_deref();
+            core.keep_record(recorded.record(core, start_us, ended, outcome, gathered));
+            ended.is_recorded = true;
+        }
+        if let Some(gathered) = &mut self.gathered {
+            ended.flags = match ended.unfinished {
+                true => gathered.flags.clone(),
+                false => std::mem::take(&mut gathered.flags),
+            };
+        }
+        if ended.unfinished {
             // It is profiled as a whole.
             return;
         }
@@ -377,13 +407,16 @@ impl Finished {
             outcome,
         } = self;
         measurement.usage.join(share.usage);
+        measurement.has_more = true;
         Gathered::join(&mut measurement.gathered, share.gathered);
         if let Some(profiled) = &mut measurement.profiled {
             for child in &share.profiles {
                 profiled.join(child);
             }
         }
-        measurement.count(outcome, false);
+        if measurement.core.is_on() {
+            measurement.count(outcome, false);
+        }
         measurement.give_back();
     }
 }
@@ -413,7 +446,7 @@ mod tests {
         assert!(first.begun_ns > 0 && first.record.is_some());
         let place = std::ptr::from_ref(&*first);
         first.finish(Outcome::DONE);
-        let second = Measurement::new(core, Kind::Request, 3);
+        let second = Measurement::at(core.place(), core, Kind::Request, 3);
         assert_eq!(std::ptr::from_ref(&*second), place);
         let fresh = Measurement::in_new_place(core, Kind::Request, 3);
         let told = |mut measurement: Box<Measurement>| {

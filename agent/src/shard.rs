@@ -20,9 +20,12 @@ const RECORDS: usize = 10_000;
 const PROFILES: usize = 1_000;
 /// Cells of flags that a thread keeps between two flushes, some hundred bytes each.
 const FLAG_CELLS: usize = 4_096;
+/// How many that have ended a thread keeps before it adds them to their cells, some hundred bytes each.
+const WAITING: usize = 16;
 
 /// A request or task that has ended.
-pub(crate) struct Ended<'a> {
+#[derive(Debug)]
+pub(crate) struct Ended {
     pub(crate) kind: Kind,
     /// The endpoint's number.
     pub(crate) endpoint: u32,
@@ -30,18 +33,19 @@ pub(crate) struct Ended<'a> {
     pub(crate) weight: u32,
     pub(crate) end_us: u64,
     pub(crate) wall_ns: u64,
-    pub(crate) usage: &'a Usage,
+    pub(crate) usage: Usage,
     pub(crate) status: Option<u16>,
     pub(crate) error: bool,
     /// It goes on after the cell's end, and is counted as a request when it ends.
     pub(crate) unfinished: bool,
+    /// It has a record of its own.
+    pub(crate) is_recorded: bool,
     pub(crate) age: Age,
-    pub(crate) flags: &'a [Flag],
+    pub(crate) flags: Vec<Flag>,
     pub(crate) user: Option<u64>,
 }
 
-impl Ended<'_> {
-    #[inline]
+impl Ended {
     fn marks(&self) -> Marks {
         Marks {
             error: self.error,
@@ -73,6 +77,9 @@ pub(crate) struct Spans {
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
+    /// What has ended and is not in its cell yet. Added up together, they keep neither the requests' code nor their data from
+    /// the CPU's caches, and wait for cells that have left these at the same time instead of one after the other.
+    waiting: Vec<Ended>,
     /// Of the span in which requests end now.
     cells: Cells,
     /// Of earlier spans, not fetched yet.
@@ -137,14 +144,33 @@ impl Tally {
 }
 
 impl Shard {
-    /// Counts a request or task, and keeps its record if it has one.
-    pub(crate) fn count(
-        &mut self,
-        ended: &Ended<'_>,
-        record: Option<Box<RequestRecord>>,
-        spans: &Spans,
-        endpoints: &Endpoints,
-    ) {
+    /// Counts a request or task, now or with those after it.
+    #[inline]
+    pub(crate) fn count(&mut self, ended: Ended, spans: &Spans, endpoints: &Endpoints) {
+        self.outside_ns += outside::take();
+        if self.waiting.len() == self.waiting.capacity() {
+            self.make_room(spans, endpoints);
+        }
+        self.waiting.push(ended);
+    }
+
+    #[cold]
+    fn make_room(&mut self, spans: &Spans, endpoints: &Endpoints) {
+        self.settle(spans, endpoints);
+        self.waiting.reserve_exact(WAITING);
+    }
+
+    /// Adds what waits to its cells.
+    pub(crate) fn settle(&mut self, spans: &Spans, endpoints: &Endpoints) {
+        let mut waiting = mem::take(&mut self.waiting);
+        for ended in waiting.drain(..) {
+            self.add(&ended, spans, endpoints);
+        }
+        self.waiting = waiting;
+    }
+
+    #[inline]
+    fn add(&mut self, ended: &Ended, spans: &Spans, endpoints: &Endpoints) {
         // Asked so that no division is needed as long as the span is the same.
         if ended.end_us.wrapping_sub(self.cells.start_us) >= spans.cell_us {
             self.begin_span(ended.end_us - ended.end_us % spans.cell_us);
@@ -155,18 +181,20 @@ impl Shard {
             age: ended.age,
             weight: ended.weight,
         };
-        let costliest =
-            self.cells
-                .add(place, ended.wall_ns, ended.usage, ended.marks(), spans.cost);
+        let costliest = self.cells.add(
+            place,
+            ended.wall_ns,
+            &ended.usage,
+            ended.marks(),
+            spans.cost,
+        );
         let span = || self.cells.start_us / spans.cell_us;
         if let Some(cost) = costliest
             && let bar = &endpoints.get(ended.endpoint).bar
             && bar.is_passed(ended.kind, span(), cost)
         {
-            self.cells
-                .keep(Costliest::new(ended, place, cost, record.is_some()));
+            self.cells.keep(Costliest::new(ended, place, cost));
         }
-        self.outside_ns += outside::take();
         if !ended.unfinished {
             self.tally(
                 Tallied {
@@ -181,9 +209,6 @@ impl Shard {
         }
         if !ended.flags.is_empty() {
             self.count_flags(ended, self.cells.start_us, place, endpoints);
-        }
-        if let Some(record) = record {
-            self.keep(record);
         }
     }
 
@@ -243,15 +268,9 @@ impl Shard {
     }
 
     #[cold]
-    fn count_flags(
-        &mut self,
-        ended: &Ended<'_>,
-        start_us: u64,
-        place: Place,
-        endpoints: &Endpoints,
-    ) {
+    fn count_flags(&mut self, ended: &Ended, start_us: u64, place: Place, endpoints: &Endpoints) {
         let endpoint = endpoints.get(ended.endpoint);
-        for flag in ended.flags {
+        for flag in &ended.flags {
             let Some(number) = endpoint.flag_number(flag) else {
                 self.tally.uncounted_flags += 1;
                 continue;
@@ -264,12 +283,13 @@ impl Shard {
             self.flag_cells
                 .entry(slot)
                 .or_insert_with(|| OpenCell::new(place))
-                .add(ended.wall_ns, ended.usage, ended.marks());
+                .add(ended.wall_ns, &ended.usage, ended.marks());
         }
     }
 
+    /// Keeps the record of one that has ended.
     #[cold]
-    fn keep(&mut self, record: Box<RequestRecord>) {
+    pub(crate) fn keep(&mut self, record: Box<RequestRecord>) {
         if self.records.len() < RECORDS {
             self.records.push(record);
         } else {
@@ -288,7 +308,10 @@ impl Shard {
 
     /// Whether it waits for nothing to be over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.open_cells() == 0 && self.counts.endpoints.is_empty() && self.counts_over.is_empty()
+        self.waiting.is_empty()
+            && self.open_cells() == 0
+            && self.counts.endpoints.is_empty()
+            && self.counts_over.is_empty()
     }
 
     /// How many cells are open.
@@ -303,7 +326,14 @@ impl Shard {
 
     /// Takes what is complete at `now_us`: cells and counts whose spans are over, and all
     /// records and profiled requests.
-    pub(crate) fn drain(&mut self, now_us: u64, spans: Spans, into: &mut Drained) {
+    pub(crate) fn drain(
+        &mut self,
+        now_us: u64,
+        spans: Spans,
+        endpoints: &Endpoints,
+        into: &mut Drained,
+    ) {
+        self.settle(&spans, endpoints);
         let is_over = |start: u64, width: u64| start.saturating_add(width) <= now_us;
         for cells in self.over.iter_mut().chain([&mut self.cells]) {
             let (start_us, costliest) = (cells.start_us, cells.take_costliest());

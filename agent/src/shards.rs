@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chance::Chance;
 use crate::handover::{Handover, Owner, settle_fences};
+use crate::measurement::Measurement;
 use crate::names::{Endpoints, Numbers};
 use crate::outside::Threads;
 use crate::shard::{Drained, Shard, Spans, Tally};
+use crate::stock::Stock;
 use crate::thinning::Thinning;
 
 /// The shards of one agent.
@@ -31,6 +33,7 @@ struct Mine {
     numbers: Numbers,
     record: Chance,
     profile: Chance,
+    stock: Stock,
 }
 
 /// Of those that are counted, one in so many is recorded, and one in so many profiled; none for 0.
@@ -49,6 +52,17 @@ pub(crate) struct Chosen {
     pub(crate) is_profiled: bool,
 }
 
+/// What the calling thread has for a request or task that begins.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// The endpoint's number.
+    pub(crate) endpoint: u32,
+    /// `None` if it is not counted.
+    pub(crate) chosen: Option<Chosen>,
+    /// Where it may lie.
+    pub(crate) place: Option<Box<Measurement>>,
+}
+
 impl Mine {
     fn new(agent: u64, odds: Odds) -> (Self, Arc<Handover<Shard>>) {
         let (shard, shared) = Handover::new();
@@ -58,6 +72,7 @@ impl Mine {
             numbers: Numbers::default(),
             record: Chance::one_in(odds.record_one_in),
             profile: Chance::one_in(odds.profile_one_in),
+            stock: Stock::default(),
         };
         (mine, shared)
     }
@@ -89,15 +104,28 @@ impl Shards {
         self.mine(|mine| mine.shard.work(work))
     }
 
-    /// The number of the endpoint of that name, and what becomes of its next request or task; `None` if it is not
-    /// counted. Decided by the calling thread alone.
+    /// The same, once it has ended what lay in that place.
     #[inline]
-    pub(crate) fn choose(
-        &self,
-        name: &str,
-        endpoints: &Endpoints,
-        thinning: &Thinning,
-    ) -> (u32, Option<Chosen>) {
+    pub(crate) fn end(&self, place: Box<Measurement>, work: impl FnOnce(&mut Shard)) {
+        self.mine(|mine| {
+            mine.shard.work(work);
+            mine.stock.give_back(place);
+        });
+    }
+
+    /// A place where something that begins may lie.
+    pub(crate) fn place(&self) -> Option<Box<Measurement>> {
+        self.mine(|mine| mine.stock.take())
+    }
+
+    /// Nobody needs what lies in that place any more.
+    pub(crate) fn give_back(&self, place: Box<Measurement>) {
+        self.mine(|mine| mine.stock.give_back(place));
+    }
+
+    /// What becomes of the next request or task of that name. Decided by the calling thread alone.
+    #[inline]
+    pub(crate) fn begin(&self, name: &str, endpoints: &Endpoints, thinning: &Thinning) -> Begun {
         self.mine(|mine| {
             let endpoint = mine.numbers.of(name, endpoints);
             let chosen = thinning.choose(endpoint).map(|weight| Chosen {
@@ -105,7 +133,11 @@ impl Shards {
                 is_recorded: mine.record.comes(),
                 is_profiled: mine.profile.comes(),
             });
-            (endpoint, chosen)
+            Begun {
+                endpoint,
+                chosen,
+                place: mine.stock.take(),
+            }
         })
     }
 
@@ -167,7 +199,7 @@ impl Shards {
         into: &mut Drained,
     ) {
         for shard in self.all() {
-            shard.fetch(|shard| shard.drain(now_us, spans, into));
+            shard.fetch(|shard| shard.drain(now_us, spans, endpoints, into));
             into.add_up(spans, endpoints);
         }
         self.all
@@ -190,11 +222,12 @@ impl Shards {
     }
 
     /// Cells that are open, and what was tallied since the last flush.
-    pub(crate) fn look(&self) -> (u64, Tally) {
+    pub(crate) fn look(&self, spans: Spans, endpoints: &Endpoints) -> (u64, Tally) {
         let mut tally = Tally::default();
         let mut cells = 0;
         for shard in self.all() {
             shard.fetch(|shard| {
+                shard.settle(&spans, endpoints);
                 cells += shard.open_cells() as u64;
                 tally.add(shard.tallied());
             });
@@ -234,15 +267,16 @@ mod tests {
             weight: 1,
             end_us,
             wall_ns: 1,
-            usage: &Usage::new(),
+            usage: Usage::new(),
             status: None,
             error: false,
             unfinished: false,
+            is_recorded: false,
             age: Age::Warm,
-            flags: &[],
+            flags: Vec::new(),
             user: None,
         };
-        shards.with_mine(|shard| shard.count(&ended, None, &SPANS, endpoints));
+        shards.with_mine(|shard| shard.count(ended, &SPANS, endpoints));
     }
 
     #[test]
@@ -275,7 +309,7 @@ mod tests {
         in_threads(2_000);
         assert_eq!(drain(1_999), (vec![], 0), "nothing is over");
         assert_eq!(drain(2_000), (vec![(1_000, 3)], 3));
-        assert_eq!(shards.look().0, 3);
+        assert_eq!(shards.look(SPANS, &endpoints).0, 3);
         assert_eq!(
             drain(2_500),
             (vec![], 3),

@@ -40,6 +40,7 @@ impl<'a> Entered<'a> {
     #[inline]
     pub(crate) fn poll(place: &'a mut Option<Box<Measurement>>) -> Option<Self> {
         if let Some(measurement) = place
+            && measurement.has_more
             && let Some(recorded) = &mut measurement.record
         {
             recorded.poll();

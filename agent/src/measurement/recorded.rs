@@ -50,7 +50,7 @@ impl Recorded {
         &self,
         core: &Core,
         start_us: u64,
-        ended: &Ended<'_>,
+        ended: &Ended,
         outcome: Outcome,
         gathered: Option<&Gathered>,
     ) -> Box<RequestRecord> {
