@@ -37,7 +37,7 @@ pub(crate) fn run(core: &Core) {
     let end = Ended(core);
     let mut collector = Collector::new(core);
     loop {
-        let stopping = core.stop.sleep(collector.pause());
+        let stopping = core.stop.sleep_unless_asked(collector.pause());
         collector.turn(stopping);
         if stopping {
             break;

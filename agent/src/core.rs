@@ -381,7 +381,9 @@ impl Core {
     /// Keeps the record of one that has ended; the agent is on.
     #[cold]
     pub(crate) fn keep_record(&self, record: Box<RequestRecord>) {
-        self.shards.with_mine(|shard| shard.keep(record));
+        if self.shards.with_mine(|shard| shard.keep(record)) {
+            self.stop.ask_to_fetch();
+        }
     }
 
     /// Keeps what was profiled of one that has ended; the agent is on.

@@ -287,14 +287,15 @@ impl Shard {
         }
     }
 
-    /// Keeps the record of one that has ended.
+    /// Keeps the record of one that has ended. Says whether it is time to fetch them.
     #[cold]
-    pub(crate) fn keep(&mut self, record: Box<RequestRecord>) {
+    pub(crate) fn keep(&mut self, record: Box<RequestRecord>) -> bool {
         if self.records.len() < RECORDS {
             self.records.push(record);
         } else {
             self.tally.dropped += 1;
         }
+        self.records.len() == RECORDS / 2
     }
 
     /// Keeps what was profiled of a request that has ended.

@@ -12,6 +12,8 @@ pub(crate) struct Stop {
 struct State {
     /// Until when batches are sent; set by the shutdown.
     send_until: Option<Instant>,
+    /// Somebody waits for what is counted to be fetched.
+    fetch_soon: bool,
     /// Nothing is sent any more, or what is left is kept on disk.
     ended: bool,
 }
@@ -42,6 +44,25 @@ impl Stop {
     pub(crate) fn mark_ended(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
+    }
+
+    /// Does not let the thread that fetches sleep on.
+    pub(crate) fn ask_to_fetch(&self) {
+        self.lock().fetch_soon = true;
+        self.changed.notify_all();
+    }
+
+    /// As [`Self::sleep`], for the thread that fetches.
+    pub(crate) fn sleep_unless_asked(&self, duration: Duration) -> bool {
+        let state = self.lock();
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(state, duration, |state| {
+                state.send_until.is_none() && !state.fetch_soon
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        state.fetch_soon = false;
+        state.send_until.is_some()
     }
 
     /// Sleeps until the end is asked for, at most that long. Says whether it was.

@@ -304,6 +304,37 @@ async fn endpoints_beyond_a_thousand_are_counted_together() {
     assert_eq!(agent.status().other_endpoint, 9_001);
 }
 
+/// More at once than a thread keeps between two flushes, were none called for.
+#[tokio::test]
+async fn nothing_is_lost_of_many_endpoints_whose_every_request_is_recorded() {
+    const REQUESTS: u64 = 10_500;
+    let collector = TestCollector::start();
+    let agent = collector
+        .agent()
+        .endpoint(|parts| Some(parts.uri.path().to_owned()))
+        .start();
+    let service = agent
+        .layer()
+        .layer(tower::service_fn(async |_: Request<Body>| {
+            Ok::<_, Infallible>(Response::new(()))
+        }));
+    for index in 0..REQUESTS {
+        service
+            .clone()
+            .oneshot(get_request(&format!("/raw/{index}")))
+            .await
+            .unwrap();
+    }
+    assert!(agent.shutdown(SOON), "{:?}", agent.status());
+    assert_eq!(agent.status().dropped, 0);
+    let records: usize = collector
+        .batches()
+        .iter()
+        .map(|batch| batch.requests.len())
+        .sum();
+    assert_eq!(records as u64, REQUESTS);
+}
+
 #[tokio::test]
 async fn a_young_process_counts_in_cells_of_its_own() {
     let collector = TestCollector::start();
