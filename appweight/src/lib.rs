@@ -6,6 +6,7 @@
 //! [`compare`](compare::compare) sets two deploys side by side endpoint by endpoint;
 //! [`judge`](judge::judge) makes a verdict of it, [`memory`] included; [`weight`] tells instructions (or CPU time) per
 //! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI;
+//! [`live`] runs the detector ([`detect`]) on a service's cells as a store has them;
 //! [`alerts`] tells whether what became heavier is as light again.
 //! [`changepoints`](changepoints::changepoints) finds where a series of days or weeks changed.
 //! [`profile`] is the algebra of function profiles. [`api`] holds the questions and answers of the query API, which speak in these terms.
@@ -19,6 +20,7 @@ pub mod detect;
 pub mod evidence;
 pub mod gate;
 pub mod judge;
+pub mod live;
 mod median;
 pub mod memory;
 pub mod profile;

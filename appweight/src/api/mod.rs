@@ -6,6 +6,7 @@
 mod alert;
 mod compare;
 mod deploy;
+mod detected;
 mod process;
 mod profile;
 mod weight;
@@ -18,6 +19,7 @@ pub use compare::{
 pub use deploy::{
     DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison,
 };
+pub use detected::{Detected, DetectedChange, DetectedVerdict};
 pub use process::{ProcessView, RequestView, ServiceSummary};
 pub use profile::{ProfileDiff, ProfileOf, ProfileSummary, ProfileView};
 pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};

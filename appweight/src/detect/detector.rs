@@ -1,6 +1,9 @@
 mod jumps;
 mod look;
 mod minute;
+mod watch;
+
+pub use watch::WatchOf;
 
 use foldhash::{HashMap, HashMapExt};
 use thiserror::Error;

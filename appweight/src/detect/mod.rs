@@ -20,6 +20,6 @@ mod tail;
 mod tell;
 mod warm_up;
 
-pub use detector::{DetectError, Detector};
+pub use detector::{DetectError, Detector, WatchOf};
 pub use lines::{CellLine, DeployLine, Ruling, VerdictLine};
 pub use settings::Settings;

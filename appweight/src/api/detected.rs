@@ -1,0 +1,88 @@
+use appweight_wire::Kind;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Change, Metric};
+
+/// What the detector says of a roll-out, minute by minute while it is under watch, and in the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Detected {
+    /// Whether it can speak of the roll-out. If not, deploys are compared.
+    pub judges: bool,
+    /// What it speaks from, or what it lacks.
+    pub because: String,
+    /// Whether it still looks: every minute, until an hour after the last host was restarted.
+    pub watches: bool,
+    /// What it judges; absent where it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
+    /// The end of the last minute whose cells it has seen, µs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<u64>,
+    /// Requests of this service that came after their minute was judged. They are stored, and counted when the cells are read
+    /// again.
+    #[serde(default)]
+    pub late_requests: u64,
+    /// Endpoint by endpoint, what changed first.
+    pub endpoints: Vec<DetectedChange>,
+    /// All endpoints together, at a fixed mix of requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<DetectedChange>,
+}
+
+/// What the detector says of one endpoint, or of all together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DetectedChange {
+    /// Request or task; absent for all together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The endpoint; absent for all together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// What is said.
+    pub verdict: DetectedVerdict,
+    /// The change of the mean cost. Its interval is of one look; the verdict is held to more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// The start of the minute whose cells made it sure, µs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sure_since_us: Option<u64>,
+    /// Of what is undecided: at least how many more requests of each side it takes to decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_requests: Option<u64>,
+    /// Why: each check with its figures.
+    pub checks: Vec<String>,
+}
+
+/// What the detector can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectedVerdict {
+    /// It costs more.
+    Regressed,
+    /// It costs less.
+    Improved,
+    /// It costs less, but its share of errors rose: failing fast is no improvement.
+    Withheld,
+    /// The whole interval lies within the smallest change that is worth a word.
+    Unchanged,
+    /// Neither can be said yet.
+    Undecided,
+    /// It was said to have changed, and that went away.
+    Withdrawn,
+    /// There are no requests of both sides.
+    NoData,
+}
+
+impl Detected {
+    /// All that something is said of: endpoints, and all together.
+    pub fn changes(&self) -> impl Iterator<Item = &DetectedChange> {
+        self.endpoints.iter().chain(&self.total)
+    }
+
+    /// Whether that is said of something.
+    #[must_use]
+    pub fn says(&self, verdict: DetectedVerdict) -> bool {
+        self.judges && self.changes().any(|change| change.verdict == verdict)
+    }
+}
