@@ -70,7 +70,7 @@ pub struct Batch {
 
 /// A batch as it comes: with plain request records, packed ones, or both.
 #[derive(Deserialize)]
-struct Received {
+pub(crate) struct Received {
     version: u16,
     source: Uuid,
     sequence: u64,
@@ -91,10 +91,18 @@ struct Received {
     profiles: Vec<ProfileRecord>,
 }
 
+impl Received {
+    /// Takes out all request records as they are packed, if none came otherwise.
+    pub(crate) fn take_packed(&mut self) -> Option<Vec<u8>> {
+        let packed = std::mem::take(&mut self.packed_requests.packed);
+        (self.requests.is_empty() && !packed.is_empty()).then_some(packed)
+    }
+}
+
 impl From<Received> for Batch {
     fn from(received: Received) -> Self {
         let mut requests = received.requests;
-        requests.extend(received.packed_requests.0);
+        requests.extend(received.packed_requests.records);
         Self {
             version: received.version,
             source: received.source,

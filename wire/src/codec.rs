@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::batch::Sent;
+use crate::batch::{Received, Sent};
 use crate::packed;
 use crate::validate::{Invalid, Validate, limits};
 use crate::{Batch, Deploy, RequestRecord};
@@ -82,6 +82,22 @@ pub fn decode_batch(body: &[u8], format: Format) -> Result<Batch, DecodeError> {
     decode(body, format)
 }
 
+/// Reads and checks a batch as [`decode_batch`] does, and hands out beside it all its request records as [`pack_requests`]
+/// writes them, if they came so: whoever keeps them packed need not pack them again.
+///
+/// # Errors
+/// As [`decode_batch`].
+pub fn decode_batch_and_packed(
+    body: &[u8],
+    format: Format,
+) -> Result<(Batch, Option<Vec<u8>>), DecodeError> {
+    let mut received: Received = decode_unchecked(body, format)?;
+    let packed = received.take_packed();
+    let batch = Batch::from(received);
+    batch.validate()?;
+    Ok((batch, packed))
+}
+
 /// Reads and checks a deploy.
 ///
 /// # Errors
@@ -134,13 +150,17 @@ pub fn unpack_requests(packed: &[u8]) -> Result<Vec<RequestRecord>, DecodeError>
 }
 
 fn decode<T: DeserializeOwned + Validate>(body: &[u8], format: Format) -> Result<T, DecodeError> {
-    // To keep the path of each field at hand costs more than reading: it is looked for where something is wrong.
-    let value: T = match read_plainly(body, format) {
-        Some(value) => value,
-        None => read(body, format)?,
-    };
+    let value: T = decode_unchecked(body, format)?;
     value.validate()?;
     Ok(value)
+}
+
+fn decode_unchecked<T: DeserializeOwned>(body: &[u8], format: Format) -> Result<T, DecodeError> {
+    // To keep the path of each field at hand costs more than reading: it is looked for where something is wrong.
+    match read_plainly(body, format) {
+        Some(value) => Ok(value),
+        None => read(body, format),
+    }
 }
 
 fn read_plainly<T: DeserializeOwned>(body: &[u8], format: Format) -> Option<T> {
@@ -217,6 +237,39 @@ mod tests {
             assert_eq!(decode_deploy(&body, format).unwrap(), deploy);
             body.push(b'0');
             assert_eq!(decode_deploy(&body, format).unwrap_err().field(), ".");
+        }
+    }
+
+    #[test]
+    fn packed_records_are_handed_out_as_they_came_if_all_are() {
+        let batch = Batch {
+            requests: vec![RequestRecord {
+                start_us: 1_764_000_000_000_000,
+                endpoint: "/feed".into(),
+                weight: 1,
+                ..RequestRecord::default()
+            }],
+            version: crate::VERSION,
+            source: uuid::Uuid::from_u128(1),
+            sequence: 0,
+            origin: crate::Origin {
+                service: "photos".into(),
+                deploy: "8f2c1a9".into(),
+                host: "web-1".into(),
+                ..crate::Origin::default()
+            },
+            content: crate::Content::Cells,
+            cell_width_us: None,
+            cells: Vec::new(),
+            processes: Vec::new(),
+            profiles: Vec::new(),
+        };
+        let packed = decode_batch_and_packed(&encode_packed(&batch), Format::MessagePack);
+        let expected = pack_requests(&batch.requests);
+        assert_eq!(packed.unwrap(), (batch.clone(), Some(expected)));
+        for format in [Format::MessagePack, Format::Json] {
+            let plain = decode_batch_and_packed(&encode(&batch, format), format);
+            assert_eq!(plain.unwrap(), (batch.clone(), None));
         }
     }
 

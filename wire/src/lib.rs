@@ -26,8 +26,8 @@ mod wide;
 pub use batch::{Batch, Content, Origin, SENT_US_HEADER, batch_id, host_group};
 pub use cell::{Age, Cell, CellKey, InstructionSource, Kind};
 pub use codec::{
-    DecodeError, Format, decode_batch, decode_deploy, encode, encode_packed, pack_requests,
-    unpack_requests,
+    DecodeError, Format, decode_batch, decode_batch_and_packed, decode_deploy, encode,
+    encode_packed, pack_requests, unpack_requests,
 };
 pub use deploy::Deploy;
 pub use distribution::Distribution;

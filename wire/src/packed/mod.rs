@@ -19,9 +19,12 @@ use self::columns::{Column, Reader};
 use self::numbers::{put, take, take_text};
 use crate::{Age, Downstream, Flag, InstructionSource, Kind, RequestRecord, limits};
 
-/// Request records as they are read from packed bytes.
+/// Request records as they are read from packed bytes, and these.
 #[derive(Debug, Default)]
-pub(crate) struct Unpacked(pub(crate) Vec<RequestRecord>);
+pub(crate) struct Unpacked {
+    pub(crate) records: Vec<RequestRecord>,
+    pub(crate) packed: Vec<u8>,
+}
 
 /// Request records that are written as packed bytes.
 #[derive(Debug)]
@@ -399,7 +402,10 @@ impl<'de> Deserialize<'de> for Unpacked {
             }
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Unpacked, E> {
-                unpack(bytes).map(Unpacked).map_err(E::custom)
+                Ok(Unpacked {
+                    records: unpack(bytes).map_err(E::custom)?,
+                    packed: bytes.to_vec(),
+                })
             }
         }
 
