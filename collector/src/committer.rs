@@ -1,21 +1,19 @@
 //! Many clients' batches in one commit.
 //!
 //! A commit waits for the disk, which takes as long for a hundred batches as for one. So whatever came
-//! while the last commit was made goes into the next one together, and is answered after it. What may
-//! wait is bounded by memory: whoever finds no room is asked to come again.
+//! while the last commit was made goes into the next one together, and is answered after it. Where a commit is dear
+//! whatever its size, the next one waits a moment for as many as the last one had. What may wait is bounded by
+//! memory: whoever finds no room is asked to come again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use appweight_wire::{Batch, Cell, RequestRecord};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::Metrics;
 use crate::store::{NewBatch, PutOutcome, Store, StoreError};
-
-/// A commit is closed at so many records, so that nobody waits long for it: half a second at most on
-/// a slow core.
-const MOST_RECORDS: usize = 50_000;
 
 /// Batches that wait, however small they are.
 const MOST_BATCHES: usize = 4_096;
@@ -190,7 +188,10 @@ async fn commit_all(
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
 ) {
+    let grouping = store.grouping();
+    let mut before = 0;
     while let Some(first) = waiting.recv().await {
+        let patience = Instant::now() + grouping.patience;
         let (mut batches, mut answers) = (Vec::new(), Vec::new());
         let mut records = 0;
         let mut next = Some(first);
@@ -203,10 +204,16 @@ async fn commit_all(
             records += batch.batch.len();
             batches.push(batch);
             answers.push((answer, seat));
-            next = (records < MOST_RECORDS)
-                .then(|| waiting.try_recv().ok())
-                .flatten();
+            next = if records >= grouping.most_records {
+                None
+            } else if batches.len() < before {
+                // Who was answered by the last commit sends the next batch about now, one a little after the other.
+                timeout_at(patience, waiting.recv()).await.ok().flatten()
+            } else {
+                waiting.try_recv().ok()
+            };
         }
+        before = batches.len();
         metrics.queued(-(batches.len() as i64));
         metrics.grouped(batches.len());
         let outcomes = store.put_batches(batches).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use appweight::api::Problem;
 use appweight::cells;
-use appweight_wire::{Batch, Deploy, decode_batch, decode_deploy};
+use appweight_wire::{Batch, Deploy, decode_batch_and_packed, decode_deploy};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -133,7 +133,7 @@ async fn take_batch(
     app.metrics.received(sent.len());
     let bytes = encoding.decode(sent, limit)?;
     seat.fit(bytes.len()).map_err(|Full| busy(uuid))?;
-    let mut batch = decode_batch(&bytes, format)?;
+    let (mut batch, packed) = decode_batch_and_packed(&bytes, format)?;
     seat.hold(&batch).map_err(|Full| busy(uuid))?;
     if batch.id() != uuid {
         return Err(Refusal::of(
@@ -172,6 +172,8 @@ async fn take_batch(
         digest: Sha256::digest(&bytes).into(),
         received_us,
         clock_ahead_us,
+        // Of records whose endpoint has another name by now they hold the old one.
+        packed: packed.filter(|_| over_limit == 0),
         batch,
     };
     drop(bytes);

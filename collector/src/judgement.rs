@@ -45,7 +45,7 @@ async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {
         deploys: Vec::new(),
         time,
     };
-    let cells = app.store.cells(query).await?;
+    let cells = app.store.moments(query).await?;
     let mut processes = match &deploy.replaced {
         Some(replaced) => {
             app.store

@@ -15,6 +15,7 @@ fn new(sequence: u64) -> NewBatch {
         digest: [1; 32],
         received_us: NOON,
         clock_ahead_us: None,
+        packed: None,
         batch,
     }
 }

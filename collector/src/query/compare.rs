@@ -58,7 +58,7 @@ pub(crate) async fn compare(
         deploys: vec![base.clone(), head.clone()],
         time,
     };
-    let cells = app.store.cells(query).await?;
+    let cells = app.store.moments(query).await?;
     // The newest ones, whenever the two served: restarts are the service's, not the roll-out's.
     let earlier = earlier(&app, &service, u64::MAX).await?;
     let earlier: Vec<Comparison> = earlier

@@ -4,7 +4,6 @@ pub(crate) mod alerts;
 pub(crate) mod compare;
 pub(crate) mod deploys;
 pub(crate) mod fleet;
-mod fold;
 mod page;
 mod params;
 pub(crate) mod profiles;

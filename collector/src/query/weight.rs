@@ -9,14 +9,12 @@ use axum::extract::State;
 use http::{StatusCode, Uri};
 
 use super::deploys::summaries;
-use super::fold::Fold;
 use super::params::Params;
 use crate::app::App;
-use crate::off_the_runtime::off_the_runtime;
 use crate::options::micros;
 use crate::problem::Refusal;
 use crate::refused::Refused;
-use crate::store::{DeployQuery, ProcessQuery, StoreError, TimeRange};
+use crate::store::{DeployQuery, StoreError, TimeRange};
 
 const DAY_US: u64 = 86_400_000_000;
 const HOUR_US: u64 = 3_600_000_000;
@@ -85,7 +83,7 @@ pub(crate) async fn weight(
     }))
 }
 
-/// The service's process records of that time by window, read an hour or a window at a time.
+/// The service's process records of that time by window.
 async fn windows(
     app: &App,
     service: &str,
@@ -103,24 +101,9 @@ async fn windows(
         .saturating_sub(2 * HOUR_US);
     let until_us = time.until_us.min(known.last_us).min(now_us + HOUR_US);
     let first_us = time.from_us.max(known.first_us).max(oldest_us);
-    let step_us = window_us * HOUR_US.div_ceil(window_us);
-    let mut from_us = first_us - first_us % window_us;
-    let mut fold = Fold::new(window_us);
-    while from_us < until_us {
-        let step = TimeRange {
-            from_us,
-            until_us: until_us.min(from_us + step_us),
-        };
-        let points = app
-            .store
-            .process_points(ProcessQuery::all(service, step))
-            .await?;
-        fold = off_the_runtime(move || {
-            points.into_iter().for_each(|point| fold.add(point));
-            fold
-        })
-        .await?;
-        from_us += step_us;
-    }
-    Ok(fold.into_points())
+    let time = TimeRange {
+        from_us: first_us - first_us % window_us,
+        until_us,
+    };
+    app.store.windows(service, time, window_us).await
 }

@@ -1,8 +1,7 @@
 //! How values are written by every store.
 
 use appweight_wire::{Age, Flag, InstructionSource, Kind, Taken};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
@@ -11,9 +10,9 @@ pub(super) fn pack(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("MessagePack can express every wire type")
 }
 
-pub(super) fn unpack<T: DeserializeOwned>(
+pub(super) fn unpack<'a, T: Deserialize<'a>>(
     what: &'static str,
-    bytes: &[u8],
+    bytes: &'a [u8],
 ) -> Result<T, StoreError> {
     rmp_serde::from_slice(bytes).map_err(|error| StoreError::Corrupt {
         what,

@@ -14,6 +14,7 @@ mod sqlite;
 #[cfg(test)]
 mod suite;
 mod views;
+mod windows;
 
 pub(crate) use alerts::AlertStatus;
 #[cfg(feature = "clickhouse")]
@@ -25,6 +26,7 @@ pub(crate) use sqlite::SqliteStore;
 pub use sqlite::{BackupError, backup};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use appweight::api::{
     DeployReport, ProcessView, ProfileOf, ProfileSummary, RequestView, ServiceSummary,
@@ -42,6 +44,8 @@ use uuid::Uuid;
 /// whoever does it again finds it done, and never done twice.
 #[async_trait]
 pub(crate) trait Store: Send + Sync + 'static {
+    /// What is best committed together.
+    fn grouping(&self) -> Grouping;
     /// Keeps batches, each once, in as few commits as can be: their cells are added to those of the same
     /// key, their profiles to those of the same deploy, and a deploy id that was never seen becomes a
     /// roll-out. Answers in the order of the batches; each was kept whole or not at all.
@@ -71,7 +75,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// When the next roll-out of the service after `started_us` began.
     async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError>;
     /// Cells of a service, without those kept per flag, by rising start.
+    #[cfg(any(test, feature = "parquet"))]
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
+    /// The same cells with what a comparison needs of them: of their distributions numbers, sums and sums of squares of
+    /// instructions and CPU time, nothing else. They are many, and the rest is most of them.
+    async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
     /// When a deploy's first cell of that time begins and its last one ends.
     async fn cell_span(
         &self,
@@ -83,6 +91,14 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn cell_widths(&self, service: &str) -> Result<Option<(u64, u64)>, StoreError>;
     /// Process records of a service, by rising start.
     async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError>;
+    /// A service's process records that begin in that time, added up by windows of `window_us`, by rising start. See
+    /// [`Windows`](windows::Windows).
+    async fn windows(
+        &self,
+        service: &str,
+        time: TimeRange,
+        window_us: u64,
+    ) -> Result<Vec<ProcessPoint>, StoreError>;
     /// The newest record of each process that has one since `since_us`, by host.
     async fn process_views(
         &self,
@@ -115,6 +131,15 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
+/// How large groups of batches are that are committed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grouping {
+    /// A group is closed at so many records, so that nobody waits long for its commit.
+    pub(crate) most_records: usize,
+    /// How long a group waits for as many batches as the last one had.
+    pub(crate) patience: Duration,
+}
+
 /// A batch that was checked, with what identifies it.
 #[derive(Debug, Clone)]
 pub(crate) struct NewBatch {
@@ -128,6 +153,8 @@ pub(crate) struct NewBatch {
     pub(crate) clock_ahead_us: Option<i64>,
     /// What it holds.
     pub(crate) batch: Batch,
+    /// All its request records as they came, if they came packed.
+    pub(crate) packed: Option<Vec<u8>>,
 }
 
 /// What became of a batch.

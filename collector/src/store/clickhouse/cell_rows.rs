@@ -292,9 +292,73 @@ pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
     })
 }
 
-/// The columns that are added up.
-pub(super) fn sum_columns() -> impl Iterator<Item = &'static str> {
-    ToldRow::COLUMN_NAMES.iter().copied().skip(11)
+/// A cell as it is told with what a comparison needs of it.
+#[derive(Row, Deserialize)]
+pub(super) struct MomentsRow {
+    start_us: u64,
+    width_us: u64,
+    deploy: String,
+    kind: i8,
+    endpoint: String,
+    cluster: String,
+    instruction_source: i8,
+    age: i8,
+    host_group: u8,
+    flag_name: String,
+    flag_value: String,
+    n: u128,
+    weight: u128,
+    errors: u128,
+    scaled: u128,
+    unfinished: u128,
+    instructions_n: u128,
+    instructions_sum: u128,
+    instructions_sum_squares: UInt256,
+    cpu_ns_n: u128,
+    cpu_ns_sum: u128,
+    cpu_ns_sum_squares: UInt256,
+}
+
+pub(super) fn placed_moments(row: MomentsRow) -> Result<PlacedCell, StoreError> {
+    let moments = |n: u128, sum, sum_squares| {
+        (n > 0).then(|| Distribution {
+            n: narrow(n),
+            sum: narrow(sum),
+            sum_squares: Wide(narrow_wide(sum_squares)),
+            ..Distribution::default()
+        })
+    };
+    let mut cell = Cell::new(CellKey {
+        start_us: row.start_us,
+        width_us: row.width_us,
+        kind: code::kind_of(row.kind.into())?,
+        endpoint: row.endpoint,
+        instruction_source: code::source_of(row.instruction_source.into())?,
+        age: code::age_of(row.age.into())?,
+        flag: code::flag_of(row.flag_name, row.flag_value),
+    });
+    cell.n = narrow(row.n);
+    cell.weight = narrow(row.weight);
+    cell.errors = narrow(row.errors);
+    cell.scaled = narrow(row.scaled);
+    cell.unfinished = narrow(row.unfinished);
+    cell.instructions = moments(
+        row.instructions_n,
+        row.instructions_sum,
+        row.instructions_sum_squares,
+    );
+    cell.cpu_ns = moments(row.cpu_ns_n, row.cpu_ns_sum, row.cpu_ns_sum_squares);
+    Ok(PlacedCell {
+        deploy: row.deploy,
+        cluster: row.cluster,
+        host_group: row.host_group,
+        cell,
+    })
+}
+
+/// The columns of a cell as it is told that are added up: those behind its key.
+pub(super) fn sum_columns<R: Row>() -> impl Iterator<Item = &'static str> {
+    R::COLUMN_NAMES.iter().copied().skip(11)
 }
 
 /// What adds the values of a column up.

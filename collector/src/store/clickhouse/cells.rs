@@ -1,10 +1,10 @@
 //! Cells: a row for each key and group, which ClickHouse adds up when it merges and when it is asked.
 
 use appweight::evidence::PlacedCell;
-use clickhouse::Client;
 use clickhouse::query::Query;
+use clickhouse::{Client, Row, RowOwned, RowRead};
 
-use super::cell_rows::{ToldRow, adding, placed, sum_columns};
+use super::cell_rows::{adding, placed, placed_moments, sum_columns};
 use super::fold::HOUR_US;
 use crate::store::{CellQuery, StoreError, TimeRange};
 
@@ -19,11 +19,19 @@ const ORDER: &str = "start_us, width_us, deploy, kind, endpoint, cluster, host_g
 /// Cells from which the width of a service's newest ones is told.
 const NEWEST: u32 = 64;
 
+#[cfg(any(test, feature = "parquet"))]
 pub(super) async fn cells(
     client: &Client,
     query: &CellQuery,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''").await
+    summed(client, query, "AND flag_name = ''", placed).await
+}
+
+pub(super) async fn moments(
+    client: &Client,
+    query: &CellQuery,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    summed(client, query, "AND flag_name = ''", placed_moments).await
 }
 
 /// Every cell of that time, with those per flag.
@@ -37,7 +45,7 @@ pub(super) async fn every_cell(
         deploys: Vec::new(),
         time,
     };
-    summed(client, &query, "").await
+    summed(client, &query, "", placed).await
 }
 
 /// The key of every cell as it is told, and its service.
@@ -49,11 +57,16 @@ pub(super) fn every_key() -> String {
     )
 }
 
-async fn summed(
+/// Cells with the sums that a row has.
+async fn summed<R>(
     client: &Client,
     query: &CellQuery,
     flags: &str,
-) -> Result<Vec<PlacedCell>, StoreError> {
+    placed: fn(R) -> Result<PlacedCell, StoreError>,
+) -> Result<Vec<PlacedCell>, StoreError>
+where
+    R: RowOwned + RowRead,
+{
     let deploys = if query.deploys.is_empty() {
         ""
     } else {
@@ -63,17 +76,17 @@ async fn summed(
         "SELECT {ORDER}, {}
         FROM ({}) AS told WHERE start_us >= ? AND start_us < ? {flags} {deploys}
         GROUP BY {ORDER} ORDER BY {ORDER}",
-        sums(),
+        sums::<R>(),
         told(&format!(
             "{KEY}, {}",
-            sum_columns().collect::<Vec<_>>().join(", ")
+            sum_columns::<R>().collect::<Vec<_>>().join(", ")
         ))
     );
     let mut asked = bound(client.query(&sql), &query.service, query.time);
     if !query.deploys.is_empty() {
         asked = asked.bind(&query.deploys);
     }
-    let mut rows = asked.fetch::<ToldRow>()?;
+    let mut rows = asked.fetch::<R>()?;
     let mut cells = Vec::new();
     while let Some(row) = rows.next().await? {
         cells.push(placed(row)?);
@@ -126,8 +139,8 @@ fn bound(asked: Query, service: &str, time: TimeRange) -> Query {
 }
 
 /// The sum of each.
-fn sums() -> String {
-    let sums = sum_columns().map(|name| format!("{}(told.{name}) AS {name}", adding(name)));
+fn sums<R: Row>() -> String {
+    let sums = sum_columns::<R>().map(|name| format!("{}(told.{name}) AS {name}", adding(name)));
     sums.collect::<Vec<_>>().join(", ")
 }
 

@@ -60,11 +60,13 @@ pub(super) enum Claim {
     },
 }
 
-/// What is known of batches, but for what the group `but` claims. What is in goes before what is only claimed.
+/// What is known of batches, but for what the group `but` claims. What is in goes before what is only claimed; of the
+/// group `untold` it is known to be in, whatever is said.
 pub(super) async fn look(
     client: &Client,
     uuids: &[Uuid],
     but: Option<Uuid>,
+    untold: Option<Uuid>,
 ) -> Result<HashMap<Uuid, Claim>, StoreError> {
     let mut rows = Vec::new();
     for some in uuids.chunks(AT_ONCE) {
@@ -79,17 +81,18 @@ pub(super) async fn look(
     let states = states(client, groups.into_iter().collect()).await?;
     let mut claims = HashMap::new();
     for row in rows {
+        let is_in = untold == Some(row.group_id);
         match states.get(&row.group_id) {
-            Some(&WITHDRAWN) => {}
-            Some(_) => {
-                let digest = row.digest;
-                claims.insert(row.uuid, Claim::Written { digest });
-            }
-            None => {
+            Some(&WITHDRAWN) if !is_in => {}
+            None if !is_in => {
                 let (collector, group) = (row.collector, row.group_id);
                 claims
                     .entry(row.uuid)
                     .or_insert(Claim::Open { collector, group });
+            }
+            _ => {
+                let digest = row.digest;
+                claims.insert(row.uuid, Claim::Written { digest });
             }
         }
     }
@@ -204,15 +207,16 @@ pub(super) async fn claim(
 pub(super) async fn written(
     client: &Client,
     collector: Uuid,
-    group: &Group,
+    group_id: Uuid,
+    made_us: u64,
 ) -> Result<(), StoreError> {
     let row = GroupRow {
-        group_id: group.id,
+        group_id,
         collector,
         state: WRITTEN,
-        made_us: group.made_us,
+        made_us,
     };
-    insert(client, "groups", Some(&group.id.to_string()), vec![row]).await
+    insert(client, "groups", Some(&group_id.to_string()), vec![row]).await
 }
 
 /// Says that nothing of these groups is in, nor ever will be.

@@ -24,6 +24,8 @@ pub(super) fn client(options: &ClickhouseOptions) -> Client {
         // An insert is in when it is answered, and a block with a known token is left out.
         .with_setting("async_insert", "0")
         .with_setting("insert_deduplicate", "1")
+        // Rows of one key are added up before they are sent.
+        .with_setting("optimize_on_insert", "0")
         // A group is written again as the same blocks: one for each partition.
         .with_setting("max_insert_threads", "1")
         .with_setting("max_insert_block_size", "10000000")

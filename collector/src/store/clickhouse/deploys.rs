@@ -317,14 +317,18 @@ pub(super) async fn list(
 ) -> Result<Vec<DeployEntry>, StoreError> {
     let id = query.id.as_ref().map_or("", |_| "AND id = ?");
     let after = (query.after.as_ref()).map_or("", |_| "AND (started_us, id) < (?, ?)");
+    // Reports are long: those that are asked for are found first, and then read by their key.
     let sql = format!(
-        "SELECT ?fields FROM {newest}
-        WHERE started_us >= ? AND started_us < ? {id} {after}
-        ORDER BY started_us DESC, id DESC LIMIT {limit}",
+        "SELECT ?fields FROM deploys WHERE service = ? AND (deploy_row, version) IN (
+            SELECT deploy_row, version FROM {newest}
+            WHERE started_us >= ? AND started_us < ? {id} {after}
+            ORDER BY started_us DESC, id DESC LIMIT {limit}
+        ) ORDER BY started_us DESC, id DESC",
         newest = newest("AND service = ?"),
         limit = query.limit
     );
-    let mut asked = (client.query(&sql).bind(&query.service))
+    let asked = client.query(&sql).bind(&query.service);
+    let mut asked = (asked.bind(&query.service))
         .bind(query.started.from_us)
         .bind(query.started.until_us);
     if let Some(id) = &query.id {

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// When one was counted last is written down to a day.
 pub(super) const PRECISION_US: u64 = 86_400_000_000;
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Row, Serialize, Deserialize)]
 pub(super) struct EndpointRow {
     pub(super) service: String,
     pub(super) endpoint: String,

@@ -4,7 +4,7 @@ use appweight::evidence::ALL_HOSTS;
 use appweight_wire::CellKey;
 use clickhouse::Client;
 
-use super::cell_rows::{adding, sum_columns};
+use super::cell_rows::{ToldRow, adding, sum_columns};
 use super::cells::KEY;
 use super::ddl::Ddl;
 use crate::store::{Horizons, StoreError};
@@ -104,7 +104,7 @@ pub(super) fn to_hours() -> String {
 
 /// Of which group of hosts a folded row is makes no difference: it is told as one of all.
 fn sums_in_place() -> String {
-    let sums = sum_columns().map(|name| format!("{name} = {}({name})", adding(name)));
+    let sums = sum_columns::<ToldRow>().map(|name| format!("{name} = {}({name})", adding(name)));
     let host_group = "host_group = any(host_group)".to_owned();
     let all = std::iter::once(host_group).chain(sums);
     all.collect::<Vec<_>>().join(", ")

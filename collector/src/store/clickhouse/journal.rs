@@ -19,6 +19,9 @@ use crate::store::{NewBatch, StoreError, code};
 /// zstd's fastest: what is written here is thrown away soon.
 const LEVEL: i32 = 1;
 
+/// What is not yet a file ends so.
+const PART: &str = "part";
+
 /// Batches that are written together.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
@@ -78,19 +81,19 @@ impl Journal {
         let entries = fs::read_dir(&self.folder).map_err(|error| failed(&self.folder, error))?;
         for entry in entries {
             let path = entry.map_err(|error| failed(&self.folder, error))?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "group")
-            {
-                groups.push(read(&path)?);
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("group") => groups.push(read(&path)?),
+                // Nothing was written of what was not kept.
+                Some(PART) => remove(&path)?,
+                _ => {}
             }
         }
         groups.sort_by_key(|group| group.made_us);
         Ok(groups)
     }
 
-    /// Keeps a group; it is on the disk when this returns.
-    pub(super) fn keep(&self, group: &Group) -> Result<(), StoreError> {
+    /// Writes a group to the disk, so that it can be kept soon. Until then it does not count: it is not there after a crash.
+    pub(super) fn prepare(&self, group: &Group) -> Result<(), StoreError> {
         let path = self.path(group.id);
         let written = Written {
             id: group.id,
@@ -101,16 +104,22 @@ impl Journal {
             .map_err(|error| failed(&path, error))?;
         let mut bytes = Sha256::digest(&packed).to_vec();
         bytes.extend_from_slice(&packed);
-        write_whole(&path, &bytes)
+        write_part(&path, &bytes)
+    }
+
+    /// Keeps a group that was prepared; it is on the disk when this returns.
+    pub(super) fn keep(&self, id: Uuid) -> Result<(), StoreError> {
+        take_up(&self.path(id))
     }
 
     /// Forgets a group that is written.
     pub(super) fn forget(&self, id: Uuid) -> Result<(), StoreError> {
-        let path = self.path(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&path, error)),
-            _ => Ok(()),
-        }
+        remove(&self.path(id))
+    }
+
+    /// Forgets a group that is not to be kept.
+    pub(super) fn discard(&self, id: Uuid) -> Result<(), StoreError> {
+        remove(&self.path(id).with_extension(PART))
     }
 
     fn path(&self, id: Uuid) -> PathBuf {
@@ -164,6 +173,7 @@ fn read(path: &Path) -> Result<Group, StoreError> {
         received_us: written.received_us,
         clock_ahead_us: written.clock_ahead_us,
         batch: written.batch.into_owned(),
+        packed: None,
     });
     Ok(Group {
         id: written.id,
@@ -174,16 +184,36 @@ fn read(path: &Path) -> Result<Group, StoreError> {
 
 /// Writes a file so that after a crash it is there whole, or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let part = path.with_extension("part");
+    write_part(path, bytes)?;
+    take_up(path)
+}
+
+/// Writes what is to be a file, beside it.
+fn write_part(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let written = || {
-        let mut file = File::create(&part)?;
+        let mut file = File::create(path.with_extension(PART))?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
+        file.sync_all()
+    };
+    written().map_err(|error| failed(path, error))
+}
+
+/// Makes it that file.
+fn take_up(path: &Path) -> Result<(), StoreError> {
+    let renamed = || {
+        fs::rename(path.with_extension(PART), path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     };
-    written().map_err(|error| failed(path, error))
+    renamed().map_err(|error| failed(path, error))
+}
+
+/// Removes a file, unless it is gone already.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
+    }
 }
 
 fn failed(path: &Path, error: std::io::Error) -> StoreError {

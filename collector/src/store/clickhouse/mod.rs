@@ -21,6 +21,7 @@ mod options;
 mod profiles;
 mod records;
 mod schema;
+mod seen;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ mod ttl;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
 use appweight::evidence::{PlacedCell, ProcessPoint};
@@ -47,9 +49,9 @@ use self::journal::Journal;
 use self::writer::Writer;
 use super::copy::refuse_half_copied;
 use super::{
-    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch,
-    PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError,
-    TimeRange, all_failed,
+    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Grouping, Horizons,
+    NewBatch, PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store,
+    StoreError, TimeRange, all_failed,
 };
 
 /// The tables of a database, brought up to date.
@@ -112,6 +114,14 @@ impl ClickhouseStore {
 
 #[async_trait]
 impl Store for ClickhouseStore {
+    fn grouping(&self) -> Grouping {
+        Grouping {
+            // A group is ten inserts, each synced, however few rows are in it.
+            most_records: 200_000,
+            patience: Duration::from_millis(25),
+        }
+    }
+
     async fn put_batches(&self, batches: Vec<NewBatch>) -> Vec<Result<PutOutcome, StoreError>> {
         let (count, writer) = (batches.len(), Arc::clone(&self.writer));
         // Whoever does not wait for it leaves no group half-way.
@@ -156,8 +166,13 @@ impl Store for ClickhouseStore {
         deploys::next_start(&self.client, service, started_us).await
     }
 
+    #[cfg(any(test, feature = "parquet"))]
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
         cells::cells(&self.client, &query).await
+    }
+
+    async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
+        cells::moments(&self.client, &query).await
     }
 
     async fn cell_span(
@@ -175,6 +190,15 @@ impl Store for ClickhouseStore {
 
     async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError> {
         records::process_points(&self.client, &query).await
+    }
+
+    async fn windows(
+        &self,
+        service: &str,
+        time: TimeRange,
+        window_us: u64,
+    ) -> Result<Vec<ProcessPoint>, StoreError> {
+        records::windows(&self.client, service, time, window_us).await
     }
 
     async fn process_views(
@@ -203,8 +227,8 @@ impl Store for ClickhouseStore {
 
     async fn forget_some(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
         let forgotten = forget::forget(&self.client, &self.ddl, horizons).await?;
-        if forgotten.deploys > 0 {
-            self.writer.lock().await.forget_settled();
+        if forgotten.deploys + forgotten.endpoints + forgotten.services > 0 {
+            self.writer.lock().await.forget_what_is_known();
         }
         Ok(forgotten)
     }
@@ -226,6 +250,6 @@ impl Store for ClickhouseStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.writer.lock().await.tell().await
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Group;
 use crate::store::copy::{KeptProcess, KeptRequest};
+use crate::store::windows::Windows;
 use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, TimeRange, code, views};
 
 #[derive(Row, Serialize)]
@@ -202,6 +203,28 @@ pub(super) async fn process_points(
     Ok(points)
 }
 
+/// In one question for all of the time: whatever their order, a window is a sum.
+pub(super) async fn windows(
+    client: &Client,
+    service: &str,
+    time: TimeRange,
+    window_us: u64,
+) -> Result<Vec<ProcessPoint>, StoreError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        #[serde(with = "serde_bytes")]
+        record: Vec<u8>,
+    }
+    let sql = "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ? AND start_us < ?";
+    let asked = client.query(sql).bind(service);
+    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<Found>()?;
+    let mut windows = Windows::new(window_us);
+    while let Some(row) = rows.next().await? {
+        windows.add(&row.record)?;
+    }
+    Ok(windows.into_points())
+}
+
 pub(super) async fn process_views(
     client: &Client,
     service: &str,
@@ -241,15 +264,22 @@ pub(super) async fn requests(
     };
     let endpoint = query.endpoint.as_ref().map_or("", |_| "AND endpoint = ?");
     let deploy = query.deploy.as_ref().map_or("", |_| "AND deploy = ?");
+    // Which ones is found without the records themselves, which are long. GLOBAL: on a cluster by all of it.
     let sql = format!(
-        "SELECT ?fields FROM requests WHERE service = ? AND start_us >= ? AND start_us < ? {endpoint} {deploy}
-        ORDER BY {order}, arrived_us DESC, position DESC LIMIT {} OFFSET {}",
-        query.limit, query.skip
+        "SELECT ?fields FROM requests WHERE service = ? AND (start_us, arrived_us, position) GLOBAL IN (
+            SELECT start_us, arrived_us, position FROM requests
+            WHERE service = ? AND start_us >= ? AND start_us < ? {endpoint} {deploy}
+            ORDER BY {order}, arrived_us DESC, position DESC LIMIT {limit} OFFSET {skip}
+        ) {endpoint} {deploy} ORDER BY {order}, arrived_us DESC, position DESC LIMIT {limit}",
+        limit = query.limit,
+        skip = query.skip
     );
-    let mut asked = (client.query(&sql).bind(&query.service))
-        .bind(query.time.from_us)
-        .bind(query.time.until_us);
-    for value in [&query.endpoint, &query.deploy].into_iter().flatten() {
+    let service = &query.service;
+    let (from_us, until_us) = (query.time.from_us, query.time.until_us);
+    let asked = client.query(&sql).bind(service).bind(service);
+    let mut asked = asked.bind(from_us).bind(until_us);
+    let values = || [&query.endpoint, &query.deploy].into_iter().flatten();
+    for value in values().chain(values()) {
         asked = asked.bind(value);
     }
     let mut rows = asked.fetch::<Found>()?;

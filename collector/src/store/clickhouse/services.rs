@@ -10,7 +10,7 @@ use super::ddl::Ddl;
 use super::deploys::newest;
 use crate::store::StoreError;
 
-#[derive(Row, Serialize, Deserialize)]
+#[derive(Clone, Row, Serialize, Deserialize)]
 pub(super) struct ServiceRow {
     service: String,
     first_us: u64,
@@ -24,6 +24,15 @@ impl ServiceRow {
             first_us,
             last_us,
         }
+    }
+
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Whether adding the other changes nothing.
+    pub(super) fn spans(&self, other: &Self) -> bool {
+        self.first_us <= other.first_us && other.last_us <= self.last_us
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -5,24 +5,30 @@
 //! 1. look which of the batches came before;
 //! 2. claim the others, and look again: if another collector has claimed one meanwhile, withdraw;
 //! 3. write the group to the journal, on this machine's disk;
-//! 4. insert its rows, each table's with the group as their token;
-//! 5. say that the group is written, and forget it in the journal.
+//! 4. insert its rows, each table's with the group as their token: now it may be acknowledged;
+//! 5. say that the group is written, and forget it in the journal, while the next one is looked at and claimed.
 //!
 //! A crash before 3 leaves a claim of which the journal knows nothing: it is withdrawn at the next start. After it the
 //! group is in the journal, and 4 and 5 are done again: what is in already is known by its token and stays as it is.
+//! What is told meanwhile of a group that waits for 5: this collector knows that it is in, another one waits a little.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clickhouse::Client;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::cell_rows::CellRow;
 use super::claims::{self, Claim};
 use super::connection::insert;
 use super::journal::{Group, Journal};
+use super::profiles::{NodeRow, PartRow};
+use super::records::{ProcessRow, RequestRow};
 use super::schema::REMEMBERED_BLOCKS;
-use super::services::ServiceRow;
-use super::{cell_rows, deploys, endpoints, profiles, records};
+use super::seen::Seen;
+use super::{cell_rows, deploys, profiles, records};
 use crate::Clock;
 use crate::off_the_runtime::off_the_runtime;
 use crate::store::cell_sums::CellSums;
@@ -36,6 +42,10 @@ const BLOCKS_OF_A_GROUP: u64 = 10;
 /// Deploys of which it is remembered that another record of them changes nothing.
 const MOST_SETTLED: usize = 10_000;
 
+/// How often it is looked again whether another collector has finished with a batch, and how long after.
+const LOOKS: usize = 4;
+const NEXT_LOOK: Duration = Duration::from_millis(50);
+
 /// Writes groups, one after the other.
 pub(super) struct Writer {
     client: Client,
@@ -44,8 +54,12 @@ pub(super) struct Writer {
     unfinished: Vec<Arc<Group>>,
     /// The one of them that nothing was written of before.
     fresh: Option<Uuid>,
+    /// The group all of whose rows are in, but of which it may not have been said.
+    untold: Option<Untold>,
     /// Groups that were claimed and will not be written, but have not been withdrawn.
     unclaimed: Vec<Uuid>,
+    /// What is known of services and endpoints, so that it is not written with each group.
+    seen: Seen,
     /// From which start on a record of a service's deploy makes no difference to its roll-outs.
     settled: HashMap<(String, String), u64>,
     newest_us: u64,
@@ -61,7 +75,9 @@ impl Writer {
             journal: Arc::new(journal),
             unfinished: unfinished.into_iter().map(Arc::new).collect(),
             fresh: None,
+            untold: None,
             unclaimed: Vec::new(),
+            seen: Seen::default(),
             settled: HashMap::new(),
         };
         if !writer.unfinished.is_empty() {
@@ -71,15 +87,17 @@ impl Writer {
             );
         }
         writer.finish().await?;
+        writer.tell().await?;
         let collector = writer.journal.collector;
         writer.unclaimed = claims::open_groups(&writer.client, collector).await?;
         writer.withdraw().await?;
         Ok(writer)
     }
 
-    /// Roll-outs were forgotten: of those a record makes a difference again.
-    pub(super) fn forget_settled(&mut self) {
+    /// Something was forgotten of which a record makes a difference again.
+    pub(super) fn forget_what_is_known(&mut self) {
         self.settled.clear();
+        self.seen = Seen::default();
     }
 
     /// Keeps each batch once.
@@ -102,6 +120,14 @@ impl Writer {
         self.withdraw().await?;
         let ids: Vec<(Uuid, [u8; 32])> = batches.iter().map(|new| (new.uuid, new.digest)).collect();
         let mut known = self.look(ids.iter().map(|(id, _)| *id), None).await?;
+        for _ in 0..LOOKS {
+            // Another collector may be about to say that it is in.
+            if !(known.values()).any(|claim| matches!(claim, Claim::Open { .. })) {
+                break;
+            }
+            tokio::time::sleep(NEXT_LOOK).await;
+            known = self.look(ids.iter().map(|(id, _)| *id), None).await?;
+        }
         let mut fresh: Vec<NewBatch> = Vec::new();
         let mut stored: HashSet<Uuid> = HashSet::new();
         for new in batches {
@@ -110,13 +136,13 @@ impl Writer {
             }
         }
         while !fresh.is_empty() {
-            let group = self.group_of(fresh);
+            let group = Arc::new(self.group_of(fresh));
             let contended = self.claim(&group).await?;
             if contended.is_empty() {
                 self.write(group).await?;
                 break;
             }
-            fresh = group.batches;
+            fresh = Arc::unwrap_or_clone(group).batches;
             fresh.retain(|new| !contended.contains_key(&new.uuid));
             stored.retain(|id| !contended.contains_key(id));
             known.extend(contended);
@@ -147,13 +173,14 @@ impl Writer {
 
     /// What is known of batches, but for what the group `but` claims.
     async fn look(
-        &mut self,
+        &self,
         uuids: impl Iterator<Item = Uuid>,
         but: Option<Uuid>,
     ) -> Result<HashMap<Uuid, Claim>, StoreError> {
         let uuids: Vec<Uuid> = uuids.collect();
+        let untold = self.untold.as_ref().map(|untold| untold.group.id);
         loop {
-            let known = claims::look(&self.client, &uuids, but).await?;
+            let known = claims::look(&self.client, &uuids, but, untold).await?;
             // This writes one group at a time: another that is its own was claimed by the process before, whose insert
             // was still on its way when it died and this one began. The journal does not know it: nothing of it is in.
             let own = self.journal.collector;
@@ -185,13 +212,21 @@ impl Writer {
         }
     }
 
-    /// Claims the batches of a group. If others have claimed some of them the group is withdrawn, and those are returned.
-    async fn claim(&mut self, group: &Group) -> Result<HashMap<Uuid, Claim>, StoreError> {
+    /// Claims the batches of a group, and gets it ready for the journal meanwhile. If others have claimed some of them the
+    /// group is withdrawn, and those are returned.
+    async fn claim(&mut self, group: &Arc<Group>) -> Result<HashMap<Uuid, Claim>, StoreError> {
         // Until the journal has it: whatever happens meanwhile, the claim is not left behind.
         self.unclaimed.push(group.id);
-        claims::claim(&self.client, self.journal.collector, group).await?;
-        let uuids = group.batches.iter().map(|new| new.uuid);
-        let contended = self.look(uuids, Some(group.id)).await?;
+        let claim = async {
+            claims::claim(&self.client, self.journal.collector, group).await?;
+            let uuids = group.batches.iter().map(|new| new.uuid);
+            self.look(uuids, Some(group.id)).await
+        };
+        let (journal, ready) = (Arc::clone(&self.journal), Arc::clone(group));
+        let prepare = off_the_runtime(move || journal.prepare(&ready));
+        let (contended, prepared) = tokio::join!(claim, prepare);
+        let contended = contended?;
+        prepared.flatten()?;
         if !contended.is_empty() {
             self.withdraw().await?;
         }
@@ -199,14 +234,13 @@ impl Writer {
     }
 
     /// Writes a group whose batches are claimed.
-    async fn write(&mut self, group: Group) -> Result<(), StoreError> {
-        let group = Arc::new(group);
-        let (journal, kept) = (Arc::clone(&self.journal), Arc::clone(&group));
-        off_the_runtime(move || journal.keep(&kept))
-            .await
-            .flatten()?;
-        self.unclaimed.retain(|id| *id != group.id);
-        self.fresh = Some(group.id);
+    async fn write(&mut self, group: Arc<Group>) -> Result<(), StoreError> {
+        // No more than one is untold: what the journal holds stays little.
+        self.tell().await?;
+        let (journal, id) = (Arc::clone(&self.journal), group.id);
+        off_the_runtime(move || journal.keep(id)).await.flatten()?;
+        self.unclaimed.retain(|unclaimed| *unclaimed != id);
+        self.fresh = Some(id);
         self.unfinished.push(group);
         self.finish().await
     }
@@ -214,16 +248,40 @@ impl Writer {
     /// Writes what is in the journal.
     async fn finish(&mut self) -> Result<(), StoreError> {
         while let Some(group) = self.unfinished.first().map(Arc::clone) {
+            self.tell().await?;
             if self.fresh.take() == Some(group.id) || self.is_open(&group).await? {
                 self.insert_all(&group).await?;
-                claims::written(&self.client, self.journal.collector, &group).await?;
             }
-            let journal = Arc::clone(&self.journal);
-            off_the_runtime(move || journal.forget(group.id))
-                .await
-                .flatten()?;
             self.unfinished.remove(0);
+            self.begin_to_tell(Told::of(&group));
         }
+        Ok(())
+    }
+
+    /// Says that a group is written, and forgets it in the journal, while other things are done.
+    fn begin_to_tell(&mut self, group: Told) {
+        let (client, journal) = (self.client.clone(), Arc::clone(&self.journal));
+        let telling = tokio::spawn(tell(client, journal, group));
+        self.untold = Some(Untold {
+            group,
+            telling: Some(telling),
+        });
+    }
+
+    /// Returns when of every group of which all is in it has been said.
+    pub(super) async fn tell(&mut self) -> Result<(), StoreError> {
+        let Some(untold) = &mut self.untold else {
+            return Ok(());
+        };
+        let told = match untold.telling.take() {
+            Some(telling) => matches!(telling.await, Ok(Ok(()))),
+            None => false,
+        };
+        if !told {
+            let (client, journal) = (self.client.clone(), Arc::clone(&self.journal));
+            tell(client, journal, untold.group).await?;
+        }
+        self.untold = None;
         Ok(())
     }
 
@@ -247,43 +305,44 @@ impl Writer {
         let now_us = Clock::system().now_us();
         let collector = self.journal.collector;
         claims::withdraw(&self.client, collector, &self.unclaimed, now_us).await?;
-        self.unclaimed.clear();
-        Ok(())
+        let (journal, withdrawn) = (
+            Arc::clone(&self.journal),
+            std::mem::take(&mut self.unclaimed),
+        );
+        off_the_runtime(move || withdrawn.into_iter().try_for_each(|id| journal.discard(id)))
+            .await
+            .flatten()
     }
 
     /// All rows of a group. Done again it changes nothing.
-    async fn insert_all(&mut self, group: &Group) -> Result<(), StoreError> {
+    async fn insert_all(&mut self, group: &Arc<Group>) -> Result<(), StoreError> {
         let token = group.id.to_string();
         let token = Some(token.as_str());
         let client = &self.client;
-        let mut sums = CellSums::default();
-        for new in &group.batches {
-            sums.add(&new.batch, |key, group| (key.clone(), group));
-        }
-        let parts = profiles::Parts::of(group);
+        let of = Arc::clone(group);
+        let rows = off_the_runtime(move || Rows::of(&of)).await?;
+        let new = self.seen.new_in(group);
+        let (services, endpoints) = (new.services(), new.endpoints());
         tokio::try_join!(
-            insert(client, "cells", token, cell_rows::rows(&sums)),
-            insert(client, "requests", token, records::request_rows(group)),
-            insert(client, "processes", token, records::process_rows(group)),
-            insert(client, "profiles", token, parts.rows()),
-            insert(client, "profile_nodes", token, parts.node_rows()),
-            insert(client, "endpoints", None, endpoints::rows(group)),
+            insert(client, "cells", token, rows.cells),
+            insert(client, "requests", token, rows.requests),
+            insert(client, "processes", token, rows.processes),
+            insert(client, "profiles", token, rows.profiles),
+            insert(client, "profile_nodes", token, rows.profile_nodes),
+            insert(client, "endpoints", None, endpoints),
+            insert(client, "services", None, services),
         )?;
-        self.see_all(group).await
+        self.seen.add(new);
+        self.see_deploys(group).await
     }
 
-    /// The services and deploys that a group tells of.
-    async fn see_all(&mut self, group: &Group) -> Result<(), StoreError> {
-        let mut services: BTreeMap<&str, ServiceRow> = BTreeMap::new();
+    /// The deploys that a group tells of.
+    async fn see_deploys(&mut self, group: &Group) -> Result<(), StoreError> {
         for new in &group.batches {
-            let Some((first_us, last_us)) = span(&new.batch) else {
+            let Some((first_us, _)) = span(&new.batch) else {
                 continue;
             };
             let origin = &new.batch.origin;
-            let row = ServiceRow::new(&origin.service, first_us, last_us);
-            (services.entry(&origin.service))
-                .and_modify(|known| known.add(&row))
-                .or_insert(row);
             // A clock that is ahead must not put a roll-out behind all those to come.
             let began_us = first_us.min(new.received_us);
             let of = (origin.service.clone(), origin.deploy.clone());
@@ -299,8 +358,63 @@ impl Writer {
                 self.settled.insert(of, settled);
             }
         }
-        let rows = services.into_values().collect();
-        insert(&self.client, "services", None, rows).await
+        Ok(())
+    }
+}
+
+/// A group all of whose rows are in.
+struct Untold {
+    group: Told,
+    /// Which is saying so.
+    telling: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+/// What there is to say of a group.
+#[derive(Clone, Copy)]
+struct Told {
+    id: Uuid,
+    made_us: u64,
+}
+
+impl Told {
+    fn of(group: &Group) -> Self {
+        Self {
+            id: group.id,
+            made_us: group.made_us,
+        }
+    }
+}
+
+async fn tell(client: Client, journal: Arc<Journal>, group: Told) -> Result<(), StoreError> {
+    claims::written(&client, journal.collector, group.id, group.made_us).await?;
+    off_the_runtime(move || journal.forget(group.id))
+        .await
+        .flatten()
+}
+
+/// The rows of a group that are added up or kept.
+struct Rows {
+    cells: Vec<CellRow>,
+    requests: Vec<RequestRow>,
+    processes: Vec<ProcessRow>,
+    profiles: Vec<PartRow>,
+    profile_nodes: Vec<NodeRow>,
+}
+
+impl Rows {
+    fn of(group: &Group) -> Self {
+        let mut sums = CellSums::default();
+        for new in &group.batches {
+            sums.add(&new.batch, |key, group| (key.clone(), group));
+        }
+        let parts = profiles::Parts::of(group);
+        Self {
+            cells: cell_rows::rows(&sums),
+            requests: records::request_rows(group),
+            processes: records::process_rows(group),
+            profiles: parts.rows(),
+            profile_nodes: parts.node_rows(),
+        }
     }
 }
 
@@ -308,8 +422,8 @@ impl Writer {
 impl Writer {
     /// Ends between the journal and the first row, as a crash there does.
     pub(super) async fn leave_half_written(&mut self, batches: Vec<NewBatch>) {
-        let group = self.group_of(batches);
+        let group = Arc::new(self.group_of(batches));
         assert!(self.claim(&group).await.unwrap().is_empty());
-        self.journal.keep(&group).unwrap();
+        self.journal.keep(group.id).unwrap();
     }
 }

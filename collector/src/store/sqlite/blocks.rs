@@ -34,12 +34,13 @@ impl Packer {
         Ok(Self(compressor))
     }
 
-    /// Adds the records of a batch.
+    /// Adds the records of a batch, which may be packed already.
     pub(super) fn add(
         &mut self,
         transaction: &Transaction<'_>,
         origin: &Origin,
         records: &[RequestRecord],
+        packed: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         const ADD: &str = "INSERT INTO request_blocks
                 (service, deploy, host, first_us, last_us, instructions, cpu_ns, records, packed)
@@ -49,6 +50,10 @@ impl Packer {
         while !rest.is_empty() {
             let (block, behind) = rest.split_at(fitting(rest));
             rest = behind;
+            let packed = match packed {
+                Some(packed) if block.len() == records.len() => self.compress(packed)?,
+                _ => self.compress(&pack_requests(block))?,
+            };
             let about = About::of(block);
             statement.execute(params![
                 origin.service,
@@ -59,16 +64,15 @@ impl Packer {
                 about.cost.0.map(code::time),
                 about.cost.1.map(code::time),
                 block.len() as i64,
-                self.pack(block)?,
+                packed,
             ])?;
         }
         Ok(())
     }
 
-    fn pack(&mut self, records: &[RequestRecord]) -> Result<Vec<u8>, StoreError> {
-        let packed = pack_requests(records);
-        let packed = self.0.compress(&packed);
-        packed.map_err(|error| unreadable(&error.to_string()))
+    fn compress(&mut self, packed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let compressed = self.0.compress(packed);
+        compressed.map_err(|error| unreadable(&error.to_string()))
     }
 }
 
@@ -81,13 +85,13 @@ pub(super) fn add_kept(
     let (mut origin, mut records) = (Origin::default(), Vec::new());
     for kept in kept {
         if kept.origin != origin {
-            packer.add(transaction, &origin, &records)?;
+            packer.add(transaction, &origin, &records, None)?;
             records.clear();
             origin = kept.origin;
         }
         records.push(kept.record);
     }
-    packer.add(transaction, &origin, &records)
+    packer.add(transaction, &origin, &records, None)
 }
 
 /// The records of blocks whose first one began in that time, in the order in which they came.
@@ -344,7 +348,7 @@ fn shorten(transaction: &Transaction<'_>, block: i64, horizon_us: u64) -> Result
         about.cost.0.map(code::time),
         about.cost.1.map(code::time),
         records.len() as i64,
-        Packer::new()?.pack(&records)?,
+        Packer::new()?.compress(&pack_requests(&records))?,
     ])?;
     Ok((before - records.len()) as u64)
 }
@@ -365,14 +369,14 @@ pub(super) fn take_over(transaction: &Transaction<'_>) -> Result<(), StoreError>
             ..Origin::default()
         };
         if of != origin || records.len() >= RECORDS {
-            packer.add(transaction, &origin, &records)?;
+            packer.add(transaction, &origin, &records, None)?;
             records.clear();
             origin = of;
         }
         let record = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
         records.push(code::unpack("request record", record)?);
     }
-    packer.add(transaction, &origin, &records)?;
+    packer.add(transaction, &origin, &records, None)?;
     drop(rows);
     drop(statement);
     transaction.execute_batch("DROP TABLE requests")?;

@@ -1,6 +1,6 @@
 //! How values are written in columns.
 
-use appweight_wire::{Cell, Distribution};
+use appweight_wire::{Cell, DecodeError, Distribution};
 use rusqlite::Row;
 use serde::Deserialize;
 
@@ -34,12 +34,7 @@ pub(super) fn pack_metrics(cell: &Cell) -> Vec<u8> {
 
 pub(super) fn unpack_metrics(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreError> {
     if let Some((&PACKED, packed)) = bytes.split_first() {
-        return cell
-            .unpack_metrics(packed)
-            .map_err(|error| StoreError::Corrupt {
-                what: "cell",
-                reason: error.to_string(),
-            });
+        return cell.unpack_metrics(packed).map_err(broken);
     }
     let metrics: NamedMetrics = unpack("cell", bytes)?;
     cell.instructions = metrics.instructions;
@@ -48,6 +43,24 @@ pub(super) fn unpack_metrics(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreE
     cell.allocated_bytes = metrics.allocated_bytes;
     cell.unfinished = metrics.unfinished;
     Ok(())
+}
+
+/// Of these what a comparison needs.
+pub(super) fn unpack_moments(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreError> {
+    if let Some((&PACKED, packed)) = bytes.split_first() {
+        return cell.unpack_moments(packed).map_err(broken);
+    }
+    unpack_metrics(cell, bytes)?;
+    let packed = cell.pack_metrics();
+    (cell.wall_ns, cell.allocated_bytes) = (None, None);
+    cell.unpack_moments(&packed).map_err(broken)
+}
+
+fn broken(error: DecodeError) -> StoreError {
+    StoreError::Corrupt {
+        what: "cell",
+        reason: error.to_string(),
+    }
 }
 
 /// Times that pass the format's limits fit; anything later is after all time.

@@ -202,7 +202,7 @@ fn fold(
 }
 
 fn place_and_cell(service: &str, row: &Row<'_>) -> Result<(Place<'static>, Cell), StoreError> {
-    let placed = super::read::cell_of(row)?;
+    let placed = super::read::cell_of(row, code::unpack_metrics)?;
     let place = Place {
         service: service.to_owned().into(),
         deploy: placed.deploy.into(),

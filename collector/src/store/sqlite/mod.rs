@@ -34,9 +34,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Horizons, NewBatch,
-    PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store, StoreError,
-    TimeRange, all_failed,
+    AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Grouping, Horizons,
+    NewBatch, PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store,
+    StoreError, TimeRange, all_failed,
 };
 use crate::off_the_runtime::off_the_runtime;
 
@@ -171,6 +171,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn grouping(&self) -> Grouping {
+        Grouping {
+            // Half a second at most on a slow core.
+            most_records: 50_000,
+            patience: Duration::ZERO,
+        }
+    }
+
     async fn put_batches(&self, batches: Vec<NewBatch>) -> Vec<Result<PutOutcome, StoreError>> {
         let count = batches.len();
         let written = self
@@ -217,8 +225,14 @@ impl Store for SqliteStore {
             .await
     }
 
+    #[cfg(any(test, feature = "parquet"))]
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        self.read(move |connection| read::cells(connection, &query))
+        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics))
+            .await
+    }
+
+    async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
+        self.read(move |connection| read::cells(connection, &query, code::unpack_moments))
             .await
     }
 
@@ -241,6 +255,17 @@ impl Store for SqliteStore {
 
     async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError> {
         self.read(move |connection| records::process_points(connection, &query))
+            .await
+    }
+
+    async fn windows(
+        &self,
+        service: &str,
+        time: TimeRange,
+        window_us: u64,
+    ) -> Result<Vec<ProcessPoint>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| records::windows(connection, &service, time, window_us))
             .await
     }
 

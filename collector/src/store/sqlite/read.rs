@@ -1,10 +1,11 @@
 //! Questions about services and cells.
 
+use std::collections::BTreeSet;
+
 use appweight::api::ServiceSummary;
 use appweight::evidence::PlacedCell;
 use appweight_wire::{Cell, CellKey};
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::code;
 use crate::store::{CellQuery, StoreError, TimeRange};
@@ -31,40 +32,74 @@ pub(super) fn services(connection: &Connection) -> Result<Vec<ServiceSummary>, S
     Ok(services.collect::<Result<_, _>>()?)
 }
 
+/// Sets what is wanted of a cell's distributions.
+pub(super) type Unpack = fn(&mut Cell, &[u8]) -> Result<(), StoreError>;
+
 pub(super) fn cells(
     connection: &Connection,
     query: &CellQuery,
+    unpack: Unpack,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    // Without a word SQLite reads by time, which spares it to sort, and so all deploys of that time.
-    let index = if query.deploys.is_empty() {
-        ""
-    } else {
-        "INDEXED BY cells_by_deploy"
-    };
-    let mut sql = format!(
-        "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
-            n, weight, errors, scaled, metrics
-        FROM cells {index} WHERE service = ? AND start_us >= ? AND start_us < ? AND flag_name = ''",
-    );
     if !query.deploys.is_empty() {
-        sql.push_str(" AND deploy IN (");
-        sql.push_str(&vec!["?"; query.deploys.len()].join(", "));
-        sql.push(')');
+        return cells_of_deploys(connection, query, unpack);
     }
-    sql.push_str(" ORDER BY start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age");
-    let values = [
-        Value::from(query.service.clone()),
-        Value::from(code::time(query.time.from_us)),
-        Value::from(code::time(query.time.until_us)),
-    ];
-    let values = values
-        .into_iter()
-        .chain(query.deploys.iter().cloned().map(Value::from));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
+    let sql = "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
+            n, weight, errors, scaled, metrics
+        FROM cells WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 AND flag_name = ''
+        ORDER BY start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![
+        query.service,
+        code::time(query.time.from_us),
+        code::time(query.time.until_us)
+    ])?;
     let mut cells = Vec::new();
     while let Some(row) = rows.next()? {
-        cells.push(cell_of(row)?);
+        cells.push(cell_of(row, unpack)?);
+    }
+    Ok(cells)
+}
+
+/// The cells of one deploy that begin together lie together, in the order that is asked for: the index tells where,
+/// and each such place is read as a whole. Row by row from the index each would have to be looked for.
+fn cells_of_deploys(
+    connection: &Connection,
+    query: &CellQuery,
+    unpack: Unpack,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let mut next = connection.prepare_cached(
+        "SELECT start_us, width_us FROM cells INDEXED BY cells_by_deploy
+        WHERE service = ?1 AND deploy = ?2 AND (start_us, width_us) > (?3, ?4) AND start_us < ?5
+        ORDER BY start_us, width_us LIMIT 1",
+    )?;
+    let mut places: BTreeSet<(i64, i64, &str)> = BTreeSet::new();
+    for deploy in &query.deploys {
+        let mut after = (code::time(query.time.from_us), -1);
+        let until_us = code::time(query.time.until_us);
+        while let Some(found) = next
+            .query_row(
+                params![query.service, deploy, after.0, after.1, until_us],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?
+        {
+            places.insert((found.0, found.1, deploy));
+            after = found;
+        }
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
+            n, weight, errors, scaled, metrics
+        FROM cells NOT INDEXED
+        WHERE service = ?1 AND start_us = ?2 AND width_us = ?3 AND deploy = ?4 AND flag_name = ''
+        ORDER BY kind, endpoint, cluster, host_group, instruction_source, age",
+    )?;
+    let mut cells = Vec::new();
+    for (start_us, width_us, deploy) in places {
+        let mut rows = statement.query(params![query.service, start_us, width_us, deploy])?;
+        while let Some(row) = rows.next()? {
+            cells.push(cell_of(row, unpack)?);
+        }
     }
     Ok(cells)
 }
@@ -86,7 +121,7 @@ pub(super) fn every_cell(
     ])?;
     let mut cells = Vec::new();
     while let Some(row) = rows.next()? {
-        let mut placed = cell_of(row)?;
+        let mut placed = cell_of(row, code::unpack_metrics)?;
         placed.cell.key.flag = code::flag_of(row.get(14)?, row.get(15)?);
         cells.push(placed);
     }
@@ -94,7 +129,7 @@ pub(super) fn every_cell(
 }
 
 /// A cell from the columns that [`cells`] asks for, without its flag.
-pub(super) fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
+pub(super) fn cell_of(row: &Row<'_>, unpack: Unpack) -> Result<PlacedCell, StoreError> {
     let mut cell = Cell::new(CellKey {
         start_us: code::time_of(row, 3)?,
         width_us: code::time_of(row, 4)?,
@@ -109,7 +144,7 @@ pub(super) fn cell_of(row: &Row<'_>) -> Result<PlacedCell, StoreError> {
     cell.errors = row.get::<_, i64>(11)?.cast_unsigned();
     cell.scaled = row.get::<_, i64>(12)?.cast_unsigned();
     let metrics = row.get_ref(13)?.as_blob().map_err(rusqlite::Error::from)?;
-    code::unpack_metrics(&mut cell, metrics)?;
+    unpack(&mut cell, metrics)?;
     Ok(PlacedCell {
         deploy: row.get(0)?,
         cluster: row.get(1)?,

@@ -8,7 +8,8 @@ use appweight_wire::ProcessRecord;
 use rusqlite::{Connection, params};
 
 use super::code;
-use crate::store::{ProcessQuery, StoreError, views};
+use crate::store::windows::Windows;
+use crate::store::{ProcessQuery, StoreError, TimeRange, views};
 
 pub(super) fn process_points(
     connection: &Connection,
@@ -34,6 +35,28 @@ pub(super) fn process_points(
         points.push(views::process_point(row.get(0)?, row.get(1)?, record));
     }
     Ok(points)
+}
+
+/// Whatever their order: a window is a sum.
+pub(super) fn windows(
+    connection: &Connection,
+    service: &str,
+    time: TimeRange,
+    window_us: u64,
+) -> Result<Vec<ProcessPoint>, StoreError> {
+    let sql =
+        "SELECT record FROM processes WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![
+        service,
+        code::time(time.from_us),
+        code::time(time.until_us)
+    ])?;
+    let mut windows = Windows::new(window_us);
+    while let Some(row) = rows.next()? {
+        windows.add(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+    }
+    Ok(windows.into_points())
 }
 
 pub(super) fn process_views(

@@ -106,7 +106,12 @@ fn add_records(
     new: &NewBatch,
 ) -> Result<(), StoreError> {
     let batch = &new.batch;
-    packer.add(transaction, &batch.origin, &batch.requests)?;
+    packer.add(
+        transaction,
+        &batch.origin,
+        &batch.requests,
+        new.packed.as_deref(),
+    )?;
     for process in &batch.processes {
         let source = batch.source.to_string();
         add_process(

@@ -1,8 +1,9 @@
 //! Two stores that are told the same answer the same.
 
 use appweight::api::{DeployReport, DeployStatus, DeploySummary, DeployVerdict};
+use appweight::evidence::PlacedCell;
 use appweight::profile::folded;
-use appweight_wire::Deploy;
+use appweight_wire::{Cell, Deploy, Distribution};
 
 use super::deeds::{DEPLOYS, Deed, SERVICES, SPANS};
 use crate::store::*;
@@ -64,6 +65,26 @@ async fn done(store: &impl Store, deed: &Deed, now_us: u64) -> String {
                 }
             }
         }
+        Deed::Alert(service, deploy, state) => {
+            let of = Deploy {
+                service: (*service).into(),
+                id: (*deploy).into(),
+                started_us: now_us,
+                ..Deploy::default()
+            };
+            let mut kept = Vec::new();
+            for version in [1, 3, 2, 2] {
+                let status = AlertStatus {
+                    version,
+                    state: *state,
+                    changed_us: now_us,
+                    by: Some("it's \\ 日本".into()),
+                    ..AlertStatus::of(&of)
+                };
+                kept.push(store.put_alert_status(status).await.unwrap());
+            }
+            format!("{kept:?}")
+        }
         Deed::Forget(horizons) => {
             // How often a cell is folded, and what that gives back, is each store's own.
             let forgotten = Forgotten {
@@ -120,8 +141,7 @@ pub(in crate::store) async fn same_accounts(one: &impl Store, other: &impl Store
 async fn account(store: &impl Store) -> Vec<String> {
     let services = store.services().await.unwrap();
     assert!(!services.is_empty());
-    let mut alerts = store.alert_statuses().await.unwrap();
-    alerts.sort_by_key(|status| (status.service.clone(), status.started_us));
+    let alerts = alerts(store).await;
     assert!(!alerts.is_empty());
     let mut all = vec![format!("{services:#?} {alerts:#?}")];
     for service in &services {
@@ -169,6 +189,7 @@ async fn all_answers(store: &impl Store) -> Vec<(String, String)> {
             format!("{:#?}", store.services().await.unwrap()),
         ),
         ("unjudged".into(), format!("{:#?}", unjudged(store).await)),
+        ("alerts".into(), format!("{:#?}", alerts(store).await)),
     ];
     for service in SERVICES.into_iter().chain(["nobody"]) {
         let of = |question: &str| format!("{question} of {service}");
@@ -232,6 +253,19 @@ async fn unjudged(store: &impl Store) -> Vec<Deploy> {
     all
 }
 
+/// In whichever order they come.
+async fn alerts(store: &impl Store) -> Vec<AlertStatus> {
+    let mut all = store.alert_statuses().await.unwrap();
+    all.sort_by_key(|status| {
+        (
+            status.service.clone(),
+            status.started_us,
+            status.deploy.clone(),
+        )
+    });
+    all
+}
+
 async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for deploys in [
@@ -246,6 +280,11 @@ async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec
         };
         let cells = store.cells(query.clone()).await.unwrap();
         all.push((format!("{query:?}"), format!("{cells:#?}")));
+        let moments = store.moments(query.clone()).await.unwrap();
+        assert_eq!(
+            moments,
+            cells.into_iter().map(moments_of).collect::<Vec<_>>()
+        );
     }
     for deploy in DEPLOYS {
         let span = store.cell_span(service, deploy, time).await.unwrap();
@@ -255,6 +294,27 @@ async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec
         ));
     }
     all
+}
+
+/// What a comparison needs of a cell.
+fn moments_of(placed: PlacedCell) -> PlacedCell {
+    let moments = |all: Distribution| Distribution {
+        n: all.n,
+        sum: all.sum,
+        sum_squares: all.sum_squares,
+        ..Distribution::default()
+    };
+    let cell = placed.cell;
+    PlacedCell {
+        cell: Cell {
+            instructions: cell.instructions.map(moments),
+            cpu_ns: cell.cpu_ns.map(moments),
+            wall_ns: None,
+            allocated_bytes: None,
+            ..cell
+        },
+        ..placed
+    }
 }
 
 async fn process_answers(
@@ -271,6 +331,11 @@ async fn process_answers(
         };
         let points = store.process_points(query.clone()).await.unwrap();
         all.push((format!("{query:?}"), format!("{points:#?}")));
+    }
+    for window_us in [SECOND, 3 * SECOND] {
+        let windows = store.windows(service, time, window_us).await.unwrap();
+        let question = format!("windows of {window_us} of {service} {time:?}");
+        all.push((question, format!("{windows:#?}")));
     }
     all
 }

@@ -1,5 +1,6 @@
 //! What a store may be told: generated, on a world so small that keys meet.
 
+use appweight::api::AlertState;
 use appweight_wire::{
     Age, Batch, Cell, Deploy, Distribution, Flag, Function, InstructionSource, Kind, ProfileRecord,
     RequestRecord, Taken, TimerValues,
@@ -18,6 +19,8 @@ pub(in crate::store) enum Deed {
     Post(Deploy),
     /// A final report of the newest roll-out of that service.
     Judge(&'static str, f64),
+    /// What was done about an alert of that deploy, once and again.
+    Alert(&'static str, &'static str, AlertState),
     Forget(Horizons),
 }
 
@@ -56,10 +59,22 @@ pub(in crate::store) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         any::<f64>().prop_filter("a number", |n| n.is_finite()),
     )
         .prop_map(|(service, number)| Deed::Judge(service, number));
+    let states = [
+        AlertState::Open,
+        AlertState::Acknowledged,
+        AlertState::Accepted,
+    ];
+    let alert = (
+        select(&SERVICES[..]),
+        select(&DEPLOYS[..]),
+        select(states.to_vec()),
+    )
+        .prop_map(|(service, deploy, state)| Deed::Alert(service, deploy, state));
     let deed = prop_oneof![
         8 => put,
         2 => post().prop_map(Deed::Post),
         1 => judge,
+        1 => alert,
         1 => forget,
     ];
     prop::collection::vec(deed, 1..12)

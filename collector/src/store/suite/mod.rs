@@ -79,6 +79,7 @@ pub(in crate::store) fn new(batch: Batch) -> NewBatch {
         digest: [1; 32],
         received_us: RECEIVED,
         clock_ahead_us: None,
+        packed: None,
         batch,
     }
 }
