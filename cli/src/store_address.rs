@@ -79,9 +79,9 @@ impl FromStr for StoreAddress {
             Some(("sqlite", "")) => bail!("names no file: sqlite:FILE"),
             Some(("sqlite", file)) => Ok(Self::Sqlite(file.into())),
             #[cfg(feature = "clickhouse")]
-            Some(("clickhouse", _)) => Ok(Self::Clickhouse(text.parse()?)),
+            Some(("clickhouse" | "clickhouses", _)) => Ok(Self::Clickhouse(text.parse()?)),
             #[cfg(not(feature = "clickhouse"))]
-            Some(("clickhouse", _)) => {
+            Some(("clickhouse" | "clickhouses", _)) => {
                 bail!("this program was built without ClickHouse: cargo's feature `clickhouse`")
             }
             _ => bail!("begins neither with sqlite: nor with clickhouse://"),

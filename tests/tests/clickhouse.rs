@@ -3,12 +3,14 @@
 //! Run by `cargo xtask test`, which starts ClickHouse's engine, or with `CLICKHOUSE_URL` on a server.
 #![cfg(feature = "clickhouse")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use appweight_tests::{
-    Clients, Collector, KillableClickhouse, Measured, Service, clickhouse_store, expect_all_once,
-    failed_with, get, print_ledgers, run,
+    Child, Clients, Collector, KillableClickhouse, Measured, Service, clickhouse_store,
+    expect_all_once, failed_with, get, print_ledgers, program, run,
 };
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 #[test]
 fn an_agents_requests_are_counted_and_recorded() {
@@ -113,4 +115,67 @@ fn a_clickhouse_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing
     print_ledgers("kills of ClickHouse", &ledgers);
     assert!(failed_with(&ledgers, 503), "the kills met nobody");
     expect_all_once(&collector, &ledgers);
+}
+
+/// Speaks TLS before a server that does not, as long as the runtime lives.
+async fn behind_tls(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>, server: String) -> u16 {
+    let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has both versions of TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.cert.der().clone()], key.into())
+        .expect("the key is the certificate's");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Ok(mut client) = acceptor.accept(client).await {
+                    let mut server = tokio::net::TcpStream::connect(server)
+                        .await
+                        .expect("it listens");
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn clickhouse_is_asked_over_tls_if_somebody_vouches_for_it() {
+    let url = std::env::var("CLICKHOUSE_URL").expect("run `cargo xtask test`");
+    let Some(server) = url.strip_prefix("http://127.0.0.1:") else {
+        // It may have users, and TLS of its own.
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let port = runtime.block_on(behind_tls(&made, format!("127.0.0.1:{server}")));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("cert.pem");
+    std::fs::write(&authority, made.cert.pem()).unwrap();
+    let store = clickhouse_store();
+    let name = store.rsplit('/').next().unwrap();
+    let start = |vouched: bool| {
+        let mut command = program("appweight");
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--store", &format!("clickhouses://127.0.0.1:{port}/{name}")]);
+        command.arg("--journal").arg(folder.path().join("journal"));
+        if vouched {
+            command.env("SSL_CERT_FILE", &authority);
+        }
+        Child::start(command)
+    };
+    let refused = start(false).expect_err("nobody vouches for it");
+    assert!(!refused.is_empty());
+    let collector = start(true).expect("it starts");
+    let services = get(&format!("{}/v1/services", collector.url)).unwrap();
+    assert_eq!((services.status, services.text.trim()), (200, "[]"));
 }

@@ -19,6 +19,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use clap::Parser;
 use tokio::net::TcpListener;
 
@@ -72,6 +73,10 @@ async fn serve(engine: Engine, address: SocketAddr) -> anyhow::Result<()> {
         "clickhouse-front listening on http://{}",
         listener.local_addr()?
     ))?;
+    // As ClickHouse does.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
     axum::serve(listener, router)
         .await
         .context("the server failed")

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clickhouse::{Client, Row, RowWrite};
 use uuid::Uuid;
 
-use super::ClickhouseOptions;
+use super::{ClickhouseOptions, http};
 use crate::store::StoreError;
 
 /// How long ClickHouse may take for one insert.
@@ -16,8 +16,7 @@ const ANSWER_LIMIT_S: u64 = 60;
 
 /// A client with every setting pinned on which what is stored depends.
 pub(super) fn client(options: &ClickhouseOptions) -> Client {
-    let mut client = Client::default()
-        .with_url(&options.url)
+    let mut client = http::client(&options.url)
         .with_user(&options.user)
         .with_password(&options.password)
         .with_product_info("appweight", env!("CARGO_PKG_VERSION"))

@@ -15,6 +15,7 @@ mod deploys;
 mod endpoints;
 mod fold;
 mod forget;
+mod http;
 mod journal;
 mod numbers;
 mod options;

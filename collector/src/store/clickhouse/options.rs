@@ -15,7 +15,7 @@ use url::Url;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClickhouseOptions {
-    /// Its HTTP interface, as `http://127.0.0.1:8123`.
+    /// Its HTTP interface, as `http://127.0.0.1:8123`, or `https://…` with the feature `tls`.
     pub url: String,
     /// The database; made if it is not there.
     pub database: String,
@@ -59,7 +59,7 @@ impl std::fmt::Debug for ClickhouseOptions {
 /// Not the address of a ClickHouse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not an address as clickhouse://USER:PASSWORD@HOST:PORT/DATABASE, all but the host optional: {0}"
+    "not an address as clickhouse://USER:PASSWORD@HOST:PORT/DATABASE, or clickhouses:// for TLS, all but the host optional: {0}"
 )]
 pub struct ClickhouseOptionsError(String);
 
@@ -69,9 +69,12 @@ impl FromStr for ClickhouseOptions {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = |why: &str| ClickhouseOptionsError(why.to_owned());
         let address = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
-        if address.scheme() != "clickhouse" {
-            return Err(refused("it begins otherwise"));
-        }
+        let (scheme, port) = match address.scheme() {
+            "clickhouse" => ("http", 8_123),
+            "clickhouses" if cfg!(feature = "tls") => ("https", 8_443),
+            "clickhouses" => return Err(refused("this program was built without TLS")),
+            _ => return Err(refused("it begins otherwise")),
+        };
         let host = (address.host_str().filter(|host| !host.is_empty()))
             .ok_or_else(|| refused("it names no host"))?;
         if address.query().is_some() || address.fragment().is_some() {
@@ -83,7 +86,7 @@ impl FromStr for ClickhouseOptions {
                 .map_err(|_| refused("it is not UTF-8"))
         };
         let mut options = Self {
-            url: format!("http://{host}:{}", address.port().unwrap_or(8_123)),
+            url: format!("{scheme}://{host}:{}", address.port().unwrap_or(port)),
             ..Self::default()
         };
         if !address.username().is_empty() {
@@ -120,6 +123,12 @@ mod tests {
         );
         assert_eq!((at.user.as_str(), at.password.as_str()), ("a", "p@ss"));
         assert!(!format!("{at:?}").contains("p@ss"));
+        let over_tls = "clickhouses://db".parse::<ClickhouseOptions>();
+        if cfg!(feature = "tls") {
+            assert_eq!(over_tls.unwrap().url, "https://db:8443");
+        } else {
+            assert!(over_tls.unwrap_err().to_string().contains("without TLS"));
+        }
         for broken in [
             "http://db",
             "clickhouse:",
