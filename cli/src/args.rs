@@ -93,7 +93,7 @@ pub(crate) enum Chore {
     /// The copy is of the moment at which it begins. It has its name once it is whole, was looked through and lies
     /// on the disk. To go back to it, stop the collector and start it with --database on the copy.
     Backup(Backup),
-    /// Write what is in the store as Parquet files, also while a collector runs on it
+    /// Write what is in an SQLite store as Parquet files, also while a collector runs on it
     Export(crate::export::Export),
     /// Bring a store to the schema of this program, as a collector does when it starts
     Migrate(crate::stores::Migrate),
