@@ -1,7 +1,7 @@
-//! The collector under load, over HTTP on loopback, acknowledged after the commit, from eight senders. What is measured
+//! The collector under load, over HTTP on loopback, acknowledged after the commit, from eight senders or as many as said. What is measured
 //! is chosen by a word behind `cargo bench -p appweight-collector --bench ingest --`:
 //!
-//! - nothing: how many records a second and how long a sender waits, while the watch judges and while it does not;
+//! - nothing, or `senders 64`: how many records a second and how long a sender waits, while the watch judges and while it does not;
 //!   beside it the same rows written by rusqlite alone;
 //! - `grow 2048`: the same as the store grows to so many MiB;
 //! - `folding`: the same while the retention folds and forgets;
@@ -9,13 +9,15 @@
 //! - `overload`: a thousand senders without patience, and what the collector occupies then;
 //! - `pages`: what pages ask of a store of thirty days; `pages FOLDER` keeps the store there, to ask again.
 //!
-//! With the cargo feature `clickhouse`, and `CLICKHOUSE_URL` set, `fleet` and nothing are about a database of its own there.
+//! With the cargo feature `clickhouse`, and `CLICKHOUSE_URL` set, `fleet`, `pages` and nothing are about a database of its own there.
 
 mod disk;
 mod floor;
 mod overload;
 mod pages;
 mod sender;
+#[cfg(feature = "clickhouse")]
+mod thirty_days;
 mod traffic;
 
 use std::io::Write;
@@ -27,7 +29,7 @@ use appweight_collector::{Collector, CollectorOptions};
 use tokio::sync::oneshot;
 
 use floor::Floor;
-use sender::{Senders, cpu_time};
+use sender::{SENDERS, Senders, cpu_time};
 use traffic::{RECORDS, Traffic};
 
 /// Batches of a measurement, all senders together.
@@ -90,11 +92,14 @@ fn main() {
                 std::future::pending::<()>().await;
             });
         }
-        _ => runtime.block_on(ingest(folder)),
+        _ => {
+            let senders = words.iter().find_map(|word| word.parse().ok());
+            runtime.block_on(ingest(folder, senders.unwrap_or(SENDERS)));
+        }
     }
 }
 
-async fn ingest(folder: &Path) {
+async fn ingest(folder: &Path, senders: usize) {
     let mut traffic = Traffic::new();
     let batches = traffic.whole(BATCHES);
     let cells: usize = batches.iter().map(|made| made.batch.cells.len()).sum();
@@ -119,11 +124,11 @@ async fn ingest(folder: &Path) {
     for watch in [false, true] {
         let path = folder.join(format!("watch-{watch}.db"));
         let (collector, address, stop) = start(&path, watch).await;
-        let mut senders = Senders::connect(address);
+        let mut senders = Senders::so_many(senders, address);
         // Connections, caches and the first pages of the file.
         let _ = senders.send(traffic.batches(64)).await;
         let judging = watch.then(|| tokio::spawn(sender::keep_judging(address, traffic.began_us)));
-        let times = if on_clickhouse() { 1 } else { 6 };
+        let times = if on_clickhouse() { 2 } else { 6 };
         let measured = senders.send(traffic.batches(times * BATCHES)).await;
         let what = if watch {
             "while the watch judges"

@@ -4,39 +4,41 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "clickhouse")]
+use appweight_collector::ClickhouseOptions;
 use appweight_collector::CollectorOptions;
 use uuid::Uuid;
 
 use crate::disk;
 use crate::sender::{Connection, Senders};
+#[cfg(feature = "clickhouse")]
+use crate::thirty_days::ThirtyDays;
 use crate::traffic::{MINUTE_US, Made, Traffic, batch, now_us, process};
 use crate::{say, start_with};
 
 const DAYS: u64 = 30;
-const DEPLOYS_A_DAY: u64 = 40;
-const DAY_US: u64 = 1_440 * MINUTE_US;
+pub(crate) const DEPLOYS_A_DAY: u64 = 40;
+pub(crate) const DAY_US: u64 = 1_440 * MINUTE_US;
 /// As long as a deploy serves.
-const SPAN_US: u64 = DAY_US / DEPLOYS_A_DAY;
+pub(crate) const SPAN_US: u64 = DAY_US / DEPLOYS_A_DAY;
+/// The number that is the first one's id.
+pub(crate) const FIRST_DEPLOY: u64 = 0x0100_0000;
 const ROUNDS: usize = 40;
 
 /// Fills a store and asks.
 pub(crate) async fn run(folder: &Path) {
     let path = folder.join("pages.db");
     let options = CollectorOptions {
-        database: path.clone(),
         settle: Duration::from_millis(500),
-        ..CollectorOptions::default()
+        ..options(&path)
     };
-    let size = || std::fs::metadata(&path).map_or(0, |file| file.len() >> 20);
     // A folder that is kept has one already, and when it was made.
     let made = folder.join("made");
     let until_us = match std::fs::read_to_string(&made) {
         Ok(until_us) => until_us.parse().expect("a number"),
         Err(_) => {
             let until_us = now_us() / MINUTE_US * MINUTE_US;
-            fill(&options, until_us - DAYS * DAY_US, until_us).await;
-            say(&format!("{} MiB", size()));
-            disk::tell(&path);
+            make(&options, until_us - DAYS * DAY_US, until_us).await;
             std::fs::write(&made, until_us.to_string()).expect("a file");
             until_us
         }
@@ -44,11 +46,10 @@ pub(crate) async fn run(folder: &Path) {
     let from_us = until_us - DAYS * DAY_US;
 
     let (collector, address, stop) = start_with(options).await;
-    judge_all(address).await;
-    say(&format!("{} MiB with the reports", size()));
     let deploy = |days: u64| id_at(from_us, until_us - days * DAY_US);
     let questions = [
         ("services", "/v1/services".to_owned()),
+        ("alerts", "/v1/alerts".to_owned()),
         ("the newest roll-outs", "/v1/deploys?limit=100".to_owned()),
         (
             "a roll-out of yesterday",
@@ -125,9 +126,58 @@ pub(crate) async fn run(folder: &Path) {
     collector.close().await.expect("it closes");
 }
 
+/// Of a store that is to be kept: that file, or always the same database.
+fn options(path: &Path) -> CollectorOptions {
+    let options = crate::options(path);
+    #[cfg(feature = "clickhouse")]
+    return CollectorOptions {
+        clickhouse: options.clickhouse.map(|at| ClickhouseOptions {
+            database: "appweight_bench_pages".into(),
+            ..at
+        }),
+        ..options
+    };
+    #[cfg(not(feature = "clickhouse"))]
+    options
+}
+
+async fn make(options: &CollectorOptions, from_us: u64, until_us: u64) {
+    #[cfg(feature = "clickhouse")]
+    if let Some(at) = &options.clickhouse {
+        let thirty_days = ThirtyDays::new(at, from_us, until_us);
+        let began = Instant::now();
+        // It makes the tables.
+        let (collector, _, stop) = start_with(options.clone()).await;
+        drop(stop);
+        collector.close().await.expect("it closes");
+        thirty_days.last_deploys().await;
+        fill(options, from_us, until_us, true).await;
+        let counted = thirty_days.fill().await;
+        say(&format!(
+            "{counted} requests' cells in {:.0} s",
+            began.elapsed().as_secs_f64()
+        ));
+        let (collector, address, stop) = start_with(options.clone()).await;
+        judge_all(address).await;
+        drop(stop);
+        collector.close().await.expect("it closes");
+        thirty_days.judged_before().await;
+        return;
+    }
+    let size = || std::fs::metadata(&options.database).map_or(0, |file| file.len() >> 20);
+    fill(options, from_us, until_us, false).await;
+    say(&format!("{} MiB", size()));
+    disk::tell(&options.database);
+    let (collector, address, stop) = start_with(options.clone()).await;
+    judge_all(address).await;
+    drop(stop);
+    collector.close().await.expect("it closes");
+    say(&format!("{} MiB with the reports", size()));
+}
+
 /// The deploy that served then.
 fn id_at(from_us: u64, time_us: u64) -> String {
-    format!("{:07x}", 0x0100_0000 + (time_us - from_us) / SPAN_US)
+    format!("{:07x}", FIRST_DEPLOY + (time_us - from_us) / SPAN_US)
 }
 
 /// One of each group.
@@ -141,7 +191,8 @@ fn hosts() -> Vec<u64> {
     of_group.into_values().collect()
 }
 
-async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64) {
+/// Sends what a service's agents did: all of it, or the process records alone, which there are of two days.
+async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64, processes_alone: bool) {
     let quiet = CollectorOptions {
         watch: false,
         ..options.clone()
@@ -153,11 +204,16 @@ async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64) {
     let hosts = hosts();
     let began = Instant::now();
     let (mut traffic, mut cells) = (Traffic::new(), 0);
-    let mut minute_us = from_us;
+    let mut minute_us = if processes_alone {
+        until_us - 2 * DAY_US
+    } else {
+        from_us
+    };
     while minute_us < until_us {
         let mut batches = Vec::new();
         // Some minutes of each host in a batch.
-        let next_us = until_us.min(minute_us + 9 * MINUTE_US);
+        let minutes = if processes_alone { 180 } else { 9 };
+        let next_us = until_us.min(minute_us + minutes * MINUTE_US);
         let folded = minute_us + 7 * DAY_US + 60 * MINUTE_US < until_us;
         for &host in if folded { &hosts[..1] } else { &hosts } {
             let mut by_deploy: Vec<(String, Vec<_>)> = Vec::new();
@@ -167,12 +223,14 @@ async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64) {
                     by_deploy.push((id, Vec::new()));
                 }
                 let requests = if folded { 200 } else { 25 };
-                let new = traffic.cells(at_us, requests);
-                cells += new.len();
-                by_deploy.last_mut().expect("one").1.extend(new);
+                if !processes_alone {
+                    let new = traffic.cells(at_us, requests);
+                    cells += new.len();
+                    by_deploy.last_mut().expect("one").1.extend(new);
+                }
             }
             for (at, (id, cells)) in (0_u64..).zip(by_deploy) {
-                let sequence = (minute_us - from_us) / MINUTE_US * 2 + at;
+                let sequence = (minute_us - from_us) / MINUTE_US * 10 + at;
                 let mut batch = batch(host, sequence, &id, minute_us, cells);
                 batch.source = Uuid::new_v5(&batch.source, b"fill");
                 if minute_us + 2 * DAY_US > until_us {

@@ -7,14 +7,19 @@ use uuid::Uuid;
 use crate::traffic::Made;
 use crate::{Measured, measure};
 
-const SENDERS: usize = 8;
+/// As many as bars are about.
+pub(crate) const SENDERS: usize = 8;
 
 /// Clients that each send one batch after another and wait for its answer.
 pub(crate) struct Senders(Vec<Connection>);
 
 impl Senders {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self((0..SENDERS).map(|_| Connection::to(address)).collect())
+        Self::so_many(SENDERS, address)
+    }
+
+    pub(crate) fn so_many(senders: usize, address: SocketAddr) -> Self {
+        Self((0..senders).map(|_| Connection::to(address)).collect())
     }
 
     /// How often something happened by now: a counter of `/metrics`, over all its labels.
@@ -31,9 +36,10 @@ impl Senders {
     /// Sends batches, each sender its part.
     pub(crate) async fn send(&mut self, batches: Vec<Made>) -> Measured {
         let records = batches.iter().map(|made| made.records).sum();
-        let mut parts: Vec<Vec<Made>> = (0..SENDERS).map(|_| Vec::new()).collect();
+        let mut parts: Vec<Vec<Made>> = (0..self.0.len()).map(|_| Vec::new()).collect();
         for (at, batch) in batches.into_iter().enumerate() {
-            parts[at % SENDERS].push(batch);
+            let senders = parts.len();
+            parts[at % senders].push(batch);
         }
         let connections = &mut self.0;
         // The runtime's threads go on serving meanwhile.
