@@ -125,6 +125,18 @@ fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
     for (name, value) in rows {
         writeln!(out, "{name:<55} {value}")?;
     }
+    writeln!(
+        out,
+        "\n{:<20} {:>12} {:>18} {:>20}",
+        "near a trap", "clean pairs", "standing changed", "deploys regressed"
+    )?;
+    for (trap, [pairs, standing, deploys]) in &score.traps {
+        writeln!(
+            out,
+            "{:<20} {pairs:>12} {standing:>18} {deploys:>20}",
+            trap.name()
+        )?;
+    }
     Ok(())
 }
 

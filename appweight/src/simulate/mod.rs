@@ -10,10 +10,12 @@ mod random;
 mod score;
 mod shape;
 mod simulation;
+mod traps;
 mod truth;
 
 pub use plan::{Plan, PlannedDeploy, RollOut};
 pub use score::{Score, ScoredPair, score};
 pub use shape::Shape;
 pub use simulation::Simulation;
+pub use traps::Trap;
 pub use truth::{Cause, Truth};

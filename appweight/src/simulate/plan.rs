@@ -79,6 +79,11 @@ impl PlannedFlag {
         RAMP.get(step).copied()
     }
 
+    /// Whether more and more users get it.
+    pub(crate) fn is_ramping(&self, minute: i64) -> bool {
+        minute >= self.start && !self.is_over(minute)
+    }
+
     /// Whether the ramp is over: on for all.
     pub(crate) fn is_over(&self, minute: i64) -> bool {
         minute >= self.start + 3 * self.step

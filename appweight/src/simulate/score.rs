@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::RollOut;
+use super::plan::{Plan, RollOut};
 use super::shape::Shape;
 use super::simulation::Simulation;
+use super::traps::Trap;
 use super::truth::Cause;
 use crate::detect::{Detector, Ruling, VerdictLine};
 use crate::median::median;
@@ -67,6 +68,8 @@ pub struct Score {
     pub clean_flag_pairs: usize,
     /// Of these, called changed.
     pub flag_false_alarms: usize,
+    /// By trap: clean pairs that it is near, those of them that stand as changed, and deploys with one that stands as regressed.
+    pub traps: BTreeMap<Trap, [usize; 3]>,
     /// What was wrong, one sentence each.
     pub mistakes: Vec<String>,
     /// By endpoint: requests a minute, and standard errors 5, 15 and 60 minutes after starts.
@@ -213,12 +216,16 @@ fn score_deploys(
             .filter(|endpoint| deploy.effects[*endpoint] != 0.0)
             .collect();
         let all_changed = changed.len() == plan.endpoints.len();
-        let called: BTreeSet<usize> = (0..plan.endpoints.len())
-            .filter(|endpoint| {
-                last.get(&(name, Some(&plan.endpoints[*endpoint])))
-                    .is_some_and(|line| is_alarm(line))
-            })
-            .collect();
+        let standing = |is: fn(&VerdictLine) -> bool| -> BTreeSet<usize> {
+            let line = |at: &usize| last.get(&(name, Some(plan.endpoints[*at].as_str())));
+            let endpoints = 0..plan.endpoints.len();
+            endpoints
+                .filter(|at| line(at).is_some_and(|line| is(line)))
+                .collect()
+        };
+        let called = standing(is_alarm);
+        let regressed = standing(|line| line.verdict == Ruling::Regressed);
+        score_traps(plan, at, &called, &regressed, &mut score.traps);
         let service = last.get(&(name, None)).filter(|line| is_alarm(line));
         if changed.is_empty() {
             score.clean_deploys += 1;
@@ -307,6 +314,31 @@ fn score_deploys(
                 }
             }
         }
+    }
+}
+
+/// Counts a deploy's clean pairs by the traps that are near them.
+fn score_traps(
+    plan: &Plan,
+    deploy: usize,
+    called: &BTreeSet<usize>,
+    regressed: &BTreeSet<usize>,
+    traps: &mut BTreeMap<Trap, [usize; 3]>,
+) {
+    let effects = &plan.deploys[deploy].effects;
+    let mut fell_into: BTreeSet<Trap> = BTreeSet::new();
+    for endpoint in (0..plan.endpoints.len()).filter(|endpoint| effects[*endpoint] == 0.0) {
+        for trap in Trap::near(plan, deploy, endpoint) {
+            let counts = traps.entry(trap).or_default();
+            counts[0] += 1;
+            counts[1] += usize::from(called.contains(&endpoint));
+            if regressed.contains(&endpoint) {
+                fell_into.insert(trap);
+            }
+        }
+    }
+    for trap in fell_into {
+        traps.entry(trap).or_default()[2] += 1;
     }
 }
 
@@ -417,6 +449,12 @@ impl Score {
         self.flags_found += other.flags_found;
         self.clean_flag_pairs += other.clean_flag_pairs;
         self.flag_false_alarms += other.flag_false_alarms;
+        for (trap, counts) in other.traps {
+            let own = self.traps.entry(trap).or_default();
+            for (own, count) in own.iter_mut().zip(counts) {
+                *own += count;
+            }
+        }
         self.mistakes.extend(other.mistakes);
         self.pairs.extend(other.pairs);
         for (endpoint, (per_minute, errors)) in other.power {
