@@ -268,16 +268,7 @@ fn options(path: &Path) -> CollectorOptions {
 }
 
 async fn start_with(options: CollectorOptions) -> (Collector, SocketAddr, oneshot::Sender<()>) {
-    // The server of the one before may still hold the journal for a moment.
-    let mut opened = Collector::open(options.clone()).await;
-    for _ in 0..50 {
-        if opened.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        opened = Collector::open(options.clone()).await;
-    }
-    let collector = opened.expect("a store");
+    let collector = Collector::open(options).await.expect("a store");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port");

@@ -150,6 +150,8 @@ async fn make(options: &CollectorOptions, from_us: u64, until_us: u64) {
         let (collector, _, stop) = start_with(options.clone()).await;
         drop(stop);
         collector.close().await.expect("it closes");
+        // The next one is to open its journal.
+        drop(collector);
         thirty_days.last_deploys().await;
         fill(options, from_us, until_us, true).await;
         let counted = thirty_days.fill().await;
@@ -161,6 +163,8 @@ async fn make(options: &CollectorOptions, from_us: u64, until_us: u64) {
         judge_all(address).await;
         drop(stop);
         collector.close().await.expect("it closes");
+        // The next one is to open its journal.
+        drop(collector);
         thirty_days.judged_before().await;
         return;
     }
