@@ -26,8 +26,6 @@ const SERVICE_LEVEL: f64 = 0.001;
 const MIN_NEW_HOSTS: usize = 3;
 /// Minutes after which hosts' cells are fit to show such a jump, beyond warm-up.
 const SETTLED_AFTER: i64 = 2;
-/// Centres of the changes that flags are expected to make, in logs; the e-value is the mean over them.
-const FLAG_CHANGES: [f64; 2] = [0.01, 0.05];
 
 /// Why a line cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

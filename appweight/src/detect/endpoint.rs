@@ -1,3 +1,4 @@
+use super::calibration::Calibration;
 use super::filter::LevelFilter;
 use super::learn::Prepared;
 use super::noise::NoiseLearner;
@@ -39,6 +40,9 @@ pub(crate) struct Endpoint {
     pub(crate) min_change: f64,
     pub(crate) filter: LevelFilter,
     pub(crate) learner: NoiseLearner,
+    pub(crate) calibration: Calibration,
+    /// What standard errors are multiplied by.
+    pub(crate) scale: f64,
     pub(crate) tail: Tail,
     /// By column: the effect where the data demand one, else 0.
     pub(crate) effects: Vec<f64>,
@@ -117,6 +121,8 @@ impl Endpoint {
             min_change,
             filter: LevelFilter::new(columns),
             learner: NoiseLearner::new(),
+            calibration: Calibration::default(),
+            scale: 1.0,
             tail: Tail::default(),
             effects: vec![0.0; columns],
             pairs: vec![Pair::default(); columns],
@@ -147,6 +153,14 @@ impl Endpoint {
             if *chosen > column {
                 *chosen -= 1;
             }
+        }
+    }
+
+    /// Learns from what a watch ended with how large errors are in truth.
+    pub(crate) fn calibrate(&mut self, column: usize) {
+        let pair = &self.pairs[column];
+        if let (Some(estimate), None) = (pair.estimate, pair.alarm) {
+            self.calibration.add(estimate.z() * self.scale, self.scale);
         }
     }
 
@@ -193,9 +207,13 @@ impl Endpoint {
             score: &score,
         };
         let always: Vec<usize> = known.iter().map(|(column, ..)| *column).collect();
-        self.chosen = regression.demanded(&always, 1.0);
+        self.chosen = regression.demanded(&always, self.scale);
         for column in 0..count {
             let estimate = regression.given(column, &self.chosen);
+            let estimate = estimate.map(|estimate| Estimate {
+                variance: estimate.variance * self.scale * self.scale,
+                ..estimate
+            });
             self.effects[column] = match estimate {
                 Some(estimate) if self.chosen.contains(&column) => estimate.effect,
                 _ => 0.0,

@@ -1,4 +1,4 @@
-use super::noise::Noise;
+use super::noise::{ASSUMED, Noise};
 
 /// States before the clusters' and hosts': level, slope, what moves one minute, and by what share this endpoint's
 /// warm-up differs from the usual one.
@@ -7,15 +7,14 @@ const SLOPE: usize = 1;
 const SHOCK: usize = 2;
 const WARM: usize = 3;
 const FIXED_STATES: usize = 4;
-/// Prior variances: a level is read from the first minute; slopes reach 3 % in an hour; hosts differ by 15 %.
+/// Prior variances: a level is read from the first minute; hosts differ by 15 %.
 const LEVEL_PRIOR: f64 = 1.0;
-const SLOPE_PRIOR: f64 = 2.5e-7;
 const HOST_PRIOR: f64 = 0.0225;
 /// An endpoint's warm-up is within a quarter of the usual one or so, and a tenth more apart at each roll-out.
 const WARM_PRIOR: f64 = 0.0625;
 const WARM_BY_ROLL_OUT: f64 = 0.01;
-/// Variance that a slope gains in a minute: 1e-4 in an hour, as much as a daily shape of ±10 % turns at most.
-const SLOPE_DRIFT: f64 = 2e-10;
+/// Minutes in which a slope is forgotten to 1/e: a daily shape's turns within a quarter of a day.
+const SLOPE_MINUTES: f64 = 240.0;
 
 /// A Kalman filter of one endpoint's log cost that carries regressors along.
 ///
@@ -62,7 +61,7 @@ impl LevelFilter {
             gain: Vec::new(),
         };
         *filter.variance(LEVEL) = LEVEL_PRIOR;
-        *filter.variance(SLOPE) = SLOPE_PRIOR;
+        *filter.variance(SLOPE) = ASSUMED.slope;
         *filter.variance(WARM) = WARM_PRIOR;
         filter
     }
@@ -158,15 +157,25 @@ impl LevelFilter {
             return;
         }
         let size = self.dimension;
+        // A damped trend: the slope dies away, and with it what it adds to the level.
+        let kept = (-minutes / SLOPE_MINUTES).exp();
+        let gone = if minutes == 1.0 {
+            1.0
+        } else {
+            (1.0 - kept) * SLOPE_MINUTES
+        };
         for state in std::iter::once(&mut self.data).chain(&mut self.columns) {
-            state[LEVEL] += minutes * state[SLOPE];
+            state[LEVEL] += gone * state[SLOPE];
+            state[SLOPE] *= kept;
             state[SHOCK] = 0.0;
         }
         for at in 0..size {
-            self.covariance[LEVEL * size + at] += minutes * self.covariance[SLOPE * size + at];
+            self.covariance[LEVEL * size + at] += gone * self.covariance[SLOPE * size + at];
+            self.covariance[SLOPE * size + at] *= kept;
         }
         for at in 0..size {
-            self.covariance[at * size + LEVEL] += minutes * self.covariance[at * size + SLOPE];
+            self.covariance[at * size + LEVEL] += gone * self.covariance[at * size + SLOPE];
+            self.covariance[at * size + SLOPE] *= kept;
         }
         for at in 0..size {
             self.covariance[SHOCK * size + at] = 0.0;
@@ -174,7 +183,7 @@ impl LevelFilter {
         }
         *self.variance(SHOCK) = noise.shock;
         *self.variance(LEVEL) += noise.level * minutes;
-        *self.variance(SLOPE) += SLOPE_DRIFT * minutes;
+        *self.variance(SLOPE) += noise.slope * (1.0 - kept * kept);
         for at in 0..self.clusters.len() {
             let state = self.clusters[at];
             if state != usize::MAX {
@@ -237,6 +246,12 @@ impl LevelFilter {
         let state = &self.columns[column];
         let of = |at: Option<&usize>| at.and_then(|at| state.get(*at)).copied().unwrap_or(0.0);
         value - state[LEVEL] - of(self.clusters.get(cluster)) - of(self.hosts.get(host))
+    }
+
+    /// The level's slope and the variance of it, once there is a level.
+    pub(crate) fn slope(&self) -> Option<(f64, f64)> {
+        let variance = self.covariance[SLOPE * self.dimension + SLOPE];
+        self.is_started.then_some((self.data[SLOPE], variance))
     }
 
     /// The filter's offset of a host and the variance of it.
@@ -338,6 +353,7 @@ mod tests {
         cell: 1e-6,
         shock: 1e-6,
         level: 1e-8,
+        slope: 1e-8,
         cluster: 1e-9,
         host: 1e-9,
         restart: 1e-6,

@@ -11,6 +11,8 @@ pub(crate) struct Noise {
     pub(crate) shock: f64,
     /// Of the level's walk.
     pub(crate) level: f64,
+    /// Of the level's slope, a minute: how steep it usually is, not by how much that changes.
+    pub(crate) slope: f64,
     /// Of a cluster's walk about the level.
     pub(crate) cluster: f64,
     /// Of a host's walk about its cluster.
@@ -19,12 +21,13 @@ pub(crate) struct Noise {
     pub(crate) restart: f64,
 }
 
-/// What is assumed before there are data: a tenth or two of a per cent each.
-const ASSUMED: Noise = Noise {
+/// What is assumed before there are data: a tenth or two of a per cent each, and slopes of 0.6 % in an hour.
+pub(crate) const ASSUMED: Noise = Noise {
     request: 1.0,
     cell: 4e-6,
     shock: 4e-6,
     level: 1e-8,
+    slope: 1e-8,
     cluster: 1e-9,
     host: 1e-9,
     restart: 1e-6,
@@ -64,6 +67,10 @@ impl Excess {
 
 /// No variance is taken for less than this share of what is usual: an estimate of zero is luck.
 const FLOOR: f64 = 0.05;
+/// A slope is learned from where at least this share of it is known from data.
+const LEAST_KNOWN: f64 = 0.05;
+/// How many of the slopes that are learned from tell the same.
+const SLOPES_ALIKE: f64 = 8.0;
 /// Minutes of a block, and what a walk of variance 1 per minute gives the differences of blocks' means.
 const BLOCK: usize = 5;
 const SECOND_DIFFERENCE_OF_WALK: f64 = 5.2;
@@ -75,6 +82,7 @@ pub(crate) struct Excesses {
     cell: Excess,
     shock: Excess,
     level: Excess,
+    slope: Excess,
     cluster: Excess,
     host: Excess,
     restart: Excess,
@@ -85,6 +93,7 @@ impl Excesses {
         self.cell.absorb(&other.cell);
         self.shock.absorb(&other.shock);
         self.level.absorb(&other.level);
+        self.slope.absorb(&other.slope);
         self.cluster.absorb(&other.cluster);
         self.host.absorb(&other.host);
         self.restart.absorb(&other.restart);
@@ -97,6 +106,7 @@ impl Excesses {
             cell: self.cell.estimate(prior.cell),
             shock: self.shock.estimate(prior.shock),
             level: self.level.estimate(prior.level),
+            slope: self.slope.estimate(prior.slope),
             cluster: self.cluster.estimate(prior.cluster),
             host: self.host.estimate(prior.host),
             restart: self.restart.estimate(prior.restart),
@@ -193,6 +203,21 @@ impl NoiseLearner {
             let within = (sum_square_log - sum_log * sum_log / n).max(0.0);
             self.log_squares.add(within / (n - 1.0), n - 1.0);
             self.noise.request = self.log_squares.value().max(1e-8);
+        }
+    }
+
+    /// Learns from a slope and its variance, as the filter has them: a share 1 − `variance` / prior of what it knows of the slope comes from data.
+    ///
+    /// That share s makes the slope s × (true slope + error), where the error's variance is prior × (1 − s) / s.
+    pub(crate) fn add_slope(&mut self, slope: f64, variance: f64) {
+        let prior = self.noise.slope;
+        let share = 1.0 - variance / prior;
+        if share > LEAST_KNOWN {
+            let square = (slope / share).powi(2);
+            let error = prior * (1.0 - share) / share;
+            // Slopes that are half an hour apart are much the same: one in eight counts.
+            let deviation = (2.0_f64 * SLOPES_ALIKE).sqrt() * prior / share;
+            self.excesses.slope.add(square, error, 1.0, deviation);
         }
     }
 

@@ -2,28 +2,43 @@ use foldhash::HashMap;
 
 /// Minutes of a day, the stream over which false discoveries are bounded.
 const DAY: i64 = 1440;
-/// A day's level is spread over its deploys as if there were about so many; more only get smaller parts.
-const USUAL_DEPLOYS: f64 = 40.0;
+/// The share of a day's rate that its first call may be spent on before anything was called; the rest comes with that call.
+const FIRST_WEALTH: f64 = 0.5;
+
+/// Deploys after which half of a part is spent.
+const SPENT_HALF_BY: f64 = 20.0;
+
+/// The part of what a call earned, or a day began with, that the t-th deploy after it may spend. The parts sum to 1 over all t, so
+/// that nobody has to know how many deploys will come.
+fn part(t: u32) -> f64 {
+    let t = f64::from(t);
+    SPENT_HALF_BY / ((t + SPENT_HALF_BY) * (t + SPENT_HALF_BY - 1.0))
+}
 
 /// Bounds the share of false ones among all that is called in a day, deploy after deploy.
 ///
-/// LOND (Javanmard and Montanari 2018, "Online rules for control of false discovery rate and false discovery
-/// exceedance"), for tests that overlap in time (Zrnic, Ramdas and Jordan 2021, "Asynchronous online testing of multiple
-/// hypotheses"), and for batches: the t-th deploy or flag value of a day has the level α γ(t) (D + 1), where D counts this
-/// day's deploys and flag values of which something was called before its first look; its n endpoints share it. A clean pair is called with a
-/// probability of at most its share, given all that was known at its first look, and if it is called, at least D + 1 are in
-/// the end; it then adds at most α γ(t) / n to the expected share of false calls, and all together at most α, since Σ γ(t) = 1.
-/// A deploy that changed every endpoint counts once: else it alone would pay for false calls of all that come after.
+/// LORD++ (Ramdas, Yang, Wainwright and Jordan 2017, "Online control of the false discovery rate with decaying memory") for tests that
+/// overlap in time (Zrnic, Ramdas and Jordan 2021, "Asynchronous online testing of multiple hypotheses", *JMLR* 22), and for
+/// batches: a deploy or flag value of a day has a level that its n endpoints share,
+///
+/// α_t = w γ(t) + (α − w) γ(t − τ₁) + α Σ γ(t − τ_j) over j ≥ 2,
+///
+/// where τ_j is the number of deploys that had begun when the j-th one was called of which anything was: what is called
+/// pays for what comes after it. The levels of the first t sum to at most α max(1, D), D being the deploys called before, so
+/// that at most α is expected of false calls over all calls (the ratio of expectations; of the share itself if pairs are
+/// independent). A deploy that changed every endpoint counts once: else it alone would pay for false calls of all
+/// that come after.
 #[derive(Debug, Clone)]
 pub(crate) struct DayStream {
     rate: f64,
     days: HashMap<i64, Day>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Day {
     batches: u32,
-    called: u32,
+    /// How many had begun when each of those that were called was.
+    called: Vec<u32>,
 }
 
 /// A deploy's, or a flag value's, place in its day.
@@ -51,20 +66,26 @@ impl DayStream {
         self.days.retain(|of, _| *of >= day - 2);
         let today = self.days.entry(day).or_default();
         today.batches += 1;
-        let t = f64::from(today.batches);
-        // Sums to 1 over all t, and falls slowly: a half after 16 deploys, a quarter after 40.
-        let part = USUAL_DEPLOYS / ((t + USUAL_DEPLOYS) * (t + USUAL_DEPLOYS - 1.0));
+        let first = FIRST_WEALTH * self.rate;
+        let earned = today.called.iter().enumerate().map(|(at, since)| {
+            let earned = if at == 0 {
+                self.rate - first
+            } else {
+                self.rate
+            };
+            earned * part(today.batches - since)
+        });
         Place {
             day,
             since: minute,
-            level: (self.rate * part * f64::from(today.called.saturating_add(1))).min(1.0),
+            level: (first * part(today.batches) + earned.sum::<f64>()).min(1.0),
         }
     }
 
     /// Notes that something of a batch was called, once for each.
     pub(crate) fn note_call(&mut self, place: Place) {
         let day = self.days.entry(place.day).or_default();
-        day.called = day.called.saturating_add(1);
+        day.called.push(day.batches);
     }
 }
 
@@ -73,24 +94,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_called_before_is_credit_for_the_day_only() {
+    fn what_was_called_pays_for_what_comes_after_it_on_that_day() {
         let mut stream = DayStream::new(0.1);
         let first = stream.enter(10);
-        let second = stream.enter(11);
-        stream.note_call(first);
+        assert!((first.level - 0.05 * part(1)).abs() < 1e-12);
+        stream.enter(11);
         stream.note_call(first);
         let third = stream.enter(12);
-        let part = |t: f64| 0.1 * 40.0 / ((t + 40.0) * (t + 39.0));
-        assert!((second.level - part(2.0)).abs() < 1e-12);
-        assert!((third.level - 3.0 * part(3.0)).abs() < 1e-12);
+        assert!((third.level - 0.05 * part(3) - 0.05 * part(1)).abs() < 1e-12);
+        stream.note_call(third);
+        let fourth = stream.enter(13);
+        let earned = 0.05 * part(2) + 0.1 * part(1);
+        assert!((fourth.level - 0.05 * part(4) - earned).abs() < 1e-12);
         assert_eq!(stream.enter(1450).level, first.level);
     }
 
     #[test]
-    fn a_days_parts_never_exceed_its_level() {
+    fn the_levels_never_exceed_the_rate_times_what_was_called() {
         let mut stream = DayStream::new(0.1);
-        let sum: f64 = (0..100_000).map(|_| stream.enter(7).level).sum();
-        assert!(sum < 0.1 && sum > 0.0999, "{sum}");
+        let mut sum: f64 = (0..100_000).map(|_| stream.enter(7).level).sum();
+        assert!(sum < 0.05 && sum > 0.0499, "{sum}");
+        for called in 1..4 {
+            let place = stream.enter(7);
+            stream.note_call(place);
+            sum += place.level + (0..100_000).map(|_| stream.enter(7).level).sum::<f64>();
+            let most = 0.1 * f64::from(called);
+            assert!(sum < most && sum > 0.99 * most, "{sum}");
+        }
     }
 
     /// Streams of days in which one pair in fifty has changed, p-values from normal scores.

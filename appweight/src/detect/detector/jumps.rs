@@ -20,6 +20,8 @@ const OPEN_MINUTES: i64 = 120;
 pub(super) struct Incidents {
     /// A jump that has not come back: its minute, and by how much, in logs.
     open: Option<(i64, f64)>,
+    /// The last minute in which all jumped.
+    last_jump: Option<i64>,
     /// The last minute that had cells fit to be learned from.
     last_seen: Option<i64>,
 }
@@ -31,12 +33,18 @@ fn came_back(open: f64, jump: f64) -> bool {
 
 impl Incidents {
     fn note(&mut self, minute: i64, jump: f64) {
+        self.last_jump = Some(minute);
         self.open = match self.open {
             // The clusters that show it a minute later belong to it.
             Some((since, open)) if since + 1 == minute && open * jump > 0.0 => Some((since, open)),
             Some((_, open)) if came_back(open, jump) => None,
             _ => Some((minute, jump)),
         };
+    }
+
+    /// Whether one began or ended in that minute or later.
+    pub(super) fn is_since(&self, minute: i64) -> bool {
+        self.last_jump.is_some_and(|last| last >= minute)
     }
 
     fn open_at(&self, minute: i64) -> Option<f64> {
@@ -112,7 +120,7 @@ impl Detector {
         }
         let mean = jumps.iter().map(|(_, jump)| jump).sum::<f64>() / jumps.len() as f64;
         self.incidents.note(minute, mean);
-        self.free(&jumps)
+        self.free(&jumps, JUMP_ROOM)
     }
 
     /// Where all hosts were cold at once while an incident lasted, it may have ended unseen: before and after are
@@ -132,18 +140,17 @@ impl Detector {
             let clusters = 0..self.cluster_names.numbers.len();
             let others = clusters.filter(|cluster| !freed.contains(cluster));
             let others: Vec<(usize, f64)> = others.map(|cluster| (cluster, jump)).collect();
-            freed.extend(self.free(&others));
+            // It ended or it did not: no more than the jump itself.
+            freed.extend(self.free(&others, 1.0));
         }
         freed
     }
 
-    fn free(&mut self, clusters: &[(usize, f64)]) -> Vec<usize> {
+    fn free(&mut self, clusters: &[(usize, f64)], room: f64) -> Vec<usize> {
         if !clusters.is_empty() {
             for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
                 for &(cluster, jump) in clusters {
-                    endpoint
-                        .filter
-                        .loosen_cluster(cluster, JUMP_ROOM * jump * jump);
+                    endpoint.filter.loosen_cluster(cluster, room * jump * jump);
                 }
                 endpoint.learner.interrupt();
             }

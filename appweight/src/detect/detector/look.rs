@@ -2,9 +2,9 @@
 
 use foldhash::HashMap;
 
-use super::{Column, Detector, FLAG_CHANGES, MIN_NEW_HOSTS, SERVICE_LEVEL, WATCH_MINUTES};
+use super::{Column, Detector, MIN_NEW_HOSTS, SERVICE_LEVEL, WATCH_MINUTES};
 use crate::detect::endpoint::Cell;
-use crate::detect::evidence::{LARGEST_PART, log_e_value, part_of_level, z_of};
+use crate::detect::evidence::{LARGEST_PART, part_of_level, z_of};
 use crate::detect::flag::FlagPair;
 use crate::detect::lines::VerdictLine;
 use crate::detect::tell::{deploy_line, raise, verdict};
@@ -92,29 +92,18 @@ impl Detector {
                 .pairs
                 .iter()
                 .filter(|(_, pair)| !pair.is_empty())
-                .map(|(endpoint, pair)| {
-                    let estimate = pair.estimate();
-                    let information = 1.0 / estimate.variance;
-                    let mean = FLAG_CHANGES
-                        .iter()
-                        .map(|change| {
-                            let expected = 9.0 / (change * change);
-                            log_e_value(estimate.z(), information, expected).exp()
-                        })
-                        .sum::<f64>()
-                        / FLAG_CHANGES.len() as f64;
-                    (*endpoint, mean.ln().min(f64::MAX))
-                })
+                .map(|(endpoint, pair)| (*endpoint, pair.estimate().z().abs()))
                 .collect();
             let tests = values.len();
             values.retain(|(endpoint, _)| !arm.alarms.contains(endpoint));
             values.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+            let is_over = arm.over_since.is_some_and(|since| minute >= since);
             let arm = &mut self.flags.arms[at];
             let stream = &mut self.stream;
             let place = *arm.place.get_or_insert_with(|| stream.enter(minute));
-            // The inverse of an e-value is a p-value at whatever minute one stops (Ville's inequality).
-            let needed = (tests as f64 / place.level).ln();
-            values.retain(|(_, value)| *value >= needed);
+            let part = part_of_level(minute - place.since, is_over);
+            let needed = z_of(place.level * part / tests as f64);
+            values.retain(|(_, z)| *z >= needed);
             if arm.alarms.is_empty() && !values.is_empty() {
                 self.stream.note_call(place);
             }
@@ -122,9 +111,6 @@ impl Detector {
                 self.flags.arms[at].alarms.push(endpoint);
                 told.push(self.flag_line(at, endpoint, minute));
             }
-            let is_over = self.flags.arms[at]
-                .over_since
-                .is_some_and(|since| minute >= since);
             if is_over {
                 self.tell_flag(at, minute, told);
                 self.flags.arms[at].is_told = true;
@@ -177,9 +163,15 @@ impl Detector {
                     }
                     self.tell_all(column, minute, told);
                     let parent = self.deploys[at].parent.unwrap_or(0);
-                    for endpoint in &mut self.endpoints {
+                    let service = self.deploys[at].service;
+                    for (endpoint, of) in self.endpoints.iter_mut().zip(&self.endpoint_services) {
                         endpoint.tail.forget_before(parent);
+                        // What changed everything tells nothing of noise.
+                        if *of == service && self.totals[service].pairs[column].alarm.is_none() {
+                            endpoint.calibrate(column);
+                        }
                     }
+                    self.totals[service].calibrate(column);
                     let with = cells
                         .iter()
                         .filter(|cell| columns[&cell.deploy][column] > 0.5)

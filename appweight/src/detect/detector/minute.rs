@@ -3,6 +3,7 @@
 use foldhash::{HashMap, HashMapExt};
 
 use super::{Column, Detector, SETTLED_AFTER};
+use crate::detect::calibration::Calibration;
 use crate::detect::endpoint::Cell;
 use crate::detect::filter::MAX_COLUMNS;
 use crate::detect::flags::FlagCell;
@@ -10,6 +11,9 @@ use crate::detect::learn::{Prepared, TotalCells, excess, learn};
 use crate::detect::lines::VerdictLine;
 use crate::detect::noise::Excesses;
 use crate::detect::warm_up::{AGES, Warming};
+
+/// Minutes after which a slope is looked at again.
+const SLOPES_EVERY: i64 = 30;
 
 impl Detector {
     pub(super) fn close_minute(&mut self) -> Vec<VerdictLine> {
@@ -120,7 +124,10 @@ impl Detector {
             let is_seen = deploy.is_seen && deploy.parent.is_some();
             if is_seen && !deploy.is_curve_taken && minute >= deploy.last_restart + AGES as i64 {
                 deploy.is_curve_taken = true;
-                self.warm_up.add(&deploy.curve);
+                // What an incident costs is no warm-up.
+                if !self.incidents.is_since(deploy.line.start) {
+                    self.warm_up.add(&deploy.curve);
+                }
             }
         }
     }
@@ -327,7 +334,19 @@ impl Detector {
             all.absorb(&endpoint.learner.excesses);
         }
         let usual = all.usual();
+        let mut calibration = Calibration::default();
+        for endpoint in &self.endpoints {
+            calibration.absorb(&endpoint.calibration);
+        }
+        let scale = calibration.scale(1.0);
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            let usual_scale = if endpoint.name.is_some() { scale } else { 1.0 };
+            endpoint.scale = endpoint.calibration.scale(usual_scale);
+            if minute % SLOPES_EVERY == 0
+                && let Some((slope, variance)) = endpoint.filter.slope()
+            {
+                endpoint.learner.add_slope(slope, variance);
+            }
             endpoint.learner.settle(&usual);
         }
     }
