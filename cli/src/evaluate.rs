@@ -25,8 +25,8 @@ pub(crate) struct Evaluate {
 }
 
 /// Standard errors that a change must have to be called in four cases of five after 5, 15 and 60 minutes: 4.8 in a usual
-/// minute and 3.8 at the watch's end to be called in half of them, and 0.84 more (the normal quantile of 80 %).
-const SEEN_AT: [f64; 3] = [5.64, 5.64, 4.64];
+/// minute and 3.7 at the watch's end to be called in half of them, and 0.84 more (the normal quantile of 80 %).
+const SEEN_AT: [f64; 3] = [5.64, 5.64, 4.54];
 
 /// Simulates, judges and prints the score.
 pub(crate) fn run(options: &Evaluate, out: &mut dyn Write) -> anyhow::Result<()> {

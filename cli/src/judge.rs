@@ -29,7 +29,7 @@ pub(crate) struct Judge {
     #[arg(long, env = "APPWEIGHT_MIN_CHANGE_OF", value_parser = endpoint_change, value_delimiter = ',', value_name = "ENDPOINT=PERCENT")]
     pub(crate) min_change_of: Vec<(String, f64)>,
     /// The expected share of false ones among all that is called in a day
-    #[arg(long, env = "APPWEIGHT_FALSE_DISCOVERIES", default_value = "15%", value_parser = units::share, value_name = "PERCENT")]
+    #[arg(long, env = "APPWEIGHT_FALSE_DISCOVERIES", default_value = "20%", value_parser = units::share, value_name = "PERCENT")]
     pub(crate) false_discoveries: f64,
 }
 

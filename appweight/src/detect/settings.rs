@@ -19,7 +19,7 @@ impl Default for Settings {
             metric: None,
             min_change: 0.01,
             min_change_of: BTreeMap::new(),
-            false_discovery_rate: 0.15,
+            false_discovery_rate: 0.2,
         }
     }
 }

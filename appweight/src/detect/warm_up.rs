@@ -6,8 +6,8 @@ pub(crate) const AGES: usize = 26;
 const WARM_AGE: usize = 20;
 /// Curves kept: warm-up changes with the code.
 const CURVES: usize = 20;
-/// Curves whose spread tells how well the usual one is known; with fewer, their own errors do.
-const ENOUGH_FOR_SPREAD: usize = 3;
+/// Roll-outs that it takes to know better.
+const ENOUGH_CURVES: usize = 3;
 /// Excess, in logs, under which a process is as good as warm: a sixth of the smallest change that can matter.
 const NEGLIGIBLE: f64 = 0.0005;
 /// Minutes with more excess are left out: where in its minute a host restarted moves them by too much.
@@ -30,8 +30,7 @@ pub(crate) struct Warming {
 /// over all endpoints; of several roll-outs the median, so that one that changed everything does not count.
 #[derive(Debug, Clone)]
 pub(crate) struct WarmUp {
-    /// Excess by age, and its variance.
-    curves: Vec<[(f64, f64); AGES]>,
+    curves: Vec<[f64; AGES]>,
     /// By age, until warm.
     usual: Vec<f64>,
 }
@@ -95,20 +94,17 @@ impl WarmUp {
             self.curves.remove(0);
         }
         self.curves.push(std::array::from_fn(|age| {
-            let (sum, of_age) = curve.sums[age];
-            (sum / of_age - warm, 1.0 / of_age + 1.0 / precision)
+            curve.sums[age].0 / curve.sums[age].1 - warm
         }));
-        self.usual = self.learned();
+        if self.curves.len() >= ENOUGH_CURVES {
+            self.usual = self.learned();
+        }
     }
 
     fn learned(&self) -> Vec<f64> {
         let at_age = |age: usize| {
-            let mut at: Vec<f64> = self.curves.iter().map(|curve| curve[age].0).collect();
+            let mut at: Vec<f64> = self.curves.iter().map(|curve| curve[age]).collect();
             let middle = median(&mut at);
-            if at.len() < ENOUGH_FOR_SPREAD {
-                let variance: f64 = self.curves.iter().map(|curve| curve[age].1).sum();
-                return (middle, variance.sqrt() / at.len() as f64);
-            }
             let mut distances: Vec<f64> = at.iter().map(|value| (value - middle).abs()).collect();
             // 1.4826 makes a deviation of the median absolute one, 1.2533 is the price of a median.
             let error = 1.4826 * 1.2533 * median(&mut distances) / (at.len() as f64).sqrt();
