@@ -2,7 +2,10 @@
 
 use appweight_wire::Kind;
 
-use crate::api::{Change, DeployReport, DeployVerdict, Verdict};
+use crate::api::{
+    Change, DeployReport, DeployVerdict, DetectedChange, DetectedVerdict, EndpointComparison,
+    Verdict,
+};
 
 /// What is said to be as light as before may be so much heavier still with a chance of one in 20: as many
 /// standard errors.
@@ -45,19 +48,17 @@ impl Outcome {
     pub fn of(report: &DeployReport) -> Self {
         let deploy = &report.summary.deploy;
         let memory = report.memory.as_ref();
-        let compared = report.comparison.iter().flat_map(|all| &all.endpoints);
-        let endpoints = compared.filter_map(|endpoint| {
-            // What cannot be told from noise adds nothing but noise.
-            let moved = matches!(endpoint.verdict, Verdict::Regressed | Verdict::Improved);
-            let (log, error) = log_of(endpoint.change.filter(|_| moved)?)?;
-            Some(Endpoint {
-                kind: endpoint.kind,
-                name: endpoint.endpoint.clone(),
-                verdict: endpoint.verdict,
-                log,
-                error,
-            })
-        });
+        let endpoints: Vec<Endpoint> = match &report.detected {
+            Some(detected) if detected.judges => detected
+                .endpoints
+                .iter()
+                .filter_map(Endpoint::detected)
+                .collect(),
+            _ => {
+                let compared = report.comparison.iter().flat_map(|all| &all.endpoints);
+                compared.filter_map(Endpoint::compared).collect()
+            }
+        };
         Self {
             id: deploy.id.clone(),
             replaced: deploy.replaced.clone(),
@@ -66,7 +67,7 @@ impl Outcome {
             regressed: report.summary.verdict == DeployVerdict::Regressed,
             leaks: memory.is_some_and(|memory| memory.leaks),
             leak_gone: memory.is_some_and(|memory| memory.leak_gone),
-            endpoints: endpoints.collect(),
+            endpoints,
         }
     }
 
@@ -86,6 +87,10 @@ impl Outcome {
             .map(|endpoint| (endpoint, endpoint.clone()))
             .collect();
         let mut leaks = self.leaks;
+        if left.is_empty() && !leaks {
+            // All endpoints together, none of which was sure: what would have to become lighter is not known.
+            return None;
+        }
         for outcome in later {
             let is_back = self.replaced.as_ref() == Some(&outcome.id);
             left.retain_mut(|(rose, left)| {
@@ -104,6 +109,35 @@ impl Outcome {
 }
 
 impl Endpoint {
+    /// `None` of what cannot be told from noise: it adds nothing but noise.
+    fn compared(endpoint: &EndpointComparison) -> Option<Self> {
+        let moved = matches!(endpoint.verdict, Verdict::Regressed | Verdict::Improved);
+        let (log, error) = log_of(endpoint.change.filter(|_| moved)?)?;
+        Some(Self {
+            kind: endpoint.kind,
+            name: endpoint.endpoint.clone(),
+            verdict: endpoint.verdict,
+            log,
+            error,
+        })
+    }
+
+    fn detected(endpoint: &DetectedChange) -> Option<Self> {
+        let verdict = match endpoint.verdict {
+            DetectedVerdict::Regressed => Verdict::Regressed,
+            DetectedVerdict::Improved => Verdict::Improved,
+            _ => return None,
+        };
+        let (log, error) = log_of(endpoint.change?)?;
+        Some(Self {
+            kind: endpoint.kind?,
+            name: endpoint.endpoint.clone()?,
+            verdict,
+            log,
+            error,
+        })
+    }
+
     /// Adds what that roll-out changed. Whether it made it lighter.
     fn follow(&mut self, outcome: &Outcome) -> bool {
         let mut all = outcome.endpoints.iter();

@@ -40,6 +40,7 @@ pub fn judge(
         comparison: None,
         memory: None,
         split: None,
+        detected: None,
     };
     let Some(base) = deploy.replaced.as_deref() else {
         return report;

@@ -4,6 +4,7 @@ use crate::CollectorOptions;
 use crate::alerts::Followed;
 use crate::committer::Committer;
 use crate::endpoints::Endpoints;
+use crate::live::Detectors;
 use crate::metrics::Metrics;
 use crate::rolling::Rolling;
 use crate::services::Services;
@@ -19,6 +20,7 @@ pub(crate) struct App {
     pub(crate) services: Services,
     pub(crate) alerts: Followed,
     pub(crate) rolling: Rolling,
+    pub(crate) detectors: Detectors,
 }
 
 impl App {
@@ -36,6 +38,7 @@ impl App {
             services: Services::new(options.max_services),
             alerts: Followed::default(),
             rolling: Rolling::default(),
+            detectors: Detectors::default(),
             store,
             options,
             metrics,

@@ -163,6 +163,7 @@ async fn take_batch(
     let service = batch.origin.service.clone();
     let counts = RecordCounts::of(&batch);
     cells::fill_in(&mut batch);
+    let minutes = app.detectors.minutes_of(&batch);
     let began = Instant::now();
     let received_us = app.options.clock.now_us();
     let lag_us = newest_end_us(&batch).map(|end_us| received_us.saturating_sub(end_us));
@@ -189,6 +190,10 @@ async fn take_batch(
             app.metrics.arrived(Duration::from_micros(lag_us));
         }
         app.metrics.over_limit(&service, over_limit);
+        if let Some(minutes) = minutes {
+            app.metrics
+                .late(app.detectors.note_stored(&service, &minutes));
+        }
     }
     Ok(outcome)
 }

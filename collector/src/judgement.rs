@@ -5,10 +5,12 @@ use std::sync::Arc;
 use appweight::api::{Comparison, Control, DeployReport, DeployStatus};
 use appweight::evidence::Evidence;
 use appweight::judge::judge;
+use appweight::live::judged_by;
 use appweight::thresholds::MAX_EARLIER_ROLL_OUTS;
 use appweight_wire::Deploy;
 
 use crate::app::App;
+use crate::live::Said;
 use crate::off_the_runtime::off_the_runtime;
 use crate::store::{CellQuery, DeployQuery, ProcessQuery, StoreError, TimeRange};
 
@@ -27,6 +29,15 @@ pub(crate) async fn judge_now(
     let evidence = gather(app, &deploy).await?;
     let app = Arc::clone(app);
     off_the_runtime(move || judge(&deploy, status, &evidence, &app.options.thresholds)).await
+}
+
+/// The report with what the detector said last, whose verdict stands where it has one.
+pub(crate) fn with_detected(app: &App, report: DeployReport) -> DeployReport {
+    let now_us = app.options.clock.now_us();
+    match app.detectors.said(&report.summary.deploy, now_us) {
+        Said::This(detected, _) => judged_by(*detected, report, &app.options.thresholds),
+        Said::Reading | Said::Nothing => report,
+    }
 }
 
 async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {

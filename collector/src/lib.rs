@@ -20,6 +20,7 @@ mod export;
 pub mod fuzzing;
 mod ingest;
 mod judgement;
+mod live;
 mod metrics;
 mod off_the_runtime;
 mod openapi;

@@ -150,6 +150,8 @@ metrics! {
         "queue_room" in Bytes, "Memory that batches may take until they are committed";
     queue_room_free: Gauge = Gauge::default(), "queue_room_free" in Bytes, "What of it is free";
     verdicts: ByLabel = Family::default(), "verdicts", "Roll-outs judged for good, by verdict";
+    late: Counter = Counter::default(),
+        "detector_late_requests", "Requests that came after the detector had judged their minute";
     told: Counter = Counter::default(), "alerts_told", "Messages about alerts that were taken";
     telling_failed: Counter = Counter::default(), "alerts_telling_failed", "Attempts to tell of alerts that failed";
     over_limit: Family<[(&'static str, String); 1], Counter> = Family::default(),
@@ -231,6 +233,11 @@ impl Metrics {
         self.verdicts
             .get_or_create(&[("verdict", verdict_name(verdict))])
             .inc();
+    }
+
+    /// So many requests came after their minute was judged.
+    pub(crate) fn late(&self, requests: u64) {
+        self.late.inc_by(requests);
     }
 
     /// A message about an alert was taken.

@@ -10,7 +10,7 @@ use appweight::api::{DeployReport, DeployStatus};
 use appweight_wire::Deploy;
 
 use crate::app::App;
-use crate::judgement::judge_now;
+use crate::judgement::{judge_now, with_detected};
 use crate::options::micros;
 use crate::store::StoreError;
 
@@ -40,6 +40,7 @@ impl Rolling {
             return Ok(report.clone());
         }
         let report = judge_now(app, deploy.clone(), DeployStatus::Rolling).await?;
+        let report = with_detected(app, report);
         let mut reports = self.lock();
         if reports.len() >= MOST {
             reports.clear();

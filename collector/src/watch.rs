@@ -1,19 +1,28 @@
-//! The watch: every roll-out is judged for good, once. All its state is in the store, so a
-//! restart goes on where it was.
+//! The watch: every roll-out is judged for good, once, and called before if the detector is sure. All its state is in the store or
+//! follows from it, so a restart goes on where it was.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use appweight::api::{DeployReport, DeployStatus, DeployVerdict};
+use appweight::api::{DeployReport, DeployStatus, DeployVerdict, Detected};
 use appweight_wire::Deploy;
 
+use crate::alerts;
 use crate::app::App;
-use crate::judgement::judge_now;
+use crate::judgement::{judge_now, with_detected};
+use crate::live::{self, Said};
 use crate::options::micros;
 use crate::store::{StoreError, TimeRange};
 
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_millis(500);
+/// Before a detector knows how a service warms up it leaves out 20 minutes: so long after its end and some more a roll-out
+/// waits for it to speak.
+const FIRST_WORD_US: u64 = 30 * 60_000_000;
+/// Its hosts are seen some minutes after they have begun to serve.
+const FIRST_CELLS_US: u64 = 5 * 60_000_000;
+/// Nothing is waited for that a service which sends nothing any more would have to tell.
+const STALLED_US: u64 = 10 * 60_000_000;
 
 /// Judges roll-outs until `shutdown` is done, if this collector is the one that does.
 pub(crate) async fn keep_looking(app: &Arc<App>, shutdown: impl Future<Output = ()>) {
@@ -36,7 +45,11 @@ pub(crate) async fn keep_looking(app: &Arc<App>, shutdown: impl Future<Output = 
 /// Judges every roll-out whose time has come. Returns what was said.
 pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError> {
     let mut reports = Vec::new();
-    for deploy in app.store.unjudged().await? {
+    let unjudged = app.store.unjudged().await?;
+    // Once what was called before is known, nothing is called twice.
+    app.alerts.follow(app, &[]).await?;
+    live::catch_up(app, &unjudged).await?;
+    for deploy in unjudged {
         let (service, id) = (deploy.service.clone(), deploy.id.clone());
         match judge_if_due(app, deploy).await {
             Ok(report) => reports.extend(report),
@@ -55,16 +68,29 @@ async fn judge_if_due(
     mut deploy: Deploy,
 ) -> Result<Option<DeployReport>, StoreError> {
     let now_us = app.options.clock.now_us();
-    let Some(ended_us) = end_of(app, &deploy, now_us).await? else {
+    let ended_us = end_of(app, &deploy, now_us).await?;
+    let settle_us = micros(app.options.settle);
+    let settled_us = ended_us.filter(|ended_us| now_us >= ended_us.saturating_add(settle_us));
+    let says_more =
+        |detected: &Detected| ended_us.is_none_or(|ended_us| has_more_to_say(detected, ended_us));
+    let is_waited_for = match app.detectors.said(&deploy, now_us) {
+        Said::Reading => return Ok(None),
+        Said::Nothing => false,
+        Said::This(detected, idle_us) => {
+            if detected.judges {
+                alerts::note(app, &deploy, &detected, settled_us.is_some()).await?;
+            }
+            idle_us < STALLED_US && says_more(&detected)
+        }
+    };
+    let Some(ended_us) = settled_us.filter(|_| !is_waited_for) else {
         return Ok(None);
     };
-    if now_us < ended_us.saturating_add(micros(app.options.settle)) {
-        return Ok(None);
-    }
     if deploy.replaced.is_some() {
         deploy.ended_us = Some(ended_us);
     }
-    let mut report = judge_now(app, deploy, DeployStatus::Judged).await?;
+    let report = judge_now(app, deploy, DeployStatus::Judged).await?;
+    let mut report = with_detected(app, report);
     report.summary.status = DeployStatus::Judged;
     report.summary.judged_us = Some(now_us);
     if !app.store.put_report(report.clone()).await? {
@@ -73,6 +99,22 @@ async fn judge_if_due(
     app.metrics.judged(report.summary.verdict);
     announce(&report);
     Ok(Some(report))
+}
+
+/// The final report waits for the detector while it watches, but not for ever for its first word.
+fn has_more_to_say(detected: &Detected, ended_us: u64) -> bool {
+    if detected.judges {
+        return detected.watches;
+    }
+    let patience_us = if detected.watches {
+        FIRST_WORD_US
+    } else {
+        FIRST_CELLS_US
+    };
+    let enough_us = ended_us.saturating_add(patience_us);
+    detected
+        .until_us
+        .is_some_and(|until_us| until_us < enough_us)
 }
 
 /// When a roll-out was over: when the CI said so, when the next one began, or when the replaced
@@ -132,6 +174,9 @@ fn announce(report: &DeployReport) {
 
 /// How long to wait before the next look: half of the narrowest cell, within bounds.
 async fn tick(app: &App) -> Result<Duration, StoreError> {
+    if app.detectors.is_behind() {
+        return Ok(SHORTEST_TICK);
+    }
     let mut tick = LONGEST_TICK;
     for service in app.store.services().await? {
         if let Some((narrowest_us, _)) = app.store.cell_widths(&service.service).await? {

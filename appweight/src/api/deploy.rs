@@ -2,13 +2,13 @@ use appweight_wire::{Deploy, Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Change, Comparison, WeightSplit};
+use super::{Change, Comparison, Detected, WeightSplit};
 
 /// Where a deploy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeployStatus {
-    /// Some instances still run the old code; what is said may change.
+    /// Some instances still run the old code, or the detector still watches the new: what is said may change.
     Rolling,
     /// Judged for good: cells that arrive later do not reopen it.
     Judged,
@@ -37,9 +37,10 @@ pub enum DeployVerdict {
 /// One thing found in a deploy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
-    /// Request or task; absent when the finding is about the service's memory.
+    /// Request or task; absent when the finding is about the service as a whole.
     pub kind: Option<Kind>,
-    /// The endpoint; absent when the finding is about the service's memory.
+    /// The endpoint; absent when the finding is about the service as a whole: its memory or, with a `change`, all
+    /// endpoints together.
     pub endpoint: Option<String>,
     /// Heavier (true) or lighter.
     pub heavier: bool,
@@ -104,4 +105,7 @@ pub struct DeployReport {
     pub memory: Option<MemoryComparison>,
     /// What moved the weight between before and after the roll-out.
     pub split: Option<WeightSplit>,
+    /// What the detector says, and whether the verdict is its own; absent where nobody asked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detected: Option<Detected>,
 }

@@ -7,9 +7,9 @@ use super::{Change, Metric};
 /// What the detector says of a roll-out, minute by minute while it is under watch, and in the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Detected {
-    /// Whether it can speak of the roll-out. If not, deploys are compared.
+    /// Whether the roll-out's verdict is the detector's. If not, it is that of the comparison.
     pub judges: bool,
-    /// What it speaks from, or what it lacks.
+    /// Why it is this one's, or what the detector lacks.
     pub because: String,
     /// Whether it still looks: every minute, until an hour after the last host was restarted.
     pub watches: bool,

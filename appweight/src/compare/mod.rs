@@ -4,7 +4,7 @@ mod estimate;
 mod restart;
 mod source;
 mod strata;
-mod verdict;
+pub(crate) mod verdict;
 
 use appweight_wire::Kind;
 

@@ -76,6 +76,17 @@ pub(crate) fn verdict(
     if !lighter {
         return (Verdict::NoChange, gates);
     }
+    let errors = errors_rose(arms, thresholds);
+    let errors_steady = gate("errors_did_not_rise", !errors.0, errors.1);
+    if errors_steady {
+        (Verdict::Improved, gates)
+    } else {
+        (Verdict::Withheld, gates)
+    }
+}
+
+/// Whether more requests fail than before, and the figures.
+pub(crate) fn errors_rose(arms: [Arm; 2], thresholds: &Thresholds) -> (bool, String) {
     let shares = arms.map(|arm| arm.errors as f64 / arm.requests as f64);
     let pooled = (arms[BEFORE].errors + arms[AFTER].errors) as f64
         / (arms[BEFORE].requests + arms[AFTER].requests) as f64;
@@ -87,18 +98,11 @@ pub(crate) fn verdict(
             .sum::<f64>())
     .sqrt();
     let rise = shares[AFTER] - shares[BEFORE];
-    let errors_steady = gate(
-        "errors_did_not_rise",
-        rise <= thresholds.max_error_rise || rise <= ERROR_RISE_SIGMAS * error,
-        format!(
-            "{} failed before, {} after",
-            percent(shares[BEFORE]),
-            percent(shares[AFTER])
-        ),
+    let rose = rise > thresholds.max_error_rise && rise > ERROR_RISE_SIGMAS * error;
+    let detail = format!(
+        "{} failed before, {} after",
+        percent(shares[BEFORE]),
+        percent(shares[AFTER])
     );
-    if errors_steady {
-        (Verdict::Improved, gates)
-    } else {
-        (Verdict::Withheld, gates)
-    }
+    (rose, detail)
 }

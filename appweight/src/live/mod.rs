@@ -6,6 +6,9 @@
 mod minute;
 mod roll_outs;
 mod say;
+mod verdict;
+
+pub use verdict::judged_by;
 
 use std::collections::{BTreeMap, BTreeSet};
 

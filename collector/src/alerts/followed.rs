@@ -1,66 +1,128 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use appweight::alerts::Outcome;
 use appweight::api::{AlertState, DeployReport};
 use appweight_wire::Deploy;
 
+use super::called::{stand, withdraw};
 use super::{change, set};
 use crate::app::App;
 use crate::options::micros;
-use crate::store::{DeployQuery, StoreError, TimeRange};
+use crate::store::{AlertStatus, DeployQuery, StoreError, TimeRange};
 
 /// What became heavier longer ago is not followed any more.
 const FOLLOWED: Duration = Duration::from_secs(30 * 86_400);
 /// Reports are large: so many are read at once.
 const PAGE: u32 = 50;
 
-/// What was said of each service's roll-outs lately, by rising start. Known to the one that judges.
+/// What was said of roll-outs lately. Known to the one that judges.
 #[derive(Debug, Default)]
-pub(crate) struct Followed(Mutex<Option<BTreeMap<String, Vec<Outcome>>>>);
+pub(crate) struct Followed(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Final reports of each service, by rising start; absent before the store was asked.
+    outcomes: Option<BTreeMap<String, Vec<Outcome>>>,
+    /// What was called while a roll-out was under watch.
+    called: BTreeMap<Rollout, Call>,
+    /// Up to when the cells went of what was noted last of a roll-out under watch, µs.
+    noted: BTreeMap<Rollout, u64>,
+}
+
+/// Service, id and start.
+type Rollout = (String, String, u64);
+
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    at_us: u64,
+    is_withdrawn: bool,
+}
 
 impl Followed {
-    /// The roll-outs that made their service heavier, each with when it was judged, µs.
+    /// The roll-outs that have an alert, each with when it was opened, µs.
     pub(super) fn regressed(&self) -> Vec<(Deploy, u64)> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut regressed = Vec::new();
-        for (service, outcomes) in known.iter().flatten() {
-            let heavier = outcomes.iter().filter(|outcome| outcome.regressed);
-            regressed.extend(heavier.map(|outcome| (deploy(service, outcome), outcome.judged_us)));
+        let known = self.lock();
+        let called = known.called.iter();
+        let mut regressed: BTreeMap<Rollout, u64> = called
+            .map(|(rollout, call)| (rollout.clone(), call.at_us))
+            .collect();
+        for (service, outcomes) in known.outcomes.iter().flatten() {
+            for outcome in outcomes.iter().filter(|outcome| outcome.regressed) {
+                let rollout = (service.clone(), outcome.id.clone(), outcome.started_us);
+                regressed.entry(rollout).or_insert(outcome.judged_us);
+            }
         }
+        let regressed = regressed.into_iter();
         regressed
+            .map(|(rollout, at_us)| (deploy_of(rollout), at_us))
+            .collect()
+    }
+
+    /// Whether the cells of a roll-out under watch go further than when this was asked last.
+    pub(super) fn is_news(&self, deploy: &Deploy, until_us: Option<u64>) -> bool {
+        let mut known = self.lock();
+        let until_us = until_us.unwrap_or(0);
+        known.noted.insert(key(deploy), until_us) != Some(until_us)
+    }
+
+    /// Whether a roll-out was called and stands.
+    pub(crate) fn is_called(&self, deploy: &Deploy) -> bool {
+        let known = self.lock();
+        let call = known.called.get(&key(deploy));
+        call.is_some_and(|call| !call.is_withdrawn)
+    }
+
+    /// Takes up what was called, as it is kept.
+    pub(super) fn keep_called(&self, status: &AlertStatus) {
+        keep_called(&mut self.lock().called, status);
     }
 
     /// Takes up what was just judged, and resolves the alerts of what is as light as before. At the first time
-    /// the store is asked for all that was judged before.
+    /// the store is asked for all that was judged and called before.
     pub(crate) async fn follow(
         &self,
         app: &App,
         reports: &[DeployReport],
     ) -> Result<(), StoreError> {
-        let is_known = {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            known.is_some()
-        };
+        let is_known = self.lock().outcomes.is_some();
         if is_known && reports.is_empty() {
             return Ok(());
         }
         // All that the store has are among them, if this is the first time.
-        let read = if is_known {
-            BTreeMap::new()
+        let (read, called) = if is_known {
+            Default::default()
         } else {
-            read(app).await?
+            (read(app).await?, app.store.alert_statuses().await?)
         };
-        let undone = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = known.get_or_insert(read);
-            for report in reports {
-                take_up(known, report);
+        let (undone, settled) = {
+            let mut known = self.lock();
+            let known = &mut *known;
+            for status in &called {
+                keep_called(&mut known.called, status);
             }
-            undone(known, app.options.thresholds.min_change)
+            let outcomes = known.outcomes.get_or_insert(read);
+            for report in reports {
+                take_up(outcomes, report);
+                known.noted.remove(&key(&report.summary.deploy));
+            }
+            let undone = undone(outcomes, app.options.thresholds.min_change);
+            (undone, settled(outcomes, &mut known.called))
         };
+        for (deploy, regressed) in settled {
+            if regressed {
+                stand(app, &deploy).await?;
+            } else {
+                withdraw(app, &deploy).await?;
+            }
+        }
         self.resolve(app, undone).await
+    }
+
+    /// What is put in is whole: nothing is half-done under this lock.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn resolve(&self, app: &App, undone: Vec<(Deploy, String)>) -> Result<(), StoreError> {
@@ -97,6 +159,54 @@ impl Followed {
         }
         Ok(())
     }
+}
+
+fn key(deploy: &Deploy) -> Rollout {
+    (deploy.service.clone(), deploy.id.clone(), deploy.started_us)
+}
+
+fn deploy_of((service, id, started_us): Rollout) -> Deploy {
+    Deploy {
+        service,
+        id,
+        started_us,
+        ..Deploy::default()
+    }
+}
+
+fn keep_called(called: &mut BTreeMap<Rollout, Call>, status: &AlertStatus) {
+    if let Some(call) = &status.called {
+        let rollout = (
+            status.service.clone(),
+            status.deploy.clone(),
+            status.started_us,
+        );
+        let call = Call {
+            at_us: call.at_us,
+            is_withdrawn: call.is_withdrawn,
+        };
+        called.insert(rollout, call);
+    }
+}
+
+/// What was called and whose final report says otherwise, and whether that is a regression. What is too old is dropped.
+fn settled(
+    outcomes: &BTreeMap<String, Vec<Outcome>>,
+    called: &mut BTreeMap<Rollout, Call>,
+) -> Vec<(Deploy, bool)> {
+    let mut settled = Vec::new();
+    let newest = called.keys().map(|rollout| rollout.2).max().unwrap_or(0);
+    called.retain(|rollout, _| rollout.2 >= newest.saturating_sub(micros(FOLLOWED)));
+    for (rollout, call) in called.iter() {
+        let mut judged = outcomes.get(&rollout.0).into_iter().flatten();
+        let judged = judged.find(|one| (&one.id, one.started_us) == (&rollout.1, rollout.2));
+        if let Some(outcome) = judged
+            && outcome.regressed == call.is_withdrawn
+        {
+            settled.push((deploy_of(rollout.clone()), outcome.regressed));
+        }
+    }
+    settled
 }
 
 fn deploy(service: &str, outcome: &Outcome) -> Deploy {

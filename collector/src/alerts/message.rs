@@ -67,13 +67,13 @@ fn text(alert: &Alert, link: Option<&str>) -> String {
         AlertState::Open => format!("*{what}*: {}", escape(&alert.headline)),
         AlertState::Acknowledged => format!("*{what}*: acknowledged{who}"),
         AlertState::Accepted => format!("*{what}*: accepted{who}"),
-        AlertState::Resolved => {
-            let by = alert.resolved_by.as_deref().unwrap_or("a later deploy");
-            format!(
+        AlertState::Resolved => match &alert.resolved_by {
+            Some(by) => format!(
                 "*{what}*: resolved, as light as before since {}",
                 escape(by)
-            )
-        }
+            ),
+            None => format!("*{what}*: resolved"),
+        },
     };
     if let Some(reason) = &alert.reason {
         text.push_str(&format!(": {}", escape(reason)));

@@ -1,18 +1,22 @@
-//! Alerts: one for each roll-out that was judged to be a regression.
+//! Alerts: one for each roll-out that was judged to be a regression, or called one while it was under watch.
 //!
-//! That there is an alert follows from the report; what was done about it is kept beside it. So a report and its alert
-//! come at once, and a watch that is started anew knows the same alerts as the one before.
+//! That there is an alert follows from the report, or from what is kept of the call; what was done about it is kept beside
+//! it. So a report and its alert come at once, and a watch that is started anew knows the same alerts as the one before.
 
+mod called;
 mod followed;
 mod hook;
 mod message;
 mod tell;
 
+pub(crate) use called::note;
+#[cfg(test)]
+pub(crate) use called::withdraw;
 pub(crate) use followed::Followed;
 pub use hook::{Hook, HookError};
 pub(crate) use tell::keep_telling;
 
-use appweight::api::{Alert, AlertState, DeployReport, DeployVerdict};
+use appweight::api::{Alert, AlertState, DeployVerdict};
 
 use crate::app::App;
 use crate::store::{AlertStatus, DeployEntry, DeployQuery, StoreError, TimeRange};
@@ -21,18 +25,33 @@ use appweight_wire::Deploy;
 /// Others may change an alert at once so often.
 const TRIES: usize = 20;
 
-/// The alert of a roll-out, if it has one.
-pub(crate) fn alert_of(report: DeployReport, statuses: &[AlertStatus]) -> Option<Alert> {
-    let summary = report.summary;
-    let opened_us = summary.judged_us?;
-    if summary.verdict != DeployVerdict::Regressed {
-        return None;
-    }
-    let mut findings = summary.findings;
+/// The alert of a roll-out, if it has one: since its final report is a regression, or one was called before.
+pub(crate) fn alert_of(entry: DeployEntry, statuses: &[AlertStatus]) -> Option<Alert> {
+    let mut statuses = statuses.iter();
+    let status = statuses.find(|status| status.is_of(&entry.deploy)).cloned();
+    let called = status.as_ref().and_then(|status| status.called.clone());
+    let summary = entry.report.map(|report| report.summary);
+    let final_one = summary.filter(|summary| summary.verdict == DeployVerdict::Regressed);
+    let (deploy, headline, mut findings, judged_us) = match (final_one, &called) {
+        (Some(summary), _) => (
+            summary.deploy,
+            summary.headline,
+            summary.findings,
+            summary.judged_us?,
+        ),
+        (None, Some(called)) => (
+            entry.deploy,
+            called.headline.clone(),
+            called.findings.clone(),
+            called.at_us,
+        ),
+        (None, None) => return None,
+    };
     findings.retain(|finding| finding.heavier);
+    let opened_us = called.map_or(judged_us, |called| called.at_us);
     let alert = Alert {
-        deploy: summary.deploy,
-        headline: summary.headline,
+        deploy,
+        headline,
         findings,
         opened_us,
         state: AlertState::Open,
@@ -41,10 +60,8 @@ pub(crate) fn alert_of(report: DeployReport, statuses: &[AlertStatus]) -> Option
         reason: None,
         resolved_by: None,
     };
-    let mut statuses = statuses.iter();
-    let known = statuses.find(|status| status.is_of(&alert.deploy));
-    Some(match known {
-        Some(status) => handled(alert, status.clone()),
+    Some(match status {
+        Some(status) => handled(alert, status),
         None => alert,
     })
 }
@@ -70,14 +87,10 @@ pub(crate) async fn alert(app: &App, deploy: &Deploy) -> Result<Option<Alert>, S
         after: None,
         limit: 1,
     };
-    let Some(DeployEntry {
-        report: Some(report),
-        ..
-    }) = app.store.deploys(query).await?.pop()
-    else {
+    let Some(entry) = app.store.deploys(query).await?.pop() else {
         return Ok(None);
     };
-    Ok(alert_of(report, &app.store.alert_statuses().await?))
+    Ok(alert_of(entry, &app.store.alert_statuses().await?))
 }
 
 /// Changes what is kept of an alert, unless `change` says that there is nothing to change. Gives what is kept then.

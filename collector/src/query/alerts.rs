@@ -67,8 +67,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
             break;
         };
         query.after = Some((last.deploy.started_us, last.deploy.id.clone()));
-        let reports = entries.into_iter().filter_map(|entry| entry.report);
-        let found = reports.filter_map(|report| alert_of(report, &statuses));
+        let found = entries
+            .into_iter()
+            .filter_map(|entry| alert_of(entry, &statuses));
         alerts.extend(found.filter(|alert| state.is_none_or(|state| alert.state == state)));
     }
     Ok(Page::of(alerts, limit, &uri, |last| {
@@ -113,8 +114,8 @@ pub(crate) async fn say(
         limit: 1,
     };
     let entry = app.store.deploys(query).await?.pop();
-    let report = entry.and_then(|entry| entry.report);
-    let Some(alert) = report.and_then(|report| alert_of(report, &[])) else {
+    let statuses = app.store.alert_statuses().await?;
+    let Some(alert) = entry.and_then(|entry| alert_of(entry, &statuses)) else {
         let detail = format!(
             "No roll-out of {:?} was judged to make {} heavier: there is no alert.",
             said.deploy, said.service

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use appweight::api::AlertState;
+use appweight::api::{AlertState, Finding};
 use appweight_wire::Deploy;
 use serde::{Deserialize, Serialize};
 
 /// What was done about an alert. Every change is a version of its own, so that of two who change it at once the
 /// second looks again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AlertStatus {
     /// Of which service.
     pub(crate) service: String,
@@ -28,6 +28,22 @@ pub(crate) struct AlertStatus {
     pub(crate) resolved_by: Option<String>,
     /// What was told last, to whom.
     pub(crate) told: BTreeMap<String, AlertState>,
+    /// What was called before there was a final report; absent if nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) called: Option<Called>,
+}
+
+/// What the detector called while a roll-out was under watch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Called {
+    /// When, µs.
+    pub(crate) at_us: u64,
+    /// The verdict in one sentence.
+    pub(crate) headline: String,
+    /// What became heavier.
+    pub(crate) findings: Vec<Finding>,
+    /// Whether it was taken back since.
+    pub(crate) is_withdrawn: bool,
 }
 
 impl AlertStatus {

@@ -16,7 +16,7 @@ mod suite;
 mod views;
 mod windows;
 
-pub(crate) use alerts::AlertStatus;
+pub(crate) use alerts::{AlertStatus, Called};
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{ClickhouseOptions, ClickhouseOptionsError};
 #[cfg(feature = "clickhouse")]

@@ -1,5 +1,6 @@
 use appweight::api::{
-    Alert, AlertState, DeployReport, DeployStatus, DeploySummary, DeployVerdict, WeightSeries,
+    Alert, AlertState, DeployReport, DeployStatus, DeploySummary, DeployVerdict, DetectedVerdict,
+    WeightSeries,
 };
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -9,7 +10,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::functions::{Functions, Wanted};
-use super::{choose, comparison, memory, split, time};
+use super::{choose, comparison, detected, memory, split, time};
 use crate::client::{QueryClient, Span};
 use crate::layout::{Page, Place, SOON};
 use crate::look::{Look, deploy_badge};
@@ -55,9 +56,13 @@ pub(crate) async fn deploy(
             None => Functions::default(),
         }
     };
+    let is_called = report.detected.as_ref().is_some_and(|detected| {
+        detected.says(DetectedVerdict::Regressed) || detected.says(DetectedVerdict::Withdrawn)
+    });
     let alert = async {
         match report.summary.verdict {
             DeployVerdict::Regressed => client.alert(&report.summary.deploy).await,
+            _ if is_called => client.alert(&report.summary.deploy).await,
             _ => Ok(None),
         }
     };
@@ -145,6 +150,7 @@ fn render(service: &str, report: &DeployReport, functions: &Functions, around: &
                 }
             }
         }
+        @if let Some(detected) = &report.detected { (detected::render(detected)) }
         @if let Some(c) = &report.comparison {
             (comparison::render(service, c, report, series))
         } @else {
@@ -225,6 +231,7 @@ fn handling(alert: &Alert) -> Markup {
         AlertState::Open => "Open: nobody has said yet what is done about it.",
         AlertState::Acknowledged => "Acknowledged: somebody looks into it.",
         AlertState::Accepted => "Accepted: it is to stay.",
+        AlertState::Resolved if alert.resolved_by.is_none() => "Resolved.",
         AlertState::Resolved => "Resolved: as light as before.",
     };
     html! {

@@ -4,6 +4,7 @@ mod choose;
 mod comparison;
 mod deploy;
 mod deploy_list;
+mod detected;
 mod failure;
 mod flamegraph;
 mod fleet;

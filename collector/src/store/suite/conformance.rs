@@ -130,6 +130,7 @@ fn report(deploy: Deploy, number: f64) -> DeployReport {
             cost: 0.3,
             endpoints: Vec::new(),
         }),
+        detected: None,
     }
 }
 

@@ -31,6 +31,7 @@ fn report(deploy: Deploy) -> DeployReport {
         comparison: None,
         memory: None,
         split: None,
+        detected: None,
     }
 }
 
@@ -251,7 +252,16 @@ pub(in crate::store) async fn of_two_who_change_an_alert_at_once_one_is_first(st
     assert!(store.put_alert_status(first.clone()).await.unwrap());
     assert!(!store.put_alert_status(late.clone()).await.unwrap());
     assert_eq!(store.alert_statuses().await.unwrap(), [first]);
-    let second = AlertStatus { version: 2, ..late };
+    let second = AlertStatus {
+        version: 2,
+        called: Some(Called {
+            at_us: NOON + 5,
+            headline: "/feed +5.0 %".into(),
+            findings: Vec::new(),
+            is_withdrawn: true,
+        }),
+        ..late
+    };
     assert!(store.put_alert_status(second.clone()).await.unwrap());
     assert!(!store.put_alert_status(second.clone()).await.unwrap());
     let other = AlertStatus {
