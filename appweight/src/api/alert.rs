@@ -28,7 +28,7 @@ pub enum AlertState {
     Acknowledged,
     /// It is to stay, for a reason.
     Accepted,
-    /// What became heavier is as light as before.
+    /// What became heavier is as light as before, or what was called went away while it was under watch.
     Resolved,
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use appweight::api::{AlertState, DeployVerdict, Detected, DetectedVerdict};
+use appweight::api::{AlertState, DeployStatus, DeployVerdict, Detected, DetectedVerdict};
+use appweight::live::judged_by;
 use appweight_wire::Deploy;
 
-use super::{change, set};
+use super::{change, entry, set};
 use crate::app::App;
-use crate::store::{Called, StoreError};
+use crate::judgement::judge_now;
+use crate::store::{AlertStatus, Called, StoreError};
 
 /// Opens the alert of a roll-out that is under watch, takes it back or opens it again, as the detector says. Of memory the
 /// comparison speaks, once the roll-out `is_settled`.
@@ -23,10 +25,12 @@ pub(crate) async fn note(
     let is_heavier = detected.says(DetectedVerdict::Regressed);
     let is_called = app.alerts.is_called(deploy);
     // It takes a comparison to tell more, and nearly always there is nothing to tell.
-    if is_heavier == is_called && !(is_settled && !is_called) {
+    if is_heavier == is_called && (is_called || !is_settled) {
         return Ok(());
     }
-    let report = app.rolling.report(app, deploy.clone()).await?;
+    // Not the one of a moment ago: it may be from before this minute.
+    let report = judge_now(app, deploy.clone(), DeployStatus::Rolling).await?;
+    let report = judged_by(detected.clone(), report, &app.options.thresholds);
     let is_regression = report.summary.verdict == DeployVerdict::Regressed;
     if is_regression == is_called {
         return Ok(());
@@ -48,7 +52,15 @@ pub(crate) async fn note(
 async fn open(app: &App, deploy: &Deploy, called: Called) -> Result<(), StoreError> {
     let (service, id) = (&deploy.service, &deploy.id);
     tracing::warn!(service, deploy = id, "called: {}", called.headline);
+    let moved = moved(app, deploy).await?;
     let status = change(app, deploy, |status| {
+        if let (None, Some(before)) = (&status.called, &moved) {
+            *status = AlertStatus {
+                started_us: deploy.started_us,
+                version: status.version,
+                ..before.clone()
+            };
+        }
         match &mut status.called {
             None => status.called = Some(called.clone()),
             // It stands again.
@@ -64,6 +76,26 @@ async fn open(app: &App, deploy: &Deploy, called: Called) -> Result<(), StoreErr
     .await?;
     app.alerts.keep_called(&status);
     Ok(())
+}
+
+/// What was kept of the roll-out's alert before it was found to have begun earlier: a record came late, or the CI told of it
+/// after the first of them. It is the same alert, and nobody is told of it twice.
+async fn moved(app: &App, deploy: &Deploy) -> Result<Option<AlertStatus>, StoreError> {
+    let statuses = app.store.alert_statuses().await?.into_iter();
+    let later = statuses.filter(|status| {
+        let is_same = status.service == deploy.service && status.deploy == deploy.id;
+        is_same && status.started_us > deploy.started_us && status.called.is_some()
+    });
+    for status in later {
+        let was = Deploy {
+            started_us: status.started_us,
+            ..deploy.clone()
+        };
+        if entry(app, &was).await?.is_none() {
+            return Ok(Some(status));
+        }
+    }
+    Ok(None)
 }
 
 /// Resolves what was called and does not stand any more.

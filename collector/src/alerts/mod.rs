@@ -80,6 +80,14 @@ pub(crate) fn handled(alert: Alert, status: AlertStatus) -> Alert {
 
 /// The alert of that roll-out as it is now.
 pub(crate) async fn alert(app: &App, deploy: &Deploy) -> Result<Option<Alert>, StoreError> {
+    let Some(entry) = entry(app, deploy).await? else {
+        return Ok(None);
+    };
+    Ok(alert_of(entry, &app.store.alert_statuses().await?))
+}
+
+/// What the store has of the roll-out with that id and start.
+async fn entry(app: &App, deploy: &Deploy) -> Result<Option<DeployEntry>, StoreError> {
     let query = DeployQuery {
         service: deploy.service.clone(),
         id: Some(deploy.id.clone()),
@@ -87,10 +95,7 @@ pub(crate) async fn alert(app: &App, deploy: &Deploy) -> Result<Option<Alert>, S
         after: None,
         limit: 1,
     };
-    let Some(entry) = app.store.deploys(query).await?.pop() else {
-        return Ok(None);
-    };
-    Ok(alert_of(entry, &app.store.alert_statuses().await?))
+    Ok(app.store.deploys(query).await?.pop())
 }
 
 /// Changes what is kept of an alert, unless `change` says that there is nothing to change. Gives what is kept then.

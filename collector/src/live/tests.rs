@@ -215,3 +215,30 @@ async fn what_was_called_and_went_away_is_resolved() {
     serve(&bench, ROLL_OUT + 40..ROLL_OUT + 42, HOSTS).await;
     assert_eq!(alerts(&bench).await[0]["state"], "open");
 }
+
+#[tokio::test]
+async fn a_roll_out_that_began_earlier_than_was_known_keeps_its_alert() {
+    let bench = before(HOSTS).await;
+    serve(&bench, ROLL_OUT..ROLL_OUT + 40, HOSTS).await;
+    let called = alerts(&bench).await;
+    assert_eq!(called.len(), 1, "{called:?}");
+    let said = json!({"service": "photo", "deploy": "b", "state": "acknowledged", "by": "ann",
+        "started_us": called[0]["deploy"]["started_us"]});
+    let answer = bench.post("/v1/alerts", said).await;
+    assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+
+    // The CI tells of it when it is done.
+    let started_us = START + (ROLL_OUT - 1) * MINUTE;
+    bench
+        .post_deploy(json!({"service": "photo", "id": "b", "started_us": started_us}))
+        .await;
+    serve(&bench, ROLL_OUT + 40..ROLL_OUT + 42, HOSTS).await;
+    let kept = alerts(&bench).await;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0]["deploy"]["started_us"], started_us);
+    assert_eq!(kept[0]["opened_us"], called[0]["opened_us"]);
+    assert_eq!(
+        (&kept[0]["state"], &kept[0]["by"]),
+        (&json!("acknowledged"), &json!("ann"))
+    );
+}

@@ -19,7 +19,6 @@ const ORDER: &str = "start_us, width_us, deploy, kind, endpoint, cluster, host_g
 /// Cells from which the width of a service's newest ones is told.
 const NEWEST: u32 = 64;
 
-#[cfg(any(test, feature = "parquet"))]
 pub(super) async fn cells(
     client: &Client,
     query: &CellQuery,

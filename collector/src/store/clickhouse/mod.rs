@@ -167,7 +167,6 @@ impl Store for ClickhouseStore {
         deploys::next_start(&self.client, service, started_us).await
     }
 
-    #[cfg(any(test, feature = "parquet"))]
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
         cells::cells(&self.client, &query).await
     }

@@ -225,7 +225,6 @@ impl Store for SqliteStore {
             .await
     }
 
-    #[cfg(any(test, feature = "parquet"))]
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
         self.read(move |connection| read::cells(connection, &query, code::unpack_metrics))
             .await
