@@ -151,7 +151,11 @@ fn verdict_of(ruling: Ruling) -> DetectedVerdict {
 
 fn change_of(line: &VerdictLine) -> Option<Change> {
     let (relative, low, high) = (line.effect?, line.low?, line.high?);
-    Some(Change {
+    // A report that holds what JSON cannot is one that no store takes.
+    let is_told = [relative, low, high]
+        .iter()
+        .all(|number| number.is_finite());
+    is_told.then_some(Change {
         relative,
         low,
         high,
