@@ -289,6 +289,15 @@ impl CpuClock {
         }
     }
 
+    /// The calling thread's ticks, if they are what is read.
+    pub(crate) fn ticks_here(&'static self) -> Option<TicksHere> {
+        let is_read = self.way() == Way::Rseq;
+        is_read.then(|| TicksHere {
+            clock: self,
+            here: rseq::Here::find(),
+        })
+    }
+
     #[inline]
     fn read(&self, stretch: &Stretch, witness: &impl Witness) -> Now {
         let max = self.max_stretch.load(Ordering::Relaxed);
@@ -319,6 +328,8 @@ impl CpuClock {
         let all = self.checks.load(Ordering::Relaxed);
         if failed >= MAX_DISAGREEMENTS && failed.saturating_mul(MAX_DISAGREEMENTS_ONE_IN) >= all {
             let before = self.way.swap(Way::SystemCall as u8, Ordering::Relaxed);
+            // For who holds ticks and does not ask for the way.
+            self.max_stretch.store(0, Ordering::Relaxed);
             if before != Way::SystemCall as u8 {
                 tracing::warn!(
                     failed,
@@ -327,6 +338,27 @@ impl CpuClock {
                 );
             }
         }
+    }
+}
+
+/// The ticks of the thread that found them, for whoever reads so often that to find them each time would be seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TicksHere {
+    clock: &'static CpuClock,
+    here: rseq::Here,
+}
+
+impl TicksHere {
+    /// The thread's CPU time, ns, if ticks tell it now: there is no system call and no message to a log, for which
+    /// [`CpuClock::now`] has to be asked.
+    #[inline(always)]
+    pub(crate) fn cpu_ns(self) -> Option<u64> {
+        let clock = self.clock;
+        // None is shorter once the clock has been given up.
+        let max = clock.max_stretch.load(Ordering::Relaxed);
+        let stretch = self.here.stretch();
+        let (cpu_ns, _) = stretch.look(&self.here, clock.scale, max)?;
+        Some(cpu_ns)
     }
 }
 

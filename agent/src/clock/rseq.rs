@@ -56,6 +56,61 @@ pub(super) fn with_thread<T>(work: impl FnOnce(&Stretch, &Area) -> T) -> T {
     work(unsafe { &*stretch }, area)
 }
 
+/// The calling thread's stretch and area, found once. It stays on its thread, as the pointers say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Here {
+    stretch: *const Stretch,
+    area: *const Area,
+    section: u64,
+}
+
+impl Here {
+    /// To be asked for where `find` has found areas.
+    pub(super) fn find() -> Self {
+        with_thread(|stretch, area| Self {
+            stretch,
+            area,
+            section: section(),
+        })
+    }
+
+    #[inline(always)]
+    pub(super) fn stretch(&self) -> &Stretch {
+        // SAFETY: as in `with_thread`, on the same thread: both are there while it runs.
+        unsafe { &*self.stretch }
+    }
+
+    #[inline(always)]
+    fn area(&self) -> &Area {
+        // SAFETY: as above.
+        unsafe { &*self.area }
+    }
+}
+
+impl Witness for Here {
+    fn arm(&self) {
+        self.area().arm();
+    }
+
+    #[inline(always)]
+    fn is_armed(&self) -> bool {
+        self.area().names(self.section)
+    }
+}
+
+impl Area {
+    /// Whether the field names that section still.
+    #[inline(always)]
+    fn names(&self, section: u64) -> bool {
+        // The kernel writes on this very thread, as a signal handler would: it is the compiler only
+        // that must not move the look.
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        let field = self.rseq_cs.load(Ordering::Relaxed);
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        field == section
+    }
+}
+
 impl Witness for Area {
     #[inline]
     fn arm(&self) {
@@ -65,12 +120,7 @@ impl Witness for Area {
 
     #[inline]
     fn is_armed(&self) -> bool {
-        // The kernel writes on this very thread, as a signal handler would: it is the compiler only
-        // that must not move the look.
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
-        let field = self.rseq_cs.load(Ordering::Relaxed);
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
-        field == section()
+        self.names(section())
     }
 }
 

@@ -64,18 +64,27 @@ impl Stretch {
     /// The CPU time, and with it the wall time, if the stretch lasts and is younger than `max` ticks.
     #[inline]
     pub(super) fn read(&self, witness: &impl Witness, scale: Scale, max: u64) -> Option<Now> {
-        if !witness.is_armed() {
+        let (cpu_ns, since) = self.look(witness, scale, max)?;
+        Some(Now::new(Some(cpu_ns), self.wall_ns.get() + since))
+    }
+
+    /// The CPU time, and how long the stretch has lasted.
+    #[inline]
+    pub(super) fn look(
+        &self,
+        witness: &impl Witness,
+        scale: Scale,
+        max: u64,
+    ) -> Option<(u64, u64)> {
+        let since = ticks().wrapping_sub(self.ticks.get());
+        // After the ticks: a switch between the look and the ticks would count the time away as used. One before them is
+        // seen here too.
+        if since >= max || !witness.is_armed() {
             return None;
         }
-        let since = ticks().wrapping_sub(self.ticks.get());
-        // A switch between the look and the ticks would count the time away as used.
-        if since < max && witness.is_armed() {
-            let since = scale.ns(since);
-            let cpu_ns = self.tell(self.cpu_ns.get() + since);
-            Some(Now::new(Some(cpu_ns), self.wall_ns.get() + since))
-        } else {
-            None
-        }
+        let since = scale.ns(since);
+        let cpu_ns = self.tell_on(self.cpu_ns.get() + since)?;
+        Some((cpu_ns, since))
     }
 
     /// Asks the system and begins anew.
@@ -134,23 +143,25 @@ impl Stretch {
         })
     }
 
-    /// What is told where so much was used.
+    /// What is told where so much was used; `None` if it is less than before.
     #[inline]
-    fn tell(&self, used_ns: u64) -> u64 {
-        let before = self.used_ns.replace(used_ns);
-        if self.ahead_ns.get() == 0 && used_ns >= before {
-            return used_ns;
+    fn tell_on(&self, used_ns: u64) -> Option<u64> {
+        let since = used_ns.checked_sub(self.used_ns.get())?;
+        self.used_ns.set(used_ns);
+        let mut ahead_ns = self.ahead_ns.get();
+        if ahead_ns != 0 {
+            ahead_ns = ahead_ns.saturating_sub(since / PAID_BACK_ONE_IN);
+            self.ahead_ns.set(ahead_ns);
         }
-        self.tell_ahead(before, used_ns)
+        Some(used_ns + ahead_ns)
     }
 
-    #[cold]
-    fn tell_ahead(&self, before: u64, used_ns: u64) -> u64 {
-        let mut ahead_ns = self.ahead_ns.get();
-        match used_ns.checked_sub(before) {
-            Some(since) => ahead_ns -= ahead_ns.min(since / PAID_BACK_ONE_IN),
-            None => ahead_ns += before - used_ns,
+    /// The same whatever was used before.
+    fn tell(&self, used_ns: u64) -> u64 {
+        if let Some(told_ns) = self.tell_on(used_ns) {
+            return told_ns;
         }
+        let ahead_ns = self.ahead_ns.get() + self.used_ns.replace(used_ns) - used_ns;
         self.ahead_ns.set(ahead_ns);
         used_ns + ahead_ns
     }

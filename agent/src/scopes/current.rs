@@ -1,40 +1,80 @@
 //! Which tree the calling thread records into, and the scopes of its code.
 
+#![expect(
+    unsafe_code,
+    reason = "a scope by CPU time alone works on the tree where it lies: taking it out and putting it back is a part of what it costs"
+)]
+
 use std::cell::Cell;
+use std::hint::cold_path;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
 use super::site::Site;
 use super::tree::{Place, Stay, Tree};
+use crate::clock::{CpuClock, TicksHere};
+
+/// What a thread records into. In one place, so that a scope finds it at once.
+struct Here {
+    // Apart from the tree, so that a scope of a request that is not profiled is a load and a branch.
+    records: Cell<bool>,
+    // Never dropped, so that no scope asks whether it has been: a thread does not end in the middle of a poll.
+    tree: Cell<ManuallyDrop<Option<Box<Tree>>>>,
+    /// What is read for the tree, if that is the thread's CPU time and nothing else.
+    ticks: Cell<Option<TicksHere>>,
+}
 
 thread_local! {
-    // Apart from the tree, so that a scope of a request that is not profiled is a load and a branch.
-    static RECORDS: Cell<bool> = const { Cell::new(false) };
-    // Never dropped, so that no scope asks whether it has been: a thread does not end in the middle of a poll.
-    static CURRENT: Cell<ManuallyDrop<Option<Box<Tree>>>> = const { Cell::new(ManuallyDrop::new(None)) };
+    static HERE: Here = const {
+        Here {
+            records: Cell::new(false),
+            tree: Cell::new(ManuallyDrop::new(None)),
+            ticks: Cell::new(None),
+        }
+    };
 }
 
 /// Whether the calling thread runs a part of a profiled request now.
 #[inline]
 pub(crate) fn records() -> bool {
-    RECORDS.get()
+    HERE.with(|here| here.records.get())
 }
 
 /// Makes this the tree that the calling thread records into, and gives back the one that was.
 pub(crate) fn swap(tree: Option<Box<Tree>>) -> Option<Box<Tree>> {
-    RECORDS.set(tree.is_some());
-    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(tree)))
+    HERE.with(|here| {
+        here.records.set(tree.is_some());
+        let clock = tree.as_deref().and_then(Tree::cpu_time_alone);
+        here.ticks.set(clock.and_then(CpuClock::ticks_here));
+        ManuallyDrop::into_inner(here.tree.replace(ManuallyDrop::new(tree)))
+    })
 }
 
 /// Works on the current tree. It is taken out meanwhile, so that timers of the service which are themselves scopes are
 /// not recorded.
 #[inline]
 pub(crate) fn with<T>(work: impl FnOnce(&mut Tree) -> T) -> Option<T> {
-    let tree = CURRENT.replace(ManuallyDrop::new(None));
-    let mut tree = ManuallyDrop::into_inner(tree)?;
-    let done = work(&mut tree);
-    CURRENT.set(ManuallyDrop::new(Some(tree)));
-    Some(done)
+    HERE.with(|here| {
+        let tree = here.tree.replace(ManuallyDrop::new(None));
+        let mut tree = ManuallyDrop::into_inner(tree)?;
+        let done = work(&mut tree);
+        here.tree.set(ManuallyDrop::new(Some(tree)));
+        Some(done)
+    })
+}
+
+/// Works on the current tree where it lies, at the thread's CPU time, where that is the only timer and ticks tell it.
+#[inline(always)]
+fn at_cpu_time<T>(work: impl FnOnce(&mut Tree, u64) -> Option<T>) -> Option<T> {
+    // Not the work itself, which would be a call where it is not inlined.
+    let here = HERE.with(std::ptr::from_ref);
+    // SAFETY: made without a call and never dropped, it is there while its thread runs; all that changes in it are cells.
+    let here = unsafe { &*here };
+    let now = here.ticks.get()?.cpu_ns()?;
+    // SAFETY: the tree belongs to this thread and is reached through this cell alone. `work` is one of the two below, which
+    // call nothing that could reach it.
+    let tree = unsafe { &mut *here.tree.as_ptr() };
+    work(tree.as_deref_mut()?, now)
 }
 
 /// A scope of the code that runs, until it is dropped: also by a panic. Made by [`scope!`](crate::scope) and
@@ -55,7 +95,12 @@ impl Scope {
     #[inline]
     pub fn enter(site: &'static Site) -> Self {
         Self {
-            stay: if records() { enter(site) } else { None },
+            stay: if records() {
+                cold_path();
+                enter(site)
+            } else {
+                None
+            },
             stays_here: PhantomData,
         }
     }
@@ -65,18 +110,37 @@ impl Drop for Scope {
     #[inline]
     fn drop(&mut self) {
         if let Some(stay) = self.stay {
+            cold_path();
             leave(stay);
         }
     }
 }
 
-#[cold]
+// Two steps each, so that the first needs no room on the stack.
+#[inline(never)]
 fn enter(site: &'static Site) -> Option<Stay> {
-    with(|tree| tree.enter(site)).flatten()
+    match at_cpu_time(|tree, now| tree.enter_known(site, now)) {
+        Some(stay) => Some(stay),
+        None => enter_by_any_timers(site),
+    }
 }
 
 #[cold]
+#[inline(never)]
+fn enter_by_any_timers(site: &'static Site) -> Option<Stay> {
+    with(|tree| tree.enter(site)).flatten()
+}
+
+#[inline(never)]
 fn leave(stay: Stay) {
+    if at_cpu_time(|tree, now| tree.leave_known(stay, now)).is_none() {
+        leave_by_any_timers(stay);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn leave_by_any_timers(stay: Stay) {
     with(|tree| tree.leave(stay));
 }
 

@@ -30,7 +30,11 @@ fn timers() -> &'static Timers {
 }
 
 fn tree() -> Box<Tree> {
-    let mut tree = Box::new(Tree::new(timers()));
+    tree_by(timers())
+}
+
+fn tree_by(timers: &'static Timers) -> Box<Tree> {
+    let mut tree = Box::new(Tree::new(timers));
     tree.called();
     tree
 }
@@ -112,6 +116,57 @@ fn what_a_wrapper_calls_for_one_is_not_taken_for_what_it_calls_for_another() {
         ("/b/wrap/y", 1, -7),
     ];
     expect(&tree, &expected);
+}
+
+#[test]
+fn by_cpu_time_alone_calling_contexts_are_the_same() {
+    fn down(left: u32) {
+        scope!("down");
+        if left > 0 {
+            down(left - 1);
+        }
+    }
+    fn work() {
+        for _ in 0..3 {
+            scope!("a");
+            wrap(|| down(2));
+            // The first to begin ends first, and takes the second with it.
+            let first = Scope::enter(crate::__site!("first"));
+            let second = Scope::enter(crate::__site!("second"));
+            drop(first);
+            scope!("after it");
+            drop(second);
+            drop(catch_unwind(|| {
+                scope!("panics");
+                wrap(|| std::panic::resume_unwind(Box::new(())));
+            }));
+        }
+        let mut waits = std::pin::pin!(scope!("waits", async {
+            scope!("inside");
+            tokio::task::yield_now().await;
+            down(0);
+        }));
+        let mut context = Context::from_waker(Waker::noop());
+        while Future::poll(waits.as_mut(), &mut context).is_pending() {
+            down(1);
+        }
+    }
+    let counters = Box::leak(Box::new(Counters::probe()));
+    let cpu_time = Box::leak(Box::new(Timers::new(&[Timer::CpuTime], counters)));
+    assert!(cpu_time.is_cpu_time_alone());
+    let contexts = |timers: &'static Timers| {
+        let mut tree = Some(tree_by(timers));
+        poll(&mut tree, work);
+        let told = told(&tree.unwrap()).into_iter();
+        told.map(|(path, calls, _)| (path, calls))
+            .collect::<Vec<_>>()
+    };
+    let expected = contexts(timers());
+    assert_eq!(contexts(cpu_time), expected);
+    let calls = |path: &str| expected.iter().find(|(known, _)| known == path).unwrap().1;
+    assert_eq!(calls("/a/wrap/down/down/down"), 3);
+    assert_eq!(calls("/a/after it"), 3);
+    assert_eq!(calls("/waits/inside/down"), 1);
 }
 
 #[test]

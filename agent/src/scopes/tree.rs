@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::site::Site;
 use super::timers::{MAX_TIMERS, Timers};
-use crate::clock::cpu_clock;
+use crate::clock::{CpuClock, cpu_clock};
 
 /// Nodes of one request; what is beyond is charged to the last one that found room.
 const NODES: usize = 1_024;
@@ -22,8 +22,12 @@ const ROOT: u32 = 0;
 pub(crate) struct Tree {
     timers: &'static Timers,
     cpu_time_alone: bool,
-    /// Tells trees apart, so that a scope that was opened in another one is not closed in this.
-    id: u32,
+    /// Of the request itself.
+    calls: u32,
+    clock: &'static CpuClock,
+    /// Tells trees apart, so that a scope that was opened in another one is not closed in this; in the upper half, as
+    /// [`Stay::of`] has it.
+    id: u64,
     current: u32,
     nodes: Vec<Node>,
     /// What each node itself cost, a value for each timer.
@@ -44,9 +48,10 @@ struct Node {
     /// Its first child, and its parent's next after it; the root is nobody's child.
     child: u32,
     next: u32,
-    calls: u32,
     /// How often it was entered: an async function at each poll. So a number tells one stay in it from another.
     entered: u32,
+    /// How often of these it went on and was not called.
+    went_on: u32,
 }
 
 /// A stay in a scope, to be ended by [`Tree::leave`].
@@ -60,7 +65,7 @@ pub(crate) struct Stay {
 
 impl Stay {
     fn tree(self) -> u64 {
-        self.of >> 32
+        self.of & !u64::from(u32::MAX)
     }
 }
 
@@ -89,7 +94,9 @@ impl Tree {
         let mut tree = Self {
             timers,
             cpu_time_alone: timers.is_cpu_time_alone(),
-            id: IDS.fetch_add(1, Ordering::Relaxed),
+            calls: 0,
+            clock: cpu_clock(),
+            id: u64::from(IDS.fetch_add(1, Ordering::Relaxed)) << 32,
             current: ROOT,
             nodes: Vec::with_capacity(32),
             own: Vec::with_capacity(32 * timers.len()),
@@ -119,7 +126,7 @@ impl Tree {
 
     /// It was called.
     pub(crate) fn called(&mut self) {
-        self.nodes[ROOT as usize].calls += 1;
+        self.calls += 1;
     }
 
     /// Work goes on, on the calling thread.
@@ -150,13 +157,19 @@ impl Tree {
     fn charge(&mut self) {
         if !self.cpu_time_alone {
             self.charge_all();
-        } else if let Some(now) = cpu_clock().now().cpu_ns()
-            && let Some(own) = self.own.get_mut(self.current as usize)
-        {
-            *own = own.wrapping_add(now.wrapping_sub(self.last[0]).cast_signed());
-            self.last[0] = now;
+        } else if let Some(now) = self.clock.now().cpu_ns() {
+            self.charge_cpu_time(now);
         } else {
             self.absent |= 1;
+        }
+    }
+
+    /// The same by a CPU time that has been read already, where that is the only timer.
+    #[inline]
+    fn charge_cpu_time(&mut self, now: u64) {
+        if let Some(own) = self.own.get_mut(self.current as usize) {
+            *own = own.wrapping_add(now.wrapping_sub(self.last[0]).cast_signed());
+            self.last[0] = now;
         }
     }
 
@@ -178,13 +191,6 @@ impl Tree {
     /// A scope begins; `None` if there is no room for it, and it is a part of the one it is in.
     #[inline]
     pub(crate) fn enter(&mut self, site: &'static Site) -> Option<Stay> {
-        let stay = self.stay(site)?;
-        self.nodes[stay.node.get() as usize].calls += 1;
-        Some(stay)
-    }
-
-    #[inline]
-    fn stay(&mut self, site: &'static Site) -> Option<Stay> {
         self.charge();
         match self.known(site) {
             Some(at) => Some(self.settle(at)),
@@ -204,10 +210,34 @@ impl Tree {
         }
     }
 
+    /// [`Tree::enter`] at that CPU time, if it is the only timer and the scope has been entered from here before; otherwise
+    /// nothing is done. No code of the service runs, and nothing of the agent's that logs.
+    #[inline]
+    pub(super) fn enter_known(&mut self, site: &'static Site, now: u64) -> Option<Stay> {
+        let at = self.known(site)?;
+        self.charge_cpu_time(now);
+        Some(self.settle(at))
+    }
+
+    /// The same for [`Tree::leave`].
+    #[inline]
+    pub(super) fn leave_known(&mut self, stay: Stay, now: u64) -> Option<()> {
+        let parent = self.outside(stay)?;
+        self.charge_cpu_time(now);
+        self.current = parent;
+        Some(())
+    }
+
+    /// What is read for a tree whose one timer is CPU time.
+    #[inline]
+    pub(super) fn cpu_time_alone(&self) -> Option<&'static CpuClock> {
+        self.cpu_time_alone.then_some(self.clock)
+    }
+
     /// See [`Stay::of`].
     #[inline]
     fn of(&self, entered: u32) -> u64 {
-        u64::from(self.id) << 32 | u64::from(entered)
+        self.id | u64::from(entered)
     }
 
     #[cold]
@@ -226,56 +256,56 @@ impl Tree {
     /// if it was in another tree, nothing does.
     #[inline]
     pub(crate) fn leave(&mut self, stay: Stay) {
-        if self.is_in(stay) {
+        if let Some(parent) = self.outside(stay) {
             self.charge();
-            self.current = self.nodes[stay.node.get() as usize].parent;
+            self.current = parent;
         }
     }
 
-    /// Whether the request stands in that stay or in one inside of it.
+    /// What is round that stay, if the request stands in it or in one inside of it.
     #[inline]
-    fn is_in(&self, stay: Stay) -> bool {
+    fn outside(&self, stay: Stay) -> Option<u32> {
         let node = stay.node.get();
-        let there = self.nodes.get(node as usize);
-        if there.is_none_or(|there| self.of(there.entered) != stay.of) {
-            return false;
+        let there = self.nodes.get(node as usize)?;
+        if self.of(there.entered) != stay.of {
+            return None;
         }
         let mut at = self.current;
         while at > node {
             // A parent comes before its children.
             at = self.nodes[at as usize].parent;
         }
-        at == node
+        (at == node).then_some(there.parent)
     }
 
     /// As [`Tree::leave`], to be gone on with: an async function that waits.
     pub(crate) fn pause(&mut self, stay: Stay) -> Option<Place> {
-        if !self.is_in(stay) {
-            return None;
-        }
+        let outside = self.outside(stay)?;
         self.charge();
         let inside = Stay {
             node: NonZeroU32::new(self.current)?,
             of: self.of(self.nodes[self.current as usize].entered),
         };
-        self.current = self.nodes[stay.node.get() as usize].parent;
+        self.current = outside;
         Some(Place { stay, inside })
     }
 
     /// A scope goes on that was left for a time; in another request, or called from somewhere else, it begins there.
     pub(crate) fn go_on(&mut self, site: &'static Site, place: Option<Place>) -> Option<Stay> {
         match place {
-            Some(place) if place.stay.tree() == u64::from(self.id) => self.return_to(site, place),
+            Some(place) if place.stay.tree() == self.id => self.return_to(site, place),
             _ => self.enter(site),
         }
     }
 
     /// The same without a call of it: `None` in another request.
     pub(crate) fn return_to(&mut self, site: &'static Site, place: Place) -> Option<Stay> {
-        if place.stay.tree() != u64::from(self.id) {
+        if place.stay.tree() != self.id {
             return None;
         }
-        let stay = self.stay(site)?;
+        let stay = self.enter(site)?;
+        let node = &mut self.nodes[stay.node.get() as usize];
+        node.went_on = node.went_on.wrapping_add(1);
         let inside = place.inside;
         let at = inside.node.get();
         if stay.node == place.stay.node
@@ -291,6 +321,7 @@ impl Tree {
     pub(crate) fn join(&mut self, other: &Self) {
         self.absent |= other.absent;
         self.folded += other.folded;
+        self.calls = self.calls.wrapping_add(other.calls);
         let here = self.current;
         let mut places: Vec<u32> = Vec::with_capacity(other.nodes.len());
         for (node, own) in other.nodes.iter().zip(other.own.chunks(self.timers.len())) {
@@ -312,8 +343,8 @@ impl Tree {
             };
             if is_own {
                 let known = &mut self.nodes[place as usize];
-                known.calls = known.calls.wrapping_add(node.calls);
                 known.entered = known.entered.wrapping_add(node.entered);
+                known.went_on = known.went_on.wrapping_add(node.went_on);
             }
             let sums = &mut self.own[place as usize * self.timers.len()..];
             for (sum, value) in sums.iter_mut().zip(own) {
@@ -347,8 +378,8 @@ impl Tree {
             parent,
             child: NONE,
             next,
-            calls: 0,
             entered: 0,
+            went_on: 0,
         });
         self.own.resize(self.nodes.len() * self.timers.len(), 0);
         at
@@ -373,7 +404,10 @@ impl Tree {
         self.nodes.iter().zip(own).map(|(node, own)| Told {
             site: node.site,
             parent: node.parent,
-            calls: node.calls,
+            calls: match node.site {
+                None => self.calls,
+                Some(_) => node.entered.wrapping_sub(node.went_on),
+            },
             entered: node.entered,
             own,
         })
