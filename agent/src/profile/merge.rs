@@ -1,9 +1,11 @@
 //! Profiles of one process, added up until their span is over.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use appweight_wire::{Age, Function, InstructionSource, Kind, ProfileRecord, Taken, limits};
 
+use super::contexts::{Context, Contexts};
 use super::record;
 use crate::names::Endpoints;
 
@@ -54,20 +56,10 @@ pub(crate) struct Part<'a> {
     /// Nodes that found no room in the tree.
     pub(crate) folded: u64,
     pub(crate) timers: &'a [TimerName],
-    /// The first is the request itself, its function meaning nothing; each other one's parent comes before it.
-    pub(crate) nodes: &'a [PartNode],
-    /// The values of the first node, one for each timer, then those of the second, …
+    /// As in [`Contexts`].
+    pub(crate) nodes: &'a [Context<FunctionId>],
+    /// The same, a value for each timer.
     pub(crate) own: &'a [i64],
-}
-
-/// One calling context.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PartNode {
-    /// The place of its parent.
-    pub(crate) parent: u32,
-    pub(crate) function: FunctionId,
-    /// How often it was called, or seen.
-    pub(crate) calls: u64,
 }
 
 /// What a timer is called, see `TimerValues`.
@@ -89,16 +81,13 @@ struct Key {
 }
 
 /// The parts of one key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Merged {
     pub(super) requests: u64,
     pub(super) samples: u64,
     pub(super) lost_samples: u64,
     pub(super) folded: u64,
-    pub(super) nodes: Vec<PartNode>,
-    /// As in [`Part`].
-    pub(super) own: Vec<i64>,
-    children: HashMap<(u32, FunctionId), u32>,
+    pub(super) contexts: Contexts<FunctionId>,
 }
 
 /// Nodes of one tree, before those that cost next to nothing are folded away.
@@ -145,10 +134,16 @@ impl Profiles {
             self.lost += 1;
             return false;
         }
-        let merged = self.open.entry(key).or_default();
-        let before = merged.nodes.len();
+        let (merged, before) = match self.open.entry(key) {
+            Entry::Occupied(open) => {
+                let merged = open.into_mut();
+                let before = merged.contexts.nodes().len();
+                (merged, before)
+            }
+            Entry::Vacant(none) => (none.insert(Merged::new(timers)), 0),
+        };
         merged.add(part);
-        self.nodes += merged.nodes.len() - before;
+        self.nodes += merged.contexts.nodes().len() - before;
         true
     }
 
@@ -170,7 +165,7 @@ impl Profiles {
             .extract_if(|key, _| key.start_us.saturating_add(cell_us) <= now_us);
         let mut records = Vec::new();
         for (key, merged) in over {
-            self.nodes -= merged.nodes.len();
+            self.nodes -= merged.contexts.nodes().len();
             let counts = key.timers.iter().any(|timer| timer.name == "instructions");
             let mut record = record::of(merged, &key.timers, &self.functions);
             record.start_us = key.start_us;
@@ -201,6 +196,16 @@ impl Profiles {
 }
 
 impl Merged {
+    pub(super) fn new(timers: usize) -> Self {
+        Self {
+            requests: 0,
+            samples: 0,
+            lost_samples: 0,
+            folded: 0,
+            contexts: Contexts::new(timers),
+        }
+    }
+
     fn add(&mut self, part: &Part<'_>) {
         self.requests += part.requests;
         self.samples += part.samples;
@@ -210,54 +215,21 @@ impl Merged {
         // Where each of the part's nodes is here; where there is no room, its parent's.
         let mut places: Vec<u32> = Vec::with_capacity(part.nodes.len());
         for (node, own) in part.nodes.iter().zip(part.own.chunks_exact(timers)) {
-            let (place, is_own) = match places.get(node.parent as usize) {
-                Some(parent) if !places.is_empty() => match self.child(*parent, node, timers) {
-                    Some(place) => (place, true),
-                    None => (*parent, false),
-                },
-                _ => (self.root(node, timers), true),
+            let parent = places.get(node.parent as usize).copied().unwrap_or(0);
+            let child = match node.function {
+                None => Some(0),
+                Some(function) => self.contexts.child(parent, function, NODES),
             };
-            let at = place as usize;
-            if is_own {
-                self.nodes[at].calls = self.nodes[at].calls.saturating_add(node.calls);
-            } else {
-                self.folded += 1;
-            }
-            for (sum, value) in self.own[at * timers..].iter_mut().zip(own) {
-                *sum = sum.saturating_add(*value);
-            }
+            let (place, calls) = match child {
+                Some(place) => (place, node.calls),
+                None => {
+                    self.folded += 1;
+                    (parent, 0)
+                }
+            };
+            self.contexts.add(place, calls, own);
             places.push(place);
         }
-    }
-
-    fn root(&mut self, node: &PartNode, timers: usize) -> u32 {
-        if self.nodes.is_empty() {
-            self.push(0, node.function, timers);
-        }
-        0
-    }
-
-    fn child(&mut self, parent: u32, node: &PartNode, timers: usize) -> Option<u32> {
-        if let Some(place) = self.children.get(&(parent, node.function)) {
-            return Some(*place);
-        }
-        if self.nodes.len() >= NODES {
-            return None;
-        }
-        let place = self.push(parent, node.function, timers);
-        self.children.insert((parent, node.function), place);
-        Some(place)
-    }
-
-    fn push(&mut self, parent: u32, function: FunctionId, timers: usize) -> u32 {
-        let place = u32::try_from(self.nodes.len()).unwrap_or(0);
-        self.nodes.push(PartNode {
-            parent,
-            function,
-            calls: 0,
-        });
-        self.own.resize(self.nodes.len() * timers, 0);
-        place
     }
 }
 
@@ -279,11 +251,11 @@ mod tests {
     }
 
     fn add(profiles: &mut Profiles, end_us: u64, nodes: &[(u32, &str, u64)], own: &[i64]) -> bool {
-        let nodes: Vec<PartNode> = nodes
+        let nodes: Vec<Context<FunctionId>> = nodes
             .iter()
-            .map(|&(parent, name, calls)| PartNode {
+            .map(|&(parent, name, calls)| Context {
                 parent,
-                function: profiles.function(&Function::named(name)),
+                function: (name != "-").then(|| profiles.function(&Function::named(name))),
                 calls,
             })
             .collect();

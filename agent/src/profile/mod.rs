@@ -3,6 +3,7 @@
 //! Whoever takes profiles (scopes, samples) hands them to [`Profiles`], where those of one span, kind, endpoint and
 //! age become one record.
 
+pub(crate) mod contexts;
 pub(crate) mod merge;
 mod record;
 

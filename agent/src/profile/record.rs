@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use appweight_wire::{Function, ProfileRecord, TimerValues, limits};
 
-use super::merge::{Merged, TimerName};
+use super::merge::{FunctionId, Merged, TimerName};
 
 /// Nodes of a record: what is heaviest by any of the timers. With three timers some 20 kB as sent.
 const NODES: usize = 2_000;
@@ -34,11 +34,12 @@ pub(super) fn of(merged: Merged, timers: &[TimerName], functions: &[Function]) -
             .collect(),
         ..ProfileRecord::default()
     };
-    let mut places: Vec<u32> = Vec::with_capacity(merged.nodes.len());
+    let (nodes, own) = (merged.contexts.nodes(), merged.contexts.own());
+    let mut places: Vec<u32> = Vec::with_capacity(nodes.len());
     let mut numbers: HashMap<u32, u32> = HashMap::new();
-    for (number, node) in merged.nodes.iter().enumerate() {
+    for (number, node) in nodes.iter().enumerate() {
         let parent = places.get(node.parent as usize).copied().unwrap_or(0);
-        let own = &merged.own[number * timers.len()..];
+        let own = &own[number * timers.len()..];
         if !kept[number] {
             record.folded += 1;
             for (timer, value) in record.timers.iter_mut().zip(own) {
@@ -54,10 +55,10 @@ pub(super) fn of(merged: Merged, timers: &[TimerName], functions: &[Function]) -
         for (timer, value) in record.timers.iter_mut().zip(own) {
             timer.own.push(*value);
         }
-        let function = match number {
-            0 => 0,
-            _ => *numbers.entry(node.function.0).or_insert_with(|| {
-                let function = functions.get(node.function.0 as usize);
+        let function = match node.function {
+            None => 0,
+            Some(FunctionId(id)) => *numbers.entry(id).or_insert_with(|| {
+                let function = functions.get(id as usize);
                 record
                     .functions
                     .push(function.cloned().unwrap_or_else(|| Function::named("?")));
@@ -71,17 +72,14 @@ pub(super) fn of(merged: Merged, timers: &[TimerName], functions: &[Function]) -
 
 /// Which nodes are kept. A parent's subtree holds its children's, so a kept node's parent is kept too.
 fn kept(merged: &Merged, timers: usize) -> Vec<bool> {
-    let nodes = merged.nodes.len();
+    let (contexts, own) = (merged.contexts.nodes(), merged.contexts.own());
+    let nodes = contexts.len();
     if nodes <= SMALL {
         return vec![true; nodes];
     }
-    let mut subtrees: Vec<u128> = merged
-        .own
-        .iter()
-        .map(|own| own.unsigned_abs().into())
-        .collect();
+    let mut subtrees: Vec<u128> = own.iter().map(|own| own.unsigned_abs().into()).collect();
     for node in (1..nodes).rev() {
-        let parent = merged.nodes[node].parent as usize;
+        let parent = contexts[node].parent as usize;
         for timer in 0..timers {
             subtrees[parent * timers + timer] += subtrees[node * timers + timer];
         }
@@ -130,26 +128,22 @@ pub(super) fn clean(function: &Function) -> Function {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::merge::{FunctionId, PartNode};
 
     /// A chain of `depth` below each of `wide` nodes; node n costs `own(n)`.
     fn tree(wide: u32, depth: u32, own: impl Fn(usize) -> i64) -> Merged {
-        let mut merged = Merged::default();
-        let mut push = |parent| {
-            let number = merged.nodes.len();
-            merged.nodes.push(PartNode {
-                parent,
-                function: FunctionId(number as u32 % 30),
-                calls: 1,
-            });
-            merged.own.push(own(number));
-            number as u32
-        };
-        push(0);
-        for _ in 0..wide {
+        let mut merged = Merged::new(1);
+        let contexts = &mut merged.contexts;
+        contexts.add(0, 1, &[own(0)]);
+        for chain in 0..wide {
             let mut parent = 0;
-            for _ in 0..depth {
-                parent = push(parent);
+            for step in 0..depth {
+                let number = contexts.nodes().len();
+                // The first of each chain a function of its own, so that chains stay apart.
+                let function = if step == 0 { 100 + chain } else { step };
+                parent = contexts
+                    .child(parent, FunctionId(function), usize::MAX)
+                    .unwrap();
+                contexts.add(parent, 1, &[own(number)]);
             }
         }
         merged
@@ -161,7 +155,9 @@ mod tests {
             unit: "ns".to_owned(),
             taken_off_milli: 0,
         };
-        let functions: Vec<Function> = (0..30).map(|n| Function::named(&n.to_string())).collect();
+        let functions: Vec<Function> = (0..6_000)
+            .map(|n| Function::named(&n.to_string()))
+            .collect();
         of(merged, &[timer], &functions)
     }
 
@@ -169,7 +165,7 @@ mod tests {
     fn a_small_tree_is_sent_as_it_is() {
         let record = record(tree(9, 11, |_| 0));
         assert_eq!((record.parents.len(), record.folded), (100, 0));
-        assert_eq!(record.functions.len(), 30);
+        assert_eq!(record.functions.len(), 9 + 10, "each once");
     }
 
     #[test]
@@ -180,7 +176,10 @@ mod tests {
             _ => 1,
         };
         let merged = tree(50, 10, cost);
-        let (nodes, sum) = (merged.nodes.len(), merged.own.iter().sum::<i64>());
+        let (nodes, sum) = (
+            merged.contexts.nodes().len(),
+            merged.contexts.own().iter().sum::<i64>(),
+        );
         let record = record(merged);
         assert_eq!(record.parents.len(), 1 + 5 * 10);
         assert_eq!(record.folded as usize + record.parents.len(), nodes);

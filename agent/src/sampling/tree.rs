@@ -1,49 +1,16 @@
-use std::collections::HashMap;
-
 use super::symbols::{Name, Symbols};
 use crate::profile::Profiles;
-use crate::profile::merge::PartNode;
+use crate::profile::contexts::{Context, Contexts};
+use crate::profile::merge::FunctionId;
 
-/// A calling-context tree of functions with some values for each.
+/// The calling contexts of samples.
 #[derive(Debug)]
-pub(super) struct Tree {
-    nodes: Vec<Node>,
-    children: HashMap<(u32, Name), u32>,
-    values: usize,
-    /// The values of the first node, then those of the second, …
-    own: Vec<i64>,
-}
-
-#[derive(Debug)]
-struct Node {
-    parent: u32,
-    /// `None` for the first, which is the request itself.
-    function: Option<Name>,
-    samples: u64,
-}
+pub(super) struct Tree(Contexts<Name>);
 
 impl Tree {
     /// Each node has so many values.
     pub(super) fn new(values: usize) -> Self {
-        let mut tree = Self {
-            nodes: Vec::new(),
-            children: HashMap::new(),
-            values,
-            own: Vec::new(),
-        };
-        tree.push(0, None);
-        tree
-    }
-
-    fn push(&mut self, parent: u32, function: Option<Name>) -> u32 {
-        let place = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.nodes.push(Node {
-            parent,
-            function,
-            samples: 0,
-        });
-        self.own.resize(self.own.len() + self.values, 0);
-        place
+        Self(Contexts::new(values))
     }
 
     /// Adds samples of a chain of calls, outermost first, each address looked up before. What lies outside of the
@@ -92,23 +59,10 @@ impl Tree {
     fn add_functions(&mut self, chain: &[Name], samples: u64, values: &[i64]) {
         let mut at = 0;
         for function in chain {
-            at = match self.children.get(&(at, *function)) {
-                Some(child) => *child,
-                None => {
-                    let child = self.push(at, Some(*function));
-                    self.children.insert((at, *function), child);
-                    child
-                }
-            };
+            // As many as there are: what is sampled of one request or of one span of a process is small.
+            at = self.0.child(at, *function, usize::MAX).unwrap_or(at);
         }
-        let place = at as usize;
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.samples += samples;
-        }
-        let own = self.own.iter_mut().skip(place * self.values);
-        for (sum, value) in own.zip(values) {
-            *sum = sum.saturating_add(*value);
-        }
+        self.0.add(at, samples, values);
     }
 
     /// The nodes and values of a part, see `Part`.
@@ -116,18 +70,13 @@ impl Tree {
         &self,
         symbols: &mut Symbols,
         profiles: &mut Profiles,
-    ) -> (Vec<PartNode>, &[i64]) {
-        // The first node's function means nothing, but must be one.
-        let any = self.nodes.get(1).and_then(|node| node.function);
-        let nodes = self.nodes.iter().map(|node| PartNode {
+    ) -> (Vec<Context<FunctionId>>, &[i64]) {
+        let nodes = self.0.nodes().iter().map(|node| Context {
             parent: node.parent,
-            function: match node.function.or(any) {
-                Some(name) => symbols.id(name, profiles),
-                None => profiles.function(&appweight_wire::Function::default()),
-            },
-            calls: node.samples,
+            function: node.function.map(|name| symbols.id(name, profiles)),
+            calls: node.calls,
         });
-        (nodes.collect(), &self.own)
+        (nodes.collect(), self.0.own())
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use appweight_wire::{Age, Function, Kind, Taken};
+use appweight_wire::{Age, Kind, Taken};
 
 use super::costs::Costs;
 use super::site::Site;
 use super::tree::Tree;
 use crate::profile::Profiles;
-use crate::profile::merge::{FunctionId, Part, PartNode};
+use crate::profile::contexts::Context;
+use crate::profile::merge::{FunctionId, Part};
 
 /// What all requests share when their trees are added: of the thread that seals batches.
 #[derive(Debug, Default)]
@@ -46,11 +47,11 @@ impl Adding {
             return;
         }
         let own = self.own(tree);
-        let nodes: Vec<PartNode> = tree
+        let nodes: Vec<Context<FunctionId>> = tree
             .nodes()
-            .map(|node| PartNode {
+            .map(|node| Context {
                 parent: node.parent,
-                function: self.function(node.site, profiles),
+                function: node.site.map(|site| self.function(site, profiles)),
                 calls: node.calls.into(),
             })
             .collect();
@@ -73,12 +74,12 @@ impl Adding {
         );
     }
 
-    fn function(&mut self, site: Option<&'static Site>, profiles: &mut Profiles) -> FunctionId {
-        let address = site.map_or(0, |site| std::ptr::from_ref(site).addr());
-        *self.functions.entry(address).or_insert_with(|| {
-            let function = site.map_or_else(Function::default, Site::function);
-            profiles.function(&function)
-        })
+    fn function(&mut self, site: &'static Site, profiles: &mut Profiles) -> FunctionId {
+        let address = std::ptr::from_ref(site).addr();
+        *self
+            .functions
+            .entry(address)
+            .or_insert_with(|| profiles.function(&site.function()))
     }
 
     /// The nodes' own values without the timers' own cost, and without the timers that were not read.
