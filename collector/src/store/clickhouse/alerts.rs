@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::connection::insert;
 use super::ddl::Ddl;
+use super::deploys;
 use crate::store::{AlertStatus, StoreError};
 
 /// A row of the table.
@@ -32,7 +33,8 @@ pub(super) async fn put(client: &Client, status: &AlertStatus) -> Result<bool, S
         return Ok(false);
     }
     let row = row(status, Uuid::new_v4())?;
-    let (writer, token) = (row.writer, token(status));
+    let roll_out = deploys::known_by(client, &status.service, &status.deploy, status.started_us);
+    let (writer, token) = (row.writer, token(status, roll_out.await?));
     insert(client, "alerts", Some(&token), vec![row]).await?;
     let own = ask(format!("SELECT count() {OF_IT} AND writer = ?")).bind(writer.to_string());
     Ok(own.fetch_one::<u64>().await? > 0)
@@ -60,10 +62,11 @@ fn row(status: &AlertStatus, writer: Uuid) -> Result<AlertRow, StoreError> {
     })
 }
 
-/// The same for all who write that version of that alert: the first of them is in, whatever the others write.
-fn token(status: &AlertStatus) -> String {
+/// The same for all who write that version of that alert: the first of them is in, whatever the others write. Another
+/// one if its roll-out was forgotten and came again, since what is forgotten begins with the first version again.
+fn token(status: &AlertStatus, roll_out: u64) -> String {
     let of = (&status.service, &status.deploy, status.started_us);
-    format!("alert {} {of:?}", status.version)
+    format!("alert {} {of:?} {roll_out}", status.version)
 }
 
 pub(super) async fn list(client: &Client) -> Result<Vec<AlertStatus>, StoreError> {

@@ -365,6 +365,21 @@ pub(super) async fn unjudged(client: &Client) -> Result<Vec<Deploy>, StoreError>
     Ok(rows.iter().map(DeployRow::deploy).collect())
 }
 
+/// The version by which a roll-out became known: a higher one each time after it was forgotten. 0 if it is not known.
+pub(super) async fn known_by(
+    client: &Client,
+    service: &str,
+    id: &str,
+    started_us: u64,
+) -> Result<u64, StoreError> {
+    let sql = format!(
+        "SELECT min(version) FROM deploys
+        WHERE service = ? AND deploy_row <> {FORGOTTEN_ROW} AND id = ? AND started_us = ?"
+    );
+    let version = client.query(&sql).bind(service).bind(id).bind(started_us);
+    Ok(version.fetch_one::<u64>().await?)
+}
+
 pub(super) async fn next_start(
     client: &Client,
     service: &str,

@@ -276,3 +276,40 @@ pub(in crate::store) async fn of_two_who_change_an_alert_at_once_one_is_first(st
     kept.sort_by_key(|status| status.started_us);
     assert_eq!(kept, [second, other]);
 }
+
+pub(in crate::store) async fn an_alert_that_was_forgotten_may_come_again(store: &impl Store) {
+    const DAY: u64 = 86_400 * SECOND;
+    let roll_out = async |sequence: u64| {
+        for (sequence, deploy, at_us) in [(sequence, "a", NOON), (sequence + 1, "b", NOON + DAY)] {
+            let mut batch = batch(1, sequence, deploy);
+            batch.cells = vec![cell(at_us, &[5])];
+            let mut new = new(batch);
+            new.received_us = at_us;
+            store.put_batch(new).await.unwrap();
+        }
+    };
+    let alert = AlertStatus {
+        version: 1,
+        ..AlertStatus::of(&Deploy {
+            service: "photo".into(),
+            id: "a".into(),
+            started_us: NOON,
+            ..Deploy::default()
+        })
+    };
+    for sequence in [0, 2] {
+        roll_out(sequence).await;
+        assert!(store.put_alert_status(alert.clone()).await.unwrap());
+        assert!(!store.put_alert_status(alert.clone()).await.unwrap());
+        assert_eq!(
+            store.alert_statuses().await.unwrap(),
+            std::slice::from_ref(&alert)
+        );
+        let horizons = Horizons {
+            deploys_us: NOON + DAY + 1,
+            ..Horizons::NONE
+        };
+        assert_eq!(forget(store, horizons).await.deploys, 1);
+        assert_eq!(store.alert_statuses().await.unwrap(), []);
+    }
+}

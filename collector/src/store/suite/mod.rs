@@ -20,6 +20,7 @@ macro_rules! store_suite {
             a_record_may_tell_more_of_its_roll_out_the_second_time,
             a_report_is_final,
             of_two_who_change_an_alert_at_once_one_is_first,
+            an_alert_that_was_forgotten_may_come_again,
             what_does_not_read_back_is_not_kept,
             requests_come_by_cost_or_time,
             requests_are_skipped_and_found_by_time,
