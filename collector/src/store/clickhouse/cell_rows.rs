@@ -11,62 +11,105 @@ use super::numbers::{narrow, narrow_wide, widen};
 use crate::store::cell_sums::{CellSums, Place};
 use crate::store::{StoreError, code};
 
-/// A row of the table.
-#[derive(Row, Serialize)]
-pub(super) struct CellRow {
-    service: String,
-    hour_us: u64,
-    hour_width_us: u64,
-    minute_us: u64,
-    minute_width_us: u64,
-    start_us: u64,
-    width_us: u64,
-    deploy: String,
-    kind: i8,
-    endpoint: String,
-    cluster: String,
-    instruction_source: i8,
-    age: i8,
-    flag_name: String,
-    flag_value: String,
-    host_group: u8,
-    n: u128,
-    weight: u128,
-    errors: u128,
-    scaled: u128,
-    unfinished: u128,
-    instructions_n: u128,
-    instructions_sum: u128,
-    instructions_sum_squares: UInt256,
-    instructions_sum_logs: u128,
-    instructions_sum_squared_logs: UInt256,
-    instructions_min: u64,
-    instructions_max: u64,
-    instructions_histogram: Vec<(u16, u128)>,
-    cpu_ns_n: u128,
-    cpu_ns_sum: u128,
-    cpu_ns_sum_squares: UInt256,
-    cpu_ns_sum_logs: u128,
-    cpu_ns_sum_squared_logs: UInt256,
-    cpu_ns_min: u64,
-    cpu_ns_max: u64,
-    cpu_ns_histogram: Vec<(u16, u128)>,
-    wall_ns_n: u128,
-    wall_ns_sum: u128,
-    wall_ns_sum_squares: UInt256,
-    wall_ns_sum_logs: u128,
-    wall_ns_sum_squared_logs: UInt256,
-    wall_ns_min: u64,
-    wall_ns_max: u64,
-    wall_ns_histogram: Vec<(u16, u128)>,
-    allocated_bytes_n: u128,
-    allocated_bytes_sum: u128,
-    allocated_bytes_sum_squares: UInt256,
-    allocated_bytes_sum_logs: u128,
-    allocated_bytes_sum_squared_logs: UInt256,
-    allocated_bytes_min: u64,
-    allocated_bytes_max: u64,
-    allocated_bytes_histogram: Vec<(u16, u128)>,
+/// A cell's key and counts as columns, and those behind them, which are named: first all of its distributions if it is
+/// `whole`.
+macro_rules! row {
+    ($(#[$about:meta])* whole $name:ident { $($column:ident: $type:ty,)* }) => {
+        row! {
+            $(#[$about])*
+            $name {
+                instructions_n: u128,
+                instructions_sum: u128,
+                instructions_sum_squares: UInt256,
+                instructions_sum_logs: u128,
+                instructions_sum_squared_logs: UInt256,
+                instructions_min: u64,
+                instructions_max: u64,
+                instructions_histogram: Vec<(u16, u128)>,
+                cpu_ns_n: u128,
+                cpu_ns_sum: u128,
+                cpu_ns_sum_squares: UInt256,
+                cpu_ns_sum_logs: u128,
+                cpu_ns_sum_squared_logs: UInt256,
+                cpu_ns_min: u64,
+                cpu_ns_max: u64,
+                cpu_ns_histogram: Vec<(u16, u128)>,
+                wall_ns_n: u128,
+                wall_ns_sum: u128,
+                wall_ns_sum_squares: UInt256,
+                wall_ns_sum_logs: u128,
+                wall_ns_sum_squared_logs: UInt256,
+                wall_ns_min: u64,
+                wall_ns_max: u64,
+                wall_ns_histogram: Vec<(u16, u128)>,
+                allocated_bytes_n: u128,
+                allocated_bytes_sum: u128,
+                allocated_bytes_sum_squares: UInt256,
+                allocated_bytes_sum_logs: u128,
+                allocated_bytes_sum_squared_logs: UInt256,
+                allocated_bytes_min: u64,
+                allocated_bytes_max: u64,
+                allocated_bytes_histogram: Vec<(u16, u128)>,
+                $($column: $type,)*
+            }
+        }
+    };
+    ($(#[$about:meta])* $name:ident { $($column:ident: $type:ty,)* }) => {
+        $(#[$about])*
+        pub(super) struct $name {
+            start_us: u64,
+            width_us: u64,
+            deploy: String,
+            kind: i8,
+            endpoint: String,
+            cluster: String,
+            instruction_source: i8,
+            age: i8,
+            host_group: u8,
+            flag_name: String,
+            flag_value: String,
+            n: u128,
+            weight: u128,
+            errors: u128,
+            scaled: u128,
+            unfinished: u128,
+            $($column: $type,)*
+        }
+    };
+}
+
+/// Columns before those that are added up.
+const KEY_COLUMNS: usize = 11;
+
+row! {
+    /// A row of the table.
+    #[derive(Row, Serialize)]
+    whole CellRow {
+        service: String,
+        hour_us: u64,
+        hour_width_us: u64,
+        minute_us: u64,
+        minute_width_us: u64,
+    }
+}
+
+row! {
+    /// A cell as it is told.
+    #[derive(Row, Deserialize)]
+    whole ToldRow {}
+}
+
+row! {
+    /// A cell as it is told with what a comparison needs of it.
+    #[derive(Row, Deserialize)]
+    MomentsRow {
+        instructions_n: u128,
+        instructions_sum: u128,
+        instructions_sum_squares: UInt256,
+        cpu_ns_n: u128,
+        cpu_ns_sum: u128,
+        cpu_ns_sum_squares: UInt256,
+    }
 }
 
 /// A distribution as its columns.
@@ -134,6 +177,27 @@ macro_rules! columns {
         }
         .distribution()
     };
+}
+
+/// The cell of a row, with its counts alone.
+macro_rules! counted {
+    ($row:ident) => {{
+        let mut cell = Cell::new(CellKey {
+            start_us: $row.start_us,
+            width_us: $row.width_us,
+            kind: code::kind_of($row.kind.into())?,
+            endpoint: $row.endpoint,
+            instruction_source: code::source_of($row.instruction_source.into())?,
+            age: code::age_of($row.age.into())?,
+            flag: code::flag_of($row.flag_name, $row.flag_value),
+        });
+        cell.n = narrow($row.n);
+        cell.weight = narrow($row.weight);
+        cell.errors = narrow($row.errors);
+        cell.scaled = narrow($row.scaled);
+        cell.unfinished = narrow($row.unfinished);
+        cell
+    }};
 }
 
 /// The rows of the cells of a group.
@@ -208,74 +272,8 @@ fn row(place: &Place<'_>, cell: &Cell) -> CellRow {
     }
 }
 
-/// What is asked for: a cell as it is told, with its key and sums.
-#[derive(Row, Deserialize)]
-pub(super) struct ToldRow {
-    start_us: u64,
-    width_us: u64,
-    deploy: String,
-    kind: i8,
-    endpoint: String,
-    cluster: String,
-    instruction_source: i8,
-    age: i8,
-    host_group: u8,
-    flag_name: String,
-    flag_value: String,
-    n: u128,
-    weight: u128,
-    errors: u128,
-    scaled: u128,
-    unfinished: u128,
-    instructions_n: u128,
-    instructions_sum: u128,
-    instructions_sum_squares: UInt256,
-    instructions_sum_logs: u128,
-    instructions_sum_squared_logs: UInt256,
-    instructions_min: u64,
-    instructions_max: u64,
-    instructions_histogram: Vec<(u16, u128)>,
-    cpu_ns_n: u128,
-    cpu_ns_sum: u128,
-    cpu_ns_sum_squares: UInt256,
-    cpu_ns_sum_logs: u128,
-    cpu_ns_sum_squared_logs: UInt256,
-    cpu_ns_min: u64,
-    cpu_ns_max: u64,
-    cpu_ns_histogram: Vec<(u16, u128)>,
-    wall_ns_n: u128,
-    wall_ns_sum: u128,
-    wall_ns_sum_squares: UInt256,
-    wall_ns_sum_logs: u128,
-    wall_ns_sum_squared_logs: UInt256,
-    wall_ns_min: u64,
-    wall_ns_max: u64,
-    wall_ns_histogram: Vec<(u16, u128)>,
-    allocated_bytes_n: u128,
-    allocated_bytes_sum: u128,
-    allocated_bytes_sum_squares: UInt256,
-    allocated_bytes_sum_logs: u128,
-    allocated_bytes_sum_squared_logs: UInt256,
-    allocated_bytes_min: u64,
-    allocated_bytes_max: u64,
-    allocated_bytes_histogram: Vec<(u16, u128)>,
-}
-
 pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
-    let mut cell = Cell::new(CellKey {
-        start_us: row.start_us,
-        width_us: row.width_us,
-        kind: code::kind_of(row.kind.into())?,
-        endpoint: row.endpoint,
-        instruction_source: code::source_of(row.instruction_source.into())?,
-        age: code::age_of(row.age.into())?,
-        flag: code::flag_of(row.flag_name, row.flag_value),
-    });
-    cell.n = narrow(row.n);
-    cell.weight = narrow(row.weight);
-    cell.errors = narrow(row.errors);
-    cell.scaled = narrow(row.scaled);
-    cell.unfinished = narrow(row.unfinished);
+    let mut cell = counted!(row);
     cell.instructions = columns!(row: instructions_n, instructions_sum, instructions_sum_squares, instructions_sum_logs,
         instructions_sum_squared_logs, instructions_min, instructions_max, instructions_histogram);
     cell.cpu_ns = columns!(row: cpu_ns_n, cpu_ns_sum, cpu_ns_sum_squares, cpu_ns_sum_logs,
@@ -292,33 +290,6 @@ pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
     })
 }
 
-/// A cell as it is told with what a comparison needs of it.
-#[derive(Row, Deserialize)]
-pub(super) struct MomentsRow {
-    start_us: u64,
-    width_us: u64,
-    deploy: String,
-    kind: i8,
-    endpoint: String,
-    cluster: String,
-    instruction_source: i8,
-    age: i8,
-    host_group: u8,
-    flag_name: String,
-    flag_value: String,
-    n: u128,
-    weight: u128,
-    errors: u128,
-    scaled: u128,
-    unfinished: u128,
-    instructions_n: u128,
-    instructions_sum: u128,
-    instructions_sum_squares: UInt256,
-    cpu_ns_n: u128,
-    cpu_ns_sum: u128,
-    cpu_ns_sum_squares: UInt256,
-}
-
 pub(super) fn placed_moments(row: MomentsRow) -> Result<PlacedCell, StoreError> {
     let moments = |n: u128, sum, sum_squares| {
         (n > 0).then(|| Distribution {
@@ -328,20 +299,7 @@ pub(super) fn placed_moments(row: MomentsRow) -> Result<PlacedCell, StoreError> 
             ..Distribution::default()
         })
     };
-    let mut cell = Cell::new(CellKey {
-        start_us: row.start_us,
-        width_us: row.width_us,
-        kind: code::kind_of(row.kind.into())?,
-        endpoint: row.endpoint,
-        instruction_source: code::source_of(row.instruction_source.into())?,
-        age: code::age_of(row.age.into())?,
-        flag: code::flag_of(row.flag_name, row.flag_value),
-    });
-    cell.n = narrow(row.n);
-    cell.weight = narrow(row.weight);
-    cell.errors = narrow(row.errors);
-    cell.scaled = narrow(row.scaled);
-    cell.unfinished = narrow(row.unfinished);
+    let mut cell = counted!(row);
     cell.instructions = moments(
         row.instructions_n,
         row.instructions_sum,
@@ -356,9 +314,9 @@ pub(super) fn placed_moments(row: MomentsRow) -> Result<PlacedCell, StoreError> 
     })
 }
 
-/// The columns of a cell as it is told that are added up: those behind its key.
+/// The columns of a cell as it is told that are added up.
 pub(super) fn sum_columns<R: Row>() -> impl Iterator<Item = &'static str> {
-    R::COLUMN_NAMES.iter().copied().skip(11)
+    R::COLUMN_NAMES.iter().copied().skip(KEY_COLUMNS)
 }
 
 /// What adds the values of a column up.
