@@ -103,11 +103,7 @@ pub(super) fn every_record(
     let sql = "SELECT block, deploy, host, packed FROM request_blocks
         WHERE service = ?1 AND first_us >= ?2 AND first_us < ?3 ORDER BY block";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![
-        service,
-        code::time(time.from_us),
-        code::time(time.until_us)
-    ])?;
+    let mut rows = statement.query(code::in_time(service, time))?;
     let mut kept = Vec::new();
     while let Some(row) = rows.next()? {
         let origin = Origin {

@@ -4,11 +4,11 @@ use appweight_wire::{Cell, DecodeError, Distribution};
 use rusqlite::Row;
 use serde::Deserialize;
 
-use crate::store::StoreError;
 pub(super) use crate::store::code::{
     age, age_of, flag, flag_of, kind, kind_of, pack, source, source_of, taken, taken_of, unknown,
     unpack,
 };
+use crate::store::{StoreError, TimeRange};
 
 /// The first byte of a cell's metrics as they are packed. Those of older programs begin with a map of MessagePack,
 /// 0x80 to 0x8f.
@@ -66,6 +66,11 @@ fn broken(error: DecodeError) -> StoreError {
 /// Times that pass the format's limits fit; anything later is after all time.
 pub(super) fn time(us: u64) -> i64 {
     i64::try_from(us).unwrap_or(i64::MAX)
+}
+
+/// What is of a service and begins in that time, as `?1`, `?2` and `?3`.
+pub(super) fn in_time(service: &str, range: TimeRange) -> (&str, i64, i64) {
+    (service, time(range.from_us), time(range.until_us))
 }
 
 /// What [`time`] wrote.

@@ -48,11 +48,7 @@ pub(super) fn cells(
         FROM cells WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 AND flag_name = ''
         ORDER BY start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![
-        query.service,
-        code::time(query.time.from_us),
-        code::time(query.time.until_us)
-    ])?;
+    let mut rows = statement.query(code::in_time(&query.service, query.time))?;
     let mut cells = Vec::new();
     while let Some(row) = rows.next()? {
         cells.push(cell_of(row, unpack)?);
@@ -114,11 +110,7 @@ pub(super) fn every_cell(
             n, weight, errors, scaled, metrics, flag_name, flag_value
         FROM cells WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![
-        service,
-        code::time(time.from_us),
-        code::time(time.until_us)
-    ])?;
+    let mut rows = statement.query(code::in_time(service, time))?;
     let mut cells = Vec::new();
     while let Some(row) = rows.next()? {
         let mut placed = cell_of(row, code::unpack_metrics)?;

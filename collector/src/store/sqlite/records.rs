@@ -47,11 +47,7 @@ pub(super) fn windows(
     let sql =
         "SELECT record FROM processes WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![
-        service,
-        code::time(time.from_us),
-        code::time(time.until_us)
-    ])?;
+    let mut rows = statement.query(code::in_time(service, time))?;
     let mut windows = Windows::new(window_us);
     while let Some(row) = rows.next()? {
         windows.add(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;

@@ -144,7 +144,7 @@ fn processes(connection: &Connection, part: &Part) -> Result<Vec<KeptProcess>, S
     let sql = "SELECT deploy, host, record, source, clock_ahead_us FROM processes
         WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 ORDER BY rowid";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(of_part(part))?;
+    let mut rows = statement.query(code::in_time(&part.service, part.time))?;
     let mut processes = Vec::new();
     while let Some(row) = rows.next()? {
         let record = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
@@ -157,15 +157,6 @@ fn processes(connection: &Connection, part: &Part) -> Result<Vec<KeptProcess>, S
         });
     }
     Ok(processes)
-}
-
-fn of_part(part: &Part) -> (&str, i64, i64) {
-    let time = part.time;
-    (
-        &part.service,
-        code::time(time.from_us),
-        code::time(time.until_us),
-    )
 }
 
 /// All of a part, and that it is in, or nothing.
