@@ -10,6 +10,12 @@ pub(super) fn pack(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("MessagePack can express every wire type")
 }
 
+/// Without names: a field may be added at the end alone, with a default.
+#[cfg(feature = "clickhouse")]
+pub(super) fn pack_in_order(value: &impl Serialize) -> Vec<u8> {
+    rmp_serde::to_vec(value).expect("MessagePack can express every wire type")
+}
+
 pub(super) fn unpack<'a, T: Deserialize<'a>>(
     what: &'static str,
     bytes: &'a [u8],

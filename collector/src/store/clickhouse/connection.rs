@@ -66,7 +66,21 @@ pub(super) async fn insert<R>(
 where
     R: for<'a> Row<Value<'a> = R> + RowWrite,
 {
-    if rows.is_empty() {
+    insert_each::<R>(client, table, token, rows).await
+}
+
+/// The same of rows that borrow what is in them, and may be made one by one.
+pub(super) async fn insert_each<'a, R>(
+    client: &Client,
+    table: &str,
+    token: Option<&str>,
+    rows: impl IntoIterator<Item = R::Value<'a>>,
+) -> Result<(), StoreError>
+where
+    R: Row + RowWrite,
+{
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
         return Ok(());
     }
     let mut insert = client

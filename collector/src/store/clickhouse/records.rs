@@ -1,10 +1,14 @@
 //! Request and process records, which are kept for a while.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::vec;
 
 use appweight::api::{ProcessView, RequestView};
 use appweight::evidence::ProcessPoint;
-use appweight_wire::{Origin, ProcessRecord, RequestRecord};
+use appweight_wire::{
+    Age, Downstream, Flag, InstructionSource, Kind, Origin, ProcessRecord, RequestRecord,
+};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +18,11 @@ use crate::store::windows::Windows;
 use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, TimeRange, code, views};
 
 #[derive(Row, Serialize)]
-pub(super) struct RequestRow {
-    service: String,
-    deploy: String,
-    host: String,
-    endpoint: String,
+pub(super) struct RequestRow<'a> {
+    service: &'a str,
+    deploy: &'a str,
+    host: &'a str,
+    endpoint: &'a str,
     start_us: u64,
     instructions: Option<u64>,
     cpu_ns: Option<u64>,
@@ -28,34 +32,143 @@ pub(super) struct RequestRow {
     record: Vec<u8>,
 }
 
-pub(super) fn request_row(
-    origin: &Origin,
-    request: &RequestRecord,
-    (arrived_us, position): (u64, u32),
-) -> RequestRow {
-    RequestRow {
-        service: origin.service.clone(),
-        deploy: origin.deploy.clone(),
-        host: origin.host.clone(),
-        endpoint: request.endpoint.clone(),
-        start_us: request.start_us,
-        instructions: request.instructions,
-        cpu_ns: request.cpu_ns,
-        arrived_us,
-        position,
-        record: code::pack(request),
+/// What of a request record is in no column of its own. Without names, which would be most of it: fields are added at the
+/// end. Older programs wrote the whole record with names, which is read as this.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Facts<'a> {
+    kind: Kind,
+    method: Cow<'a, Option<String>>,
+    status: Option<u16>,
+    error: bool,
+    unfinished: bool,
+    weight: u64,
+    age: Age,
+    instruction_source: InstructionSource,
+    scaled: bool,
+    wall_ns: u64,
+    rss_start_bytes: Option<u64>,
+    rss_end_bytes: Option<u64>,
+    allocated_bytes: Option<u64>,
+    allocations: Option<u64>,
+    downstream: Cow<'a, BTreeMap<String, Downstream>>,
+    flags: Cow<'a, [Flag]>,
+    polls: u64,
+    thread_hops: u64,
+}
+
+impl<'a> Facts<'a> {
+    fn of(request: &'a RequestRecord) -> Self {
+        Self {
+            kind: request.kind,
+            method: Cow::Borrowed(&request.method),
+            status: request.status,
+            error: request.error,
+            unfinished: request.unfinished,
+            weight: request.weight,
+            age: request.age,
+            instruction_source: request.instruction_source,
+            scaled: request.scaled,
+            wall_ns: request.wall_ns,
+            rss_start_bytes: request.rss_start_bytes,
+            rss_end_bytes: request.rss_end_bytes,
+            allocated_bytes: request.allocated_bytes,
+            allocations: request.allocations,
+            downstream: Cow::Borrowed(&request.downstream),
+            flags: Cow::Borrowed(&request.flags),
+            polls: request.polls,
+            thread_hops: request.thread_hops,
+        }
     }
 }
 
-pub(super) fn request_rows(group: &Group) -> Vec<RequestRow> {
-    let requests = group.batches.iter().flat_map(|new| {
-        let requests = new.batch.requests.iter();
-        requests.map(|request| (&new.batch.origin, request))
-    });
-    let rows = (0..).zip(requests).map(|(position, (origin, request))| {
-        request_row(origin, request, (group.made_us, position))
-    });
-    rows.collect()
+/// The columns of a request record.
+#[derive(Row, Deserialize)]
+struct FoundRequest {
+    host: String,
+    deploy: String,
+    endpoint: String,
+    start_us: u64,
+    instructions: Option<u64>,
+    cpu_ns: Option<u64>,
+    arrived_us: u64,
+    #[serde(with = "serde_bytes")]
+    record: Vec<u8>,
+}
+
+impl FoundRequest {
+    fn request(&mut self) -> Result<RequestRecord, StoreError> {
+        let facts: Facts<'_> = code::unpack("request record", &self.record)?;
+        Ok(RequestRecord {
+            kind: facts.kind,
+            start_us: self.start_us,
+            endpoint: std::mem::take(&mut self.endpoint),
+            method: facts.method.into_owned(),
+            status: facts.status,
+            error: facts.error,
+            unfinished: facts.unfinished,
+            weight: facts.weight,
+            age: facts.age,
+            instructions: self.instructions,
+            instruction_source: facts.instruction_source,
+            scaled: facts.scaled,
+            cpu_ns: self.cpu_ns,
+            wall_ns: facts.wall_ns,
+            rss_start_bytes: facts.rss_start_bytes,
+            rss_end_bytes: facts.rss_end_bytes,
+            allocated_bytes: facts.allocated_bytes,
+            allocations: facts.allocations,
+            downstream: facts.downstream.into_owned(),
+            flags: facts.flags.into_owned(),
+            polls: facts.polls,
+            thread_hops: facts.thread_hops,
+        })
+    }
+}
+
+/// A request record, where it comes from, when it arrived, and its place among those that arrived then.
+pub(super) type Arrived<'a> = (&'a Origin, &'a RequestRecord, u64, u32);
+
+/// Rows of request records in the order of the table, which ClickHouse need not find then. Each is made when it is
+/// asked for: they are many.
+pub(super) struct RequestRows<'a>(vec::IntoIter<Arrived<'a>>);
+
+impl<'a> RequestRows<'a> {
+    pub(super) fn of(mut requests: Vec<Arrived<'a>>) -> Self {
+        requests.sort_by_key(|(origin, request, ..)| (origin.service.as_str(), request.start_us));
+        Self(requests.into_iter())
+    }
+
+    /// Those of a group.
+    pub(super) fn of_group(group: &'a Group) -> Self {
+        let requests = group.batches.iter().flat_map(|new| {
+            let requests = new.batch.requests.iter();
+            requests.map(|request| (&new.batch.origin, request))
+        });
+        let requests = (0..).zip(requests);
+        let requests = requests.map(|(at, (origin, request))| (origin, request, group.made_us, at));
+        Self::of(requests.collect())
+    }
+}
+
+impl<'a> Iterator for RequestRows<'a> {
+    type Item = RequestRow<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (origin, request, arrived_us, position) = self.0.next()?;
+        Some(RequestRow {
+            service: &origin.service,
+            deploy: &origin.deploy,
+            host: &origin.host,
+            endpoint: &request.endpoint,
+            start_us: request.start_us,
+            instructions: request.instructions,
+            cpu_ns: request.cpu_ns,
+            arrived_us,
+            position,
+            record: code::pack_in_order(&Facts::of(request)),
+        })
+    }
 }
 
 #[derive(Row, Serialize)]
@@ -124,24 +237,16 @@ pub(super) async fn every_request(
     service: &str,
     time: TimeRange,
 ) -> Result<Vec<KeptRequest>, StoreError> {
-    #[derive(Row, Deserialize)]
-    struct Found {
-        host: String,
-        deploy: String,
-        arrived_us: u64,
-        #[serde(with = "serde_bytes")]
-        record: Vec<u8>,
-    }
     let sql = "SELECT ?fields FROM requests WHERE service = ? AND start_us >= ? AND start_us < ?
         ORDER BY arrived_us, position";
     let asked = client.query(sql).bind(service);
-    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<Found>()?;
+    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<FoundRequest>()?;
     let mut all = Vec::new();
-    while let Some(row) = rows.next().await? {
+    while let Some(mut row) = rows.next().await? {
         all.push(KeptRequest {
             arrived: row.arrived_us,
+            record: row.request()?,
             origin: origin(service, row.deploy, row.host),
-            record: code::unpack("request record", &row.record)?,
         });
     }
     Ok(all)
@@ -248,13 +353,6 @@ pub(super) async fn requests(
     client: &Client,
     query: &RequestQuery,
 ) -> Result<Vec<RequestView>, StoreError> {
-    #[derive(Row, Deserialize)]
-    struct Found {
-        host: String,
-        deploy: String,
-        #[serde(with = "serde_bytes")]
-        record: Vec<u8>,
-    }
     let order = match query.order {
         // Not `NULLS LAST`: with a LIMIT ClickHouse 26.5 then leaves out some of the first rows.
         RequestOrder::Cost => {
@@ -282,14 +380,58 @@ pub(super) async fn requests(
     for value in values().chain(values()) {
         asked = asked.bind(value);
     }
-    let mut rows = asked.fetch::<Found>()?;
+    let mut rows = asked.fetch::<FoundRequest>()?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().await? {
+    while let Some(mut row) = rows.next().await? {
         found.push(RequestView {
+            request: row.request()?,
             host: row.host,
             deploy: row.deploy,
-            request: code::unpack("request record", &row.record)?,
         });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOON, request};
+
+    #[test]
+    fn records_are_read_as_they_are_written_and_as_older_programs_wrote_them() {
+        let full = RequestRecord {
+            kind: Kind::Task,
+            unfinished: true,
+            weight: 100,
+            age: Age::Warm,
+            instructions: Some(7),
+            instruction_source: InstructionSource::HardwareAll,
+            allocations: Some(3),
+            downstream: [("cache".to_owned(), Downstream::default())].into(),
+            flags: vec![Flag {
+                name: "new-feed".into(),
+                value: "on".into(),
+            }],
+            thread_hops: 2,
+            ..request(NOON, 5)
+        };
+        for record in [full, RequestRecord::default()] {
+            for bytes in [
+                code::pack_in_order(&Facts::of(&record)),
+                code::pack(&record),
+            ] {
+                let mut found = FoundRequest {
+                    host: String::new(),
+                    deploy: String::new(),
+                    endpoint: record.endpoint.clone(),
+                    start_us: record.start_us,
+                    instructions: record.instructions,
+                    cpu_ns: record.cpu_ns,
+                    arrived_us: 0,
+                    record: bytes,
+                };
+                assert_eq!(found.request().unwrap(), record);
+            }
+        }
+    }
 }

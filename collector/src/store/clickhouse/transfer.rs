@@ -5,8 +5,9 @@ use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::connection::insert;
+use super::connection::{insert, insert_each};
 use super::endpoints::EndpointRow;
+use super::records::{RequestRow, RequestRows};
 use super::services::ServiceRow;
 use super::{
     Tables, alerts, cell_rows, cells, claims, deploys, endpoints, fold, profiles, records,
@@ -122,11 +123,11 @@ impl Transfer for Tables {
             }
             Rows::Requests(requests) => {
                 // What arrived is numbered by the other store, from 1 if that is SQLite: before all that will come.
-                let rows = (0..).zip(&requests).map(|(at, kept)| {
-                    records::request_row(&kept.origin, &kept.record, (kept.arrived, at))
-                });
-                let rows = rows.collect();
-                insert(client, "requests", token, rows).await?;
+                let requests = (0..).zip(&requests);
+                let requests =
+                    requests.map(|(at, kept)| (&kept.origin, &kept.record, kept.arrived, at));
+                let rows = RequestRows::of(requests.collect());
+                insert_each::<RequestRow<'_>>(client, "requests", token, rows).await?;
             }
             Rows::Processes(processes) => {
                 let rows = (0..).zip(&processes);

@@ -22,10 +22,10 @@ use uuid::Uuid;
 
 use super::cell_rows::CellRow;
 use super::claims::{self, Claim};
-use super::connection::insert;
+use super::connection::{insert, insert_each};
 use super::journal::{Group, Journal};
 use super::profiles::{NodeRow, PartRow};
-use super::records::{ProcessRow, RequestRow};
+use super::records::{ProcessRow, RequestRow, RequestRows};
 use super::schema::REMEMBERED_BLOCKS;
 use super::seen::Seen;
 use super::{cell_rows, deploys, profiles, records};
@@ -321,11 +321,12 @@ impl Writer {
         let client = &self.client;
         let of = Arc::clone(group);
         let rows = off_the_runtime(move || Rows::of(&of)).await?;
+        let requests = RequestRows::of_group(group);
         let new = self.seen.new_in(group);
         let (services, endpoints) = (new.services(), new.endpoints());
         tokio::try_join!(
             insert(client, "cells", token, rows.cells),
-            insert(client, "requests", token, rows.requests),
+            insert_each::<RequestRow<'_>>(client, "requests", token, requests),
             insert(client, "processes", token, rows.processes),
             insert(client, "profiles", token, rows.profiles),
             insert(client, "profile_nodes", token, rows.profile_nodes),
@@ -392,10 +393,9 @@ async fn tell(client: Client, journal: Arc<Journal>, group: Told) -> Result<(), 
         .flatten()
 }
 
-/// The rows of a group that are added up or kept.
+/// The rows of a group that are added up or kept, but for its request records.
 struct Rows {
     cells: Vec<CellRow>,
-    requests: Vec<RequestRow>,
     processes: Vec<ProcessRow>,
     profiles: Vec<PartRow>,
     profile_nodes: Vec<NodeRow>,
@@ -410,7 +410,6 @@ impl Rows {
         let parts = profiles::Parts::of(group);
         Self {
             cells: cell_rows::rows(&sums),
-            requests: records::request_rows(group),
             processes: records::process_rows(group),
             profiles: parts.rows(),
             profile_nodes: parts.node_rows(),
