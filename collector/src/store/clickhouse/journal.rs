@@ -4,13 +4,13 @@
 //! What is here after a crash may be in some tables and not in others. It is written again as the same group, with
 //! the same token, and what was in stays as it was.
 
-use std::borrow::Cow;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use appweight_wire::Batch;
+use appweight_wire::{Batch, Cell, Content, Origin, ProcessRecord, ProfileRecord, RequestRecord};
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -127,32 +127,76 @@ impl Journal {
     }
 }
 
+/// A group as it lies here, of batches as they are written or as they are read.
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+struct Written<B> {
     id: Uuid,
     made_us: u64,
-    batches: Vec<WrittenBatch<'a>>,
+    batches: Vec<B>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct WrittenBatch<'a> {
     uuid: Uuid,
     digest: [u8; 32],
     received_us: u64,
     clock_ahead_us: Option<i64>,
-    batch: Cow<'a, Batch>,
+    batch: SentBatch<'a>,
+}
+
+/// A batch as it may be sent, its request records packed by columns if that is how they came.
+#[derive(Serialize)]
+struct SentBatch<'a> {
+    version: u16,
+    source: Uuid,
+    sequence: u64,
+    origin: &'a Origin,
+    content: Content,
+    cell_width_us: Option<u64>,
+    cells: &'a [Cell],
+    requests: &'a [RequestRecord],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packed_requests: Option<&'a Bytes>,
+    processes: &'a [ProcessRecord],
+    profiles: &'a [ProfileRecord],
 }
 
 impl<'a> WrittenBatch<'a> {
     fn of(new: &'a NewBatch) -> Self {
+        let batch = &new.batch;
+        let packed_requests = new.packed.as_deref().map(Bytes::new);
         Self {
             uuid: new.uuid,
             digest: new.digest,
             received_us: new.received_us,
             clock_ahead_us: new.clock_ahead_us,
-            batch: Cow::Borrowed(&new.batch),
+            batch: SentBatch {
+                version: batch.version,
+                source: batch.source,
+                sequence: batch.sequence,
+                origin: &batch.origin,
+                content: batch.content,
+                cell_width_us: batch.cell_width_us,
+                cells: &batch.cells,
+                requests: match packed_requests {
+                    Some(_) => &[],
+                    None => &batch.requests,
+                },
+                packed_requests,
+                processes: &batch.processes,
+                profiles: &batch.profiles,
+            },
         }
     }
+}
+
+#[derive(Deserialize)]
+struct ReadBatch {
+    uuid: Uuid,
+    digest: [u8; 32],
+    received_us: u64,
+    clock_ahead_us: Option<i64>,
+    batch: Batch,
 }
 
 fn read(path: &Path) -> Result<Group, StoreError> {
@@ -166,13 +210,13 @@ fn read(path: &Path) -> Result<Group, StoreError> {
         return Err(broken("its checksum is another"));
     }
     let unpacked = zstd::decode_all(packed).map_err(|error| broken(&error.to_string()))?;
-    let written: Written<'_> = code::unpack("journal", &unpacked)?;
-    let batches = written.batches.into_iter().map(|written| NewBatch {
-        uuid: written.uuid,
-        digest: written.digest,
-        received_us: written.received_us,
-        clock_ahead_us: written.clock_ahead_us,
-        batch: written.batch.into_owned(),
+    let written: Written<ReadBatch> = code::unpack("journal", &unpacked)?;
+    let batches = written.batches.into_iter().map(|read| NewBatch {
+        uuid: read.uuid,
+        digest: read.digest,
+        received_us: read.received_us,
+        clock_ahead_us: read.clock_ahead_us,
+        batch: read.batch,
         packed: None,
     });
     Ok(Group {

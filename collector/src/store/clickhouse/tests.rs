@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use appweight_wire::pack_requests;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
@@ -123,7 +124,14 @@ fn full(source: u128, sequence: u64) -> NewBatch {
     batch.requests = vec![request(NOON, value)];
     batch.processes = vec![process(NOON + sequence * SECOND, 3)];
     batch.profiles = vec![profile(NOON, &[("feed", value as i64)])];
-    suite::new(batch)
+    // Some come packed, and some do not.
+    let packed = sequence
+        .is_multiple_of(2)
+        .then(|| pack_requests(&batch.requests));
+    NewBatch {
+        packed,
+        ..suite::new(batch)
+    }
 }
 
 /// What a store says of everything: equal exactly if everything was counted once.
@@ -140,7 +148,6 @@ async fn account(store: &ClickhouseStore) -> String {
         })
         .await
         .unwrap();
-    let requests: Vec<_> = requests.iter().map(|view| view.request.cpu_ns).collect();
     let processes = store
         .process_points(ProcessQuery::all("photo", TimeRange::ALL))
         .await
