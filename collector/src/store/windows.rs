@@ -4,7 +4,7 @@ use appweight::evidence::ProcessPoint;
 use appweight_wire::{ActiveUsers, EndpointCount};
 use serde::Deserialize;
 
-use super::{StoreError, code};
+use super::{StoreError, TimeRange, code};
 
 /// Process records added up by window. A day of a fleet's records is gigabytes, nearly all of it
 /// sketches of users; its windows are a few megabytes and weigh the same.
@@ -39,6 +39,21 @@ struct Counts {
 struct Counter<'a> {
     name: &'a str,
     absent_because: Option<&'a str>,
+}
+
+/// The two halves of a time, which share no window: they are read side by side.
+pub(super) fn halves(time: TimeRange, window_us: u64) -> [TimeRange; 2] {
+    let middle_us = time.from_us + time.until_us.saturating_sub(time.from_us) / 2;
+    let middle_us = (middle_us - middle_us % window_us).max(time.from_us);
+    let first = TimeRange {
+        until_us: middle_us,
+        ..time
+    };
+    let second = TimeRange {
+        from_us: middle_us,
+        ..time
+    };
+    [first, second]
 }
 
 impl Windows {
@@ -174,6 +189,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn halves_share_no_window(from in 0_u64..50, length in 0_u64..50, window in 1_u64..9) {
+            let time = TimeRange { from_us: from, until_us: from + length };
+            let [first, second] = halves(time, window);
+            prop_assert_eq!((first.from_us, second.until_us), (time.from_us, time.until_us));
+            prop_assert_eq!(first.until_us, second.from_us);
+            prop_assert!((time.from_us..=time.until_us).contains(&second.from_us));
+            prop_assert!(second.from_us == time.from_us || second.from_us.is_multiple_of(window));
+            let half = length / 2;
+            prop_assert!(first.until_us - first.from_us <= half, "{:?}", first);
+            prop_assert!(second.until_us - second.from_us <= length - half + window, "{:?}", second);
+        }
+
         #[test]
         fn weighs_what_the_records_weigh(records in prop::collection::vec(record(), 0..30), window in 1_u64..9) {
             let mut windows = Windows::new(window * SECOND);

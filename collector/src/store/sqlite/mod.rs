@@ -33,6 +33,7 @@ use appweight_wire::Deploy;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
+use super::windows::halves;
 use super::{
     AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Grouping, Horizons,
     NewBatch, PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store,
@@ -263,9 +264,14 @@ impl Store for SqliteStore {
         time: TimeRange,
         window_us: u64,
     ) -> Result<Vec<ProcessPoint>, StoreError> {
-        let service = service.to_owned();
-        self.read(move |connection| records::windows(connection, &service, time, window_us))
-            .await
+        let half = |time| {
+            let service = service.to_owned();
+            self.read(move |connection| records::windows(connection, &service, time, window_us))
+        };
+        let [first, second] = halves(time, window_us);
+        let (mut points, later) = tokio::try_join!(half(first), half(second))?;
+        points.extend(later);
+        Ok(points)
     }
 
     async fn process_views(
