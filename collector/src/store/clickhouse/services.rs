@@ -56,7 +56,10 @@ pub(super) async fn services(client: &Client) -> Result<Vec<ServiceSummary>, Sto
         FROM {} GROUP BY service",
         newest("")
     );
-    let known = client.query(known).fetch_all::<ServiceRow>().await?;
+    let (known, deploys) = tokio::try_join!(
+        client.query(known).fetch_all::<ServiceRow>(),
+        client.query(&deploys).fetch_all::<DeployRow>(),
+    )?;
     let mut services: BTreeMap<String, ServiceSummary> = BTreeMap::new();
     for row in known {
         let summary = ServiceSummary {
@@ -67,7 +70,7 @@ pub(super) async fn services(client: &Client) -> Result<Vec<ServiceSummary>, Sto
         };
         services.insert(row.service, summary);
     }
-    for row in client.query(&deploys).fetch_all::<DeployRow>().await? {
+    for row in deploys {
         let known = services
             .entry(row.service.clone())
             .or_insert(ServiceSummary {
