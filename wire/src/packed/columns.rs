@@ -67,6 +67,11 @@ impl Reader {
         }
     }
 
+    /// Whether it is absent or 0 in all records.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Same(None | Some(0)))
+    }
+
     pub(super) fn next(&mut self, rest: &mut &[u8]) -> Result<Option<u64>, Broken> {
         match self {
             Self::Same(value) => Ok(*value),

@@ -163,6 +163,14 @@ pub(crate) fn unpack(mut packed: &[u8]) -> Result<Vec<RequestRecord>, Broken> {
     let mut records = vec![RequestRecord::default(); count];
     let mut column = |set: Set<'_>| {
         let mut column = Reader::begin(rest)?;
+        if column.is_nothing() && count > 0 {
+            let mut record = RequestRecord::default();
+            set(&mut record, column.next(rest)?)?;
+            if record == RequestRecord::default() {
+                // As all of them are already: so it is with most columns.
+                return Ok(());
+            }
+        }
         for record in &mut records {
             set(record, column.next(rest)?)?;
         }
@@ -259,9 +267,13 @@ pub(crate) fn unpack(mut packed: &[u8]) -> Result<Vec<RequestRecord>, Broken> {
         Ok(())
     })?;
     let mut downstreams = Facts::default();
-    column(&mut |_, value| downstreams.add(needed(value)?))?;
+    for value in Reader::all(rest, count)? {
+        downstreams.add(needed(value)?)?;
+    }
     let mut flags = Facts::default();
-    column(&mut |_, value| flags.add(needed(value)?))?;
+    for value in Reader::all(rest, count)? {
+        flags.add(needed(value)?)?;
+    }
 
     let all = downstreams.all;
     let [names, calls, walls] = [(); 3].map(|()| Reader::all(rest, all));
