@@ -1,6 +1,6 @@
 //! Cells laid out by time, so that the old code is measured under the very conditions of the new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use appweight_wire::{Age, Distribution, InstructionSource, Kind};
 
@@ -158,7 +158,8 @@ pub(crate) fn lay_out(
                 .or_default()[side] = true;
         }
     }
-    let mut endpoints: BTreeMap<(Kind, String), EndpointStrata> = BTreeMap::new();
+    // Of many cells each: looked up by hash, and sorted at the end.
+    let mut endpoints: HashMap<(Kind, &str), EndpointStrata> = HashMap::new();
     for placed in cells.iter().filter(usable) {
         let at = (placed.cluster.as_str(), placed.cell.key.start_us);
         let kept = !side_by_side || present.get(&at) == Some(&[true, true]);
@@ -169,13 +170,17 @@ pub(crate) fn lay_out(
         if let (true, Some(side), Some(distribution)) =
             (kept, side_of(placed, deploys), distribution)
         {
-            endpoints
-                .entry((placed.cell.key.kind, placed.cell.key.endpoint.clone()))
-                .or_default()
-                .add(side, placed, distribution);
+            let key = &placed.cell.key;
+            (endpoints.entry((key.kind, &key.endpoint)).or_default()).add(
+                side,
+                placed,
+                distribution,
+            );
         }
     }
-    endpoints
+    let endpoints = endpoints.into_iter();
+    let named = endpoints.map(|((kind, name), strata)| ((kind, name.to_owned()), strata));
+    named.collect()
 }
 
 /// Whether a cell says something about the code: not one kept per flag (it holds the same requests
