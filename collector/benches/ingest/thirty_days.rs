@@ -168,7 +168,7 @@ impl ThirtyDays {
 
     /// Those that the watch did not judge, with a report that it wrote of another.
     pub(crate) async fn judged_before(&self) {
-        let report = "(SELECT argMax(report, (version, length(report))) FROM deploys WHERE judged)";
+        let report = "(SELECT argMax(report, length(report)) FROM deploys WHERE judged)";
         let all = (self.until_us - self.from_us) / SPAN_US;
         self.deploys(0, all - TO_JUDGE, "true", report).await;
     }
