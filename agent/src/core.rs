@@ -20,7 +20,7 @@ use crate::queue::{Queue, Sealed};
 use crate::sampling::Sampling;
 use crate::scopes::timers::Timers;
 use crate::settings::{OneIn, Settings};
-use crate::shard::{Ended, Shard, Spans, Tallied};
+use crate::shard::{Ended, Spans, Tallied};
 use crate::shards::{Begun, Odds, Shards};
 use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
@@ -324,8 +324,13 @@ impl Core {
 
     /// What becomes of the next request or task of that name.
     #[inline]
-    pub(crate) fn begin(&self, name: &str) -> Begun {
-        self.shards.begin(name, &self.endpoints, &self.thinning)
+    pub(crate) fn begin(
+        &self,
+        name: &str,
+        put: impl FnOnce(Begun) -> Box<Measurement>,
+    ) -> Box<Measurement> {
+        self.shards
+            .begin(name, &self.endpoints, &self.thinning, put)
     }
 
     pub(crate) fn endpoint_name(&self, number: u32) -> String {
@@ -348,10 +353,11 @@ impl Core {
     }
 
     /// Counts what has ended; the agent is on.
-    #[inline]
+    #[cold]
     pub(crate) fn count(&self, ended: Ended) {
-        self.shards
-            .with_mine(|shard| shard.count(ended, &self.spans, &self.endpoints));
+        self.shards.with_mine(|shard| {
+            shard.count(&self.spans, &self.endpoints, |room| *room = ended);
+        });
     }
 
     /// A place where something that begins may lie.
@@ -373,9 +379,10 @@ impl Core {
 
     /// Counts what has ended, and takes back the place where it lay; the agent is on.
     #[inline]
-    pub(crate) fn end(&self, ended: Ended, place: Box<Measurement>) {
-        let count = |shard: &mut Shard| shard.count(ended, &self.spans, &self.endpoints);
-        self.shards.end(place, count);
+    pub(crate) fn end(&self, place: Box<Measurement>, tell: impl FnOnce(&Measurement, &mut Ended)) {
+        self.shards.end(place, |shard, place| {
+            shard.count(&self.spans, &self.endpoints, |room| tell(place, room));
+        });
     }
 
     /// Keeps the record of one that has ended; the agent is on.

@@ -18,7 +18,6 @@ use crate::facts::Gathered;
 use crate::profiled::Profiled;
 use crate::scopes::ended::Of;
 use crate::shard::{Ended, Tallied};
-use crate::shards::{Begun, Chosen};
 use crate::sys;
 use crate::usage::Usage;
 
@@ -83,6 +82,8 @@ pub(crate) struct Measurement {
     has_user: bool,
     /// Whether there is, or was, anything of what few have: facts gathered, a record, a profile.
     has_more: bool,
+    is_to_be_recorded: bool,
+    is_to_be_profiled: bool,
     /// A panic went through it.
     panicked: bool,
 }
@@ -96,30 +97,33 @@ impl Measurement {
         method: Option<&http::Method>,
         user: Option<u64>,
     ) -> Box<Self> {
-        let Begun {
-            endpoint,
-            chosen,
-            place,
-        } = core.begin(name);
-        let mut measurement = Self::at(place, core, kind, endpoint);
-        measurement.weight = chosen.map_or(0, |chosen| chosen.weight);
-        measurement.user = user.unwrap_or(0);
-        measurement.has_user = user.is_some();
-        if let Some(chosen) = chosen
-            && (chosen.is_recorded || chosen.is_profiled)
-        {
-            measurement.look_closely(chosen, method);
+        let mut measurement = core.begin(name, |begun| {
+            let mut measurement = Self::at(begun.place, core, kind, begun.endpoint);
+            measurement.user = user.unwrap_or(0);
+            measurement.has_user = user.is_some();
+            match begun.chosen {
+                None => measurement.weight = 0,
+                Some(chosen) => {
+                    measurement.weight = chosen.weight;
+                    measurement.is_to_be_recorded = chosen.is_recorded;
+                    measurement.has_more = chosen.is_recorded || chosen.is_profiled;
+                    measurement.is_to_be_profiled = chosen.is_profiled;
+                }
+            }
+            measurement
+        });
+        if measurement.has_more {
+            measurement.look_closely(method);
         }
         measurement
     }
 
     #[cold]
-    fn look_closely(&mut self, chosen: Chosen, method: Option<&http::Method>) {
-        self.has_more = true;
-        if chosen.is_recorded {
+    fn look_closely(&mut self, method: Option<&http::Method>) {
+        if self.is_to_be_recorded {
             self.record = Some(Recorded::new(self.core, method));
         }
-        if chosen.is_profiled {
+        if self.is_to_be_profiled {
             self.profiled = Some(Profiled::begin(self.core));
         }
     }
@@ -150,6 +154,8 @@ impl Measurement {
         place.kind = kind;
         place.has_user = false;
         place.has_more = false;
+        place.is_to_be_recorded = false;
+        place.is_to_be_profiled = false;
         place.panicked = false;
         place
     }
@@ -172,6 +178,8 @@ impl Measurement {
             kind,
             has_user: false,
             has_more: false,
+            is_to_be_recorded: false,
+            is_to_be_profiled: false,
             panicked: false,
         })
     }
@@ -252,12 +260,15 @@ impl Measurement {
         if self.weight == 0 {
             self.pass(outcome);
         } else if self.core.is_on() {
-            let mut ended = self.ended(outcome, false);
+            let core = self.core;
             if self.has_more {
+                let mut ended = self.ended(outcome, false);
                 self.add_more(&mut ended, outcome);
                 self.empty();
+                core.end(self, |_, room| *room = ended);
+            } else {
+                core.end(self, |ended, room| ended.tell(room, outcome, false));
             }
-            self.core.end(ended, self);
             return;
         }
         self.give_back();
@@ -305,24 +316,28 @@ impl Measurement {
         self.gathered.as_mut()?.family.take()
     }
 
-    #[inline]
     fn ended(&self, outcome: Outcome, unfinished: bool) -> Ended {
+        let mut ended = Ended::default();
+        self.tell(&mut ended, outcome, unfinished);
+        ended
+    }
+
+    /// Writes what it was into room that has no flags, field by field: see [`Usage::copy_to`].
+    #[inline]
+    fn tell(&self, ended: &mut Ended, outcome: Outcome, unfinished: bool) {
         let core = self.core;
-        Ended {
-            kind: self.kind,
-            endpoint: self.endpoint,
-            weight: self.weight,
-            end_us: core.micros_at(self.left_ns),
-            wall_ns: self.left_ns.saturating_sub(self.begun_ns),
-            usage: self.usage,
-            status: outcome.status,
-            error: outcome.error,
-            unfinished,
-            is_recorded: false,
-            age: core.age_at(self.begun_ns),
-            flags: Vec::new(),
-            user: self.user(),
-        }
+        ended.kind = self.kind;
+        ended.endpoint = self.endpoint;
+        ended.weight = self.weight;
+        ended.end_us = core.micros_at(self.left_ns);
+        ended.wall_ns = self.left_ns.saturating_sub(self.begun_ns);
+        self.usage.copy_to(&mut ended.usage);
+        ended.status = outcome.status;
+        ended.error = outcome.error;
+        ended.unfinished = unfinished;
+        ended.is_recorded = false;
+        ended.age = core.age_at(self.begun_ns);
+        ended.user = self.user();
     }
 
     /// Counts what it has used until now; the agent is on.

@@ -24,7 +24,7 @@ const FLAG_CELLS: usize = 4_096;
 const WAITING: usize = 16;
 
 /// A request or task that has ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) kind: Kind,
     /// The endpoint's number.
@@ -80,6 +80,8 @@ pub(crate) struct Shard {
     /// What has ended and is not in its cell yet. Added up together, they keep neither the requests' code nor their data from
     /// the CPU's caches, and wait for cells that have left these at the same time instead of one after the other.
     waiting: Vec<Ended>,
+    /// How many of these are to be added; the rest is room.
+    are_waiting: usize,
     /// Of the span in which requests end now.
     cells: Cells,
     /// Of earlier spans, not fetched yet.
@@ -146,27 +148,37 @@ impl Tally {
 impl Shard {
     /// Counts a request or task, now or with those after it.
     #[inline]
-    pub(crate) fn count(&mut self, ended: Ended, spans: &Spans, endpoints: &Endpoints) {
+    pub(crate) fn count(
+        &mut self,
+        spans: &Spans,
+        endpoints: &Endpoints,
+        tell: impl FnOnce(&mut Ended),
+    ) {
         self.outside_ns += outside::take();
-        if self.waiting.len() == self.waiting.capacity() {
+        if self.are_waiting == self.waiting.len() {
             self.make_room(spans, endpoints);
         }
-        self.waiting.push(ended);
+        if let Some(ended) = self.waiting.get_mut(self.are_waiting) {
+            tell(ended);
+            self.are_waiting += 1;
+        }
     }
 
     #[cold]
     fn make_room(&mut self, spans: &Spans, endpoints: &Endpoints) {
         self.settle(spans, endpoints);
-        self.waiting.reserve_exact(WAITING);
+        self.waiting.resize_with(WAITING, Ended::default);
     }
 
     /// Adds what waits to its cells.
     pub(crate) fn settle(&mut self, spans: &Spans, endpoints: &Endpoints) {
         let mut waiting = mem::take(&mut self.waiting);
-        for ended in waiting.drain(..) {
-            self.add(&ended, spans, endpoints);
+        for ended in waiting.iter_mut().take(self.are_waiting) {
+            self.add(ended, spans, endpoints);
+            ended.flags = Vec::new();
         }
         self.waiting = waiting;
+        self.are_waiting = 0;
     }
 
     #[inline]
@@ -309,7 +321,7 @@ impl Shard {
 
     /// Whether it waits for nothing to be over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.are_waiting == 0
             && self.open_cells() == 0
             && self.counts.endpoints.is_empty()
             && self.counts_over.is_empty()

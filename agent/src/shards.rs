@@ -106,9 +106,9 @@ impl Shards {
 
     /// The same, once it has ended what lay in that place.
     #[inline]
-    pub(crate) fn end(&self, place: Box<Measurement>, work: impl FnOnce(&mut Shard)) {
+    pub(crate) fn end(&self, place: Box<Measurement>, work: impl FnOnce(&mut Shard, &Measurement)) {
         self.mine(|mine| {
-            mine.shard.work(work);
+            mine.shard.work(|shard| work(shard, &place));
             mine.stock.give_back(place);
         });
     }
@@ -125,7 +125,15 @@ impl Shards {
 
     /// What becomes of the next request or task of that name. Decided by the calling thread alone.
     #[inline]
-    pub(crate) fn begin(&self, name: &str, endpoints: &Endpoints, thinning: &Thinning) -> Begun {
+    pub(crate) fn begin(
+        &self,
+        name: &str,
+        endpoints: &Endpoints,
+        thinning: &Thinning,
+        put: impl FnOnce(Begun) -> Box<Measurement>,
+    ) -> Box<Measurement> {
+        // Put where it lies at once: what is given back in several parts is written and read again in others, for which
+        // a CPU waits.
         self.mine(|mine| {
             let endpoint = mine.numbers.of(name, endpoints);
             let chosen = thinning.choose(endpoint).map(|weight| Chosen {
@@ -133,11 +141,11 @@ impl Shards {
                 is_recorded: mine.record.comes(),
                 is_profiled: mine.profile.comes(),
             });
-            Begun {
+            put(Begun {
                 endpoint,
                 chosen,
                 place: mine.stock.take(),
-            }
+            })
         })
     }
 
@@ -276,7 +284,7 @@ mod tests {
             flags: Vec::new(),
             user: None,
         };
-        shards.with_mine(|shard| shard.count(ended, &SPANS, endpoints));
+        shards.with_mine(|shard| shard.count(&SPANS, endpoints, |room| *room = ended));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::clock::{MAX_AHEAD_NS, Now};
 use crate::counters::More;
 
 /// The sum over the polls. A counter that one poll could not read makes the sum absent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     cpu_ns: u64,
     instructions: u64,
@@ -28,6 +28,19 @@ impl Usage {
             allocated: Allocated::NONE,
             absent: 0,
             scaled: false,
+        }
+    }
+
+    /// Copies it, as a copy of the whole would have to wait for what has just been written into a part of it.
+    #[inline]
+    pub(crate) fn copy_to(&self, place: &mut Self) {
+        const MORE: u8 = INSTRUCTIONS | ALLOCATED;
+        place.cpu_ns = self.cpu_ns;
+        place.absent = self.absent;
+        place.scaled = self.scaled;
+        if self.absent & MORE != MORE {
+            place.instructions = self.instructions;
+            place.allocated = self.allocated;
         }
     }
 
