@@ -63,6 +63,24 @@ struct Reference {
     sum_log: f64,
 }
 
+/// What is known of a column from elsewhere, as normal equations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) column: usize,
+    pub(crate) information: f64,
+    pub(crate) score: f64,
+}
+
+impl Known {
+    pub(crate) fn new(column: usize, estimate: Estimate) -> Self {
+        Self {
+            column,
+            information: 1.0 / estimate.variance,
+            score: estimate.effect / estimate.variance,
+        }
+    }
+}
+
 /// One (deploy, endpoint) under watch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pair {
@@ -193,32 +211,126 @@ impl Endpoint {
         (of.minutes >= REFERENCE_MINUTES && of.n > 0.0).then(|| (of.sum_log / of.n, of.sum / of.n))
     }
 
-    /// Looks at all columns anew. `known` has what other cells tell of a column: information and score.
-    pub(crate) fn look(&mut self, known: &[(usize, f64, f64)]) {
+    /// What the endpoint's cells tell of a column beside others, in the errors that it has in truth.
+    pub(crate) fn estimate(&self, column: usize, others: &[usize]) -> Option<Estimate> {
+        let regression = Regression {
+            information: self.filter.information(),
+            score: self.filter.score(),
+        };
+        self.scaled(regression.given(column, others))
+    }
+
+    /// What was seen elsewhere, as if it had the errors that this endpoint's cells are taken to have.
+    pub(crate) fn known(&self, column: usize, elsewhere: Estimate) -> Known {
+        Known::new(
+            column,
+            Estimate {
+                variance: elsewhere.variance / (self.scale * self.scale),
+                ..elsewhere
+            },
+        )
+    }
+
+    fn scaled(&self, estimate: Option<Estimate>) -> Option<Estimate> {
+        estimate.map(|estimate| Estimate {
+            variance: estimate.variance * self.scale * self.scale,
+            ..estimate
+        })
+    }
+
+    /// Looks at all columns anew. `known` has what other cells of the endpoint tell of a column, `alike` what a deploy did to the other endpoints:
+    /// neighbours are taken to have done the same here as far as nothing speaks against it, but no deploy is
+    /// charged with what it did elsewhere.
+    pub(crate) fn look(&mut self, known: &[Known], alike: &[Known]) {
         let count = self.effects.len();
         let mut information = self.filter.information().to_vec();
         let mut score = self.filter.score().to_vec();
-        for &(column, of_column, its_score) in known {
-            information[column * count + column] += of_column;
-            score[column] += its_score;
+        for of in known.iter().chain(alike) {
+            information[of.column * count + of.column] += of.information;
+            score[of.column] += of.score;
         }
+        let of = |information: &[f64], score: &[f64], column: usize, chosen: &[usize]| {
+            Regression { information, score }.given(column, chosen)
+        };
+        let always: Vec<usize> = known.iter().chain(alike).map(|of| of.column).collect();
         let regression = Regression {
             information: &information,
             score: &score,
         };
-        let always: Vec<usize> = known.iter().map(|(column, ..)| *column).collect();
         self.chosen = regression.demanded(&always, self.scale);
         for column in 0..count {
-            let estimate = regression.given(column, &self.chosen);
-            let estimate = estimate.map(|estimate| Estimate {
-                variance: estimate.variance * self.scale * self.scale,
-                ..estimate
-            });
+            let mut estimate = of(&information, &score, column, &self.chosen);
             self.effects[column] = match estimate {
                 Some(estimate) if self.chosen.contains(&column) => estimate.effect,
                 _ => 0.0,
             };
-            self.pairs[column].estimate = estimate;
+            if let Some(elsewhere) = alike.iter().find(|of| of.column == column) {
+                let at = column * count + column;
+                let with = (information[at], score[column]);
+                information[at] -= elsewhere.information;
+                score[column] -= elsewhere.score;
+                estimate = of(&information, &score, column, &self.chosen);
+                (information[at], score[column]) = with;
+            }
+            self.pairs[column].estimate = self.scaled(estimate);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::noise::Noise;
+
+    const NOISE: Noise = Noise {
+        request: 1.0,
+        cell: 1e-6,
+        shock: 1e-6,
+        level: 1e-7,
+        slope: 1e-9,
+        cluster: 1e-9,
+        host: 1e-9,
+        restart: 1e-6,
+    };
+
+    /// Two roll-outs that overlap, and few requests: the first seems to be behind what the second did.
+    fn overlap() -> Endpoint {
+        let mut endpoint = Endpoint::new(Some("/rare".to_owned()), 0.01, 2);
+        endpoint.filter.start(0.0);
+        for minute in 0..60 {
+            endpoint.filter.advance(1.0, &NOISE);
+            for host in 0..4 {
+                let columns =
+                    [20, 26].map(|start| f64::from(u8::from(minute >= start + host as i32)));
+                let value = 0.02 * columns[0] + 0.01 * columns[1];
+                let place = (0, host);
+                endpoint.filter.observe(place, value, 1e-3, 0.0, &columns);
+            }
+        }
+        endpoint
+    }
+
+    #[test]
+    fn a_deploy_is_not_charged_with_what_its_neighbour_did_to_all_others() {
+        let mut alone = overlap();
+        alone.look(&[], &[]);
+        assert_eq!(alone.chosen, [0]);
+        assert!(alone.pairs[0].estimate.unwrap().z() > 3.2);
+
+        let mut among_others = overlap();
+        let elsewhere = Estimate {
+            effect: 0.03,
+            variance: 1e-6,
+        };
+        let known = among_others.known(1, elsewhere);
+        among_others.look(&[], &[known]);
+        assert_eq!(among_others.chosen, [1]);
+        assert!((among_others.effects[1] - 0.03).abs() < 0.002);
+        assert!(among_others.pairs[0].estimate.unwrap().z().abs() < 2.0);
+        // The neighbour's own figure is not that of the others.
+        let told = among_others.pairs[1].estimate.unwrap();
+        let own = among_others.estimate(1, &[]).unwrap();
+        assert!((told.effect - own.effect).abs() < 1e-9);
+        assert!((told.variance - own.variance).abs() < 1e-9);
     }
 }

@@ -3,6 +3,7 @@
 //! [`Detector`] takes deploys and cells in order of time and answers with verdicts as soon as they are sure.
 //! It never looks ahead: a verdict of minute t is the same whatever follows. `docs/method.md` has the statistics.
 
+mod alike;
 mod calibration;
 mod detector;
 mod endpoint;

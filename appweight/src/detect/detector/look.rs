@@ -3,10 +3,12 @@
 use foldhash::HashMap;
 
 use super::{Column, Detector, MIN_NEW_HOSTS, SERVICE_LEVEL, WATCH_MINUTES};
-use crate::detect::endpoint::Cell;
+use crate::detect::alike::alike;
+use crate::detect::endpoint::{Cell, Known};
 use crate::detect::evidence::{LARGEST_PART, part_of_level, z_of};
 use crate::detect::flag::FlagPair;
 use crate::detect::lines::VerdictLine;
+use crate::detect::regression::Estimate;
 use crate::detect::tell::{deploy_line, raise, verdict};
 
 impl Detector {
@@ -17,26 +19,19 @@ impl Detector {
                 flags.push((at, *arm));
             }
         }
-        for (at, endpoint) in self.endpoints.iter_mut().enumerate() {
-            let known: Vec<(usize, f64, f64)> = flags
+        for total in &mut self.totals {
+            total.look(&[], &[]);
+        }
+        let alike = self.alike();
+        for ((at, endpoint), alike) in self.endpoints.iter_mut().enumerate().zip(&alike) {
+            let known: Vec<Known> = flags
                 .iter()
                 .filter_map(|&(column, arm)| {
                     let pair = self.flags.arms[arm].pairs.get(&at)?;
-                    if pair.is_empty() {
-                        return None;
-                    }
-                    let estimate = pair.estimate();
-                    Some((
-                        column,
-                        1.0 / estimate.variance,
-                        estimate.effect / estimate.variance,
-                    ))
+                    (!pair.is_empty()).then(|| Known::new(column, pair.estimate()))
                 })
                 .collect();
-            endpoint.look(&known);
-        }
-        for total in &mut self.totals {
-            total.look(&[]);
+            endpoint.look(&known, alike);
         }
         for column in 0..self.columns.len() {
             let Column::Deploy(deploy) = self.columns[column] else {
@@ -80,6 +75,27 @@ impl Detector {
             total.pairs[column].called_at = z_at(SERVICE_LEVEL);
             raise(total, column, minute, step, None, told);
         }
+    }
+
+    /// By endpoint: what deploys that changed a whole service did to its other endpoints.
+    fn alike(&self) -> Vec<Vec<Known>> {
+        let mut known: Vec<Vec<Known>> = vec![Vec::new(); self.endpoints.len()];
+        for (service, total) in self.totals.iter().enumerate() {
+            for &column in &total.chosen {
+                if !matches!(self.columns[column], Column::Deploy(_)) {
+                    continue;
+                }
+                let numbers = 0..self.endpoints.len();
+                let numbers = numbers.filter(|at| self.endpoint_services[*at] == service);
+                let numbers: Vec<usize> = numbers.collect();
+                let estimate = |at: &usize| self.endpoints[*at].estimate(column, &total.chosen);
+                let estimates: Vec<Option<Estimate>> = numbers.iter().map(estimate).collect();
+                for (at, elsewhere) in numbers.into_iter().zip(alike(&estimates)) {
+                    known[at].extend(elsewhere.map(|of| self.endpoints[at].known(column, of)));
+                }
+            }
+        }
+        known
     }
 
     pub(super) fn look_at_flags(&mut self, minute: i64, told: &mut Vec<VerdictLine>) {
