@@ -58,6 +58,16 @@ fn share(part: usize, whole: usize) -> String {
     )
 }
 
+fn oracle(score: &Score) -> String {
+    score
+        .oracle_finds()
+        .filter(|_| score.planted > 0)
+        .map_or("-".to_owned(), |finds| {
+            let share = 100.0 * finds / score.planted as f64;
+            format!("{share:.1} % ({finds:.0} of {})", score.planted)
+        })
+}
+
 fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
     let median = score
         .median_minutes()
@@ -79,6 +89,7 @@ fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
             "found, of all planted",
             share(score.planted_found, score.planted),
         ),
+        ("the oracle, at as many false alarms", oracle(score)),
         (
             "false alarms per 100 clean pairs",
             per_100(score.false_alarms, score.clean_pairs),

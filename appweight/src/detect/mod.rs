@@ -22,6 +22,8 @@ mod tail;
 mod tell;
 mod warm_up;
 
+pub(crate) use evidence::z_of;
+
 pub use detector::{DetectError, Detector, WatchOf};
 pub use lines::{CellLine, DeployLine, Ruling, VerdictLine};
 pub use settings::Settings;

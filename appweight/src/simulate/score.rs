@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use statrs::function::erf::erfc;
+
 use super::plan::{Plan, RollOut};
 use super::shape::Shape;
 use super::simulation::Simulation;
 use super::traps::Trap;
 use super::truth::Cause;
-use crate::detect::{Detector, Ruling, VerdictLine};
+use crate::detect::{Detector, Ruling, VerdictLine, z_of};
 use crate::median::median;
 
 /// Minutes before and after a roll-out that the oracle uses.
@@ -14,6 +16,8 @@ const ORACLE_MINUTES: i64 = 30;
 const DETECTABLE_FROM: f64 = 4.0;
 /// A change of all endpoints from which on the service's own line should tell it.
 const SERVICE_CHANGE: f64 = 0.02;
+/// Of fewer clean pairs called than this part, days that are simulated cannot tell.
+const LEAST_LEVEL: f64 = 1e-5;
 /// Minutes after the start of a roll-out for which power is told.
 const POWER_MINUTES: [i64; 3] = [5, 15, 60];
 
@@ -85,6 +89,8 @@ pub struct ScoredPair {
     pub start: i64,
     /// What the deploy did to the endpoint, in logs.
     pub effect: f64,
+    /// Whether it did so to this endpoint and not to all.
+    pub is_planted: bool,
     /// The oracle's standard error, in logs.
     pub oracle_error: f64,
     /// The ends of the 95 % interval, in logs, if there is one.
@@ -256,6 +262,7 @@ fn score_deploys(
             score.pairs.push(ScoredPair {
                 start: deploy.start,
                 effect,
+                is_planted: effect != 0.0 && !all_changed,
                 oracle_error: oracle,
                 interval: interval.map(|(low, high)| (low.ln_1p(), high.ln_1p())),
                 ruling: line.map_or(Ruling::NoData, |line| line.verdict),
@@ -412,6 +419,20 @@ impl Score {
         (!minutes.is_empty()).then(|| median(&mut minutes))
     }
 
+    /// How many of all planted changes the oracle would find in the mean, if it called as many clean pairs as the detector did:
+    /// what is to be had of the figure. It looks once and has half an hour before and after, the detector may have more.
+    #[must_use]
+    pub fn oracle_finds(&self) -> Option<f64> {
+        let level = self.false_alarms as f64 / self.clean_pairs as f64;
+        let called_at = z_of(level.clamp(LEAST_LEVEL, 1.0));
+        let planted = self.pairs.iter().filter(|pair| pair.is_planted);
+        let chances = planted.map(|pair| {
+            let z = pair.effect.abs() / pair.oracle_error;
+            0.5 * erfc((called_at - z) / std::f64::consts::SQRT_2)
+        });
+        (self.clean_pairs > 0).then(|| chances.sum())
+    }
+
     /// By endpoint: requests a minute, and the median standard errors 5, 15 and 60 minutes after starts.
     pub fn median_errors(&self) -> impl Iterator<Item = (&str, f64, [Option<f64>; 3])> {
         self.power.iter().map(|(endpoint, (per_minute, errors))| {
@@ -464,5 +485,40 @@ impl Score {
                 own.extend(errors);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted(effect: f64) -> ScoredPair {
+        ScoredPair {
+            start: 0,
+            effect,
+            is_planted: effect != 0.0,
+            oracle_error: 0.01,
+            interval: None,
+            ruling: Ruling::NoData,
+            called: None,
+        }
+    }
+
+    #[test]
+    fn an_oracle_finds_half_of_what_lies_where_it_calls() {
+        let score = Score {
+            clean_pairs: 10_000,
+            false_alarms: 10,
+            pairs: vec![
+                planted(0.0329),
+                planted(-0.5),
+                planted(0.0001),
+                planted(0.0),
+            ],
+            ..Score::default()
+        };
+        let finds = score.oracle_finds().unwrap();
+        assert!((finds - 1.5).abs() < 0.01, "{finds}");
+        assert_eq!(Score::default().oracle_finds(), None);
     }
 }
