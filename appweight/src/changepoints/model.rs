@@ -5,12 +5,13 @@ use super::fit::{Fits, Shape};
 use super::noise;
 use super::partition::partition;
 
-/// Correlations that are tried. A series that forgets nothing cannot be told from one that wanders.
-const CORRELATIONS: [f64; 12] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
+/// Correlations that are tried. What a series keeps for longer than some ten values is no noise: it has changed.
+const CORRELATIONS: [f64; 10] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Rounds of cutting with the variance that the last cut left.
 const ROUNDS: usize = 3;
-/// Noise below this part of the whole spread is no noise but rounding.
-const LEAST_NOISE: f64 = 1e-9;
+/// No variance of noise below this part of the whole variance: levels and lines are a simplification, and a tenth of the
+/// spread is as near as they need to come. What is smoother than that would else be cut wherever it bends.
+const LEAST_NOISE: f64 = 0.01;
 
 /// A description of a series.
 pub(super) struct Model {

@@ -112,6 +112,19 @@ fn the_week_is_no_change_and_hides_none() {
 }
 
 #[test]
+fn a_smooth_curve_is_not_cut_wherever_it_bends() {
+    for seed in 1..=10 {
+        let noise = noise(seed, 200).into_iter().enumerate();
+        let curve = noise.map(|(at, noise)| {
+            let growth = (-(at as f64 - 100.0) / 20.0).exp();
+            100.0 / (1.0 + growth) + 0.05 * noise
+        });
+        let found = found(&curve.collect::<Vec<f64>>());
+        assert!(found.len() <= 1, "seed {seed}: {found:?}");
+    }
+}
+
+#[test]
 fn one_wrong_value_is_no_change() {
     for seed in 1..=10 {
         let mut series = noise(seed, 80);
