@@ -153,8 +153,7 @@ impl Endpoint {
 
 /// `None` of a change that no endpoint can have.
 fn log_of(change: Change) -> Option<(f64, f64)> {
-    let factor = 1.0 + change.relative;
-    let (log, error) = (factor.ln(), change.standard_error / factor);
+    let (log, error) = (change.relative.ln_1p(), change.standard_error);
     (log.is_finite() && error.is_finite()).then_some((log, error))
 }
 
@@ -231,6 +230,20 @@ mod tests {
             None,
             "nobody saw it"
         );
+    }
+
+    #[test]
+    fn a_changes_error_is_that_of_its_logarithm() {
+        let change = Change {
+            relative: 0.5,
+            low: 0.3,
+            high: 0.7,
+            confidence: 0.95,
+            standard_error: 0.06,
+        };
+        let (log, error) = log_of(change).unwrap();
+        assert!((log - 1.5_f64.ln()).abs() < 1e-12);
+        assert_eq!(error, 0.06);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct Change {
     pub high: f64,
     /// How sure the interval is, 0 to 1, after correction for the number of endpoints judged at once.
     pub confidence: f64,
-    /// The standard error, noise floor included.
+    /// The standard error of the change's logarithm, noise floor included.
     pub standard_error: f64,
 }
 

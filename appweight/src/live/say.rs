@@ -151,8 +151,9 @@ fn verdict_of(ruling: Ruling) -> DetectedVerdict {
 
 fn change_of(line: &VerdictLine) -> Option<Change> {
     let (relative, low, high) = (line.effect?, line.low?, line.high?);
+    let standard_error = (high.ln_1p() - low.ln_1p()) / (2.0 * Z_95);
     // A report that holds what JSON cannot is one that no store takes.
-    let is_told = [relative, low, high]
+    let is_told = [relative, low, high, standard_error]
         .iter()
         .all(|number| number.is_finite());
     is_told.then_some(Change {
@@ -160,6 +161,32 @@ fn change_of(line: &VerdictLine) -> Option<Change> {
         low,
         high,
         confidence: 0.95,
-        standard_error: (high - low) / (2.0 * Z_95),
+        standard_error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_error_is_that_of_the_logarithm() {
+        let (log, error) = (0.4_f64, 0.1);
+        let at = |errors: f64| Some((log + errors * error).exp_m1());
+        let line = VerdictLine {
+            deploy: None,
+            flag: None,
+            value: None,
+            endpoint: None,
+            verdict: Ruling::Regressed,
+            effect: at(0.0),
+            low: at(-Z_95),
+            high: at(Z_95),
+            at_minute: 0,
+            more_requests: None,
+            checks: Vec::new(),
+        };
+        let change = change_of(&line).unwrap();
+        assert!((change.standard_error - error).abs() < 1e-9, "{change:?}");
+    }
 }
