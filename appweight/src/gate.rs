@@ -1,5 +1,9 @@
 //! The answer for CI: is the increase above the limit, below it, or can it not be told yet?
 
+mod detected;
+
+pub use detected::gate_detected;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Arm, Change, Comparison, Control};
@@ -32,8 +36,31 @@ pub struct GateLine {
     pub change: Option<Change>,
     /// How many more requests on each side would tell, if any number would.
     pub more_requests: Option<u64>,
+    /// The start of the minute whose cells made the detector sure that it changed, µs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sure_since_us: Option<u64>,
     /// The answer in a sentence.
     pub reason: String,
+    /// Why, if the detector judged: each check with its figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
+}
+
+impl GateLine {
+    /// One that cannot tell, for that reason.
+    #[must_use]
+    pub fn cannot_tell(subject: String, max_increase: f64, reason: String) -> Self {
+        Self {
+            subject,
+            outcome: Outcome::CannotTell,
+            max_increase,
+            change: None,
+            more_requests: None,
+            sure_since_us: None,
+            reason,
+            checks: Vec::new(),
+        }
+    }
 }
 
 /// What is held against the limit.
@@ -45,6 +72,17 @@ pub enum Subject {
     Endpoint(String),
 }
 
+impl Subject {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Total => "all endpoints",
+            Self::Endpoint(name) => name,
+        }
+    }
+}
+
 /// Holds one subject of a comparison against `max_increase` (0.01 is 1 %) with `confidence`;
 /// `None` if the comparison has no such endpoint.
 #[must_use]
@@ -54,52 +92,33 @@ pub fn gate(
     max_increase: f64,
     confidence: f64,
 ) -> Option<GateLine> {
-    let (name, change, arms) = match subject {
-        Subject::Total => (
-            "all endpoints".to_owned(),
-            comparison.total.change,
-            total_arms(comparison),
-        ),
+    let (change, arms) = match subject {
+        Subject::Total => (comparison.total.change, total_arms(comparison)),
         Subject::Endpoint(name) => {
             let endpoint = comparison
                 .endpoints
                 .iter()
                 .find(|endpoint| endpoint.endpoint == *name)?;
-            (
-                name.clone(),
-                endpoint.change,
-                [endpoint.before, endpoint.after],
-            )
+            (endpoint.change, [endpoint.before, endpoint.after])
         }
     };
     let fewest = fewest(&arms);
+    let mut line = GateLine::cannot_tell(subject.name().to_owned(), max_increase, String::new());
     let Some(change) = change else {
         let missing = Thresholds::default()
             .min_requests
             .saturating_sub(fewest)
             .max(1);
-        return Some(GateLine {
-            reason: format!(
-                "{fewest} requests on one side are too few: at least {missing} more are needed"
-            ),
-            subject: name,
-            outcome: Outcome::CannotTell,
-            max_increase,
-            change: None,
-            more_requests: Some(missing),
-        });
+        line.more_requests = Some(missing);
+        line.reason = format!(
+            "{fewest} requests on one side are too few: at least {missing} more are needed"
+        );
+        return Some(line);
     };
     let change = at_confidence(change, confidence);
     let limit = text::signed_percent(max_increase);
     let shown = text::change(&change);
-    let mut line = GateLine {
-        subject: name,
-        outcome: Outcome::CannotTell,
-        max_increase,
-        change: Some(change),
-        more_requests: None,
-        reason: String::new(),
-    };
+    line.change = Some(change);
     if change.low > max_increase {
         line.outcome = Outcome::Above;
         line.reason = format!("{shown} lies above {limit}");

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::{Change, Metric};
+use crate::api::{Change, DetectedVerdict, Metric};
 
 /// `+1.3 %`
 #[must_use]
@@ -38,6 +38,20 @@ pub fn metric_name(metric: Metric) -> &'static str {
     match metric {
         Metric::Instructions => "instructions",
         Metric::Cpu => "CPU time",
+    }
+}
+
+/// What the detector says, in a word or two: `heavier`.
+#[must_use]
+pub fn detected(verdict: DetectedVerdict) -> &'static str {
+    match verdict {
+        DetectedVerdict::Regressed => "heavier",
+        DetectedVerdict::Improved => "lighter",
+        DetectedVerdict::Withheld => "withheld",
+        DetectedVerdict::Unchanged => "unchanged",
+        DetectedVerdict::Undecided => "undecided",
+        DetectedVerdict::Withdrawn => "went away",
+        DetectedVerdict::NoData => "no data",
     }
 }
 

@@ -2,9 +2,9 @@ use std::io::Write;
 
 use appweight::api::{Alert, AlertChange, AlertState};
 use clap::{Subcommand, ValueEnum};
-use jiff::Timestamp;
 
 use crate::args::At;
+use crate::units::minute;
 
 /// Which alerts, or what is done about one.
 #[derive(Debug, clap::Args)]
@@ -170,15 +170,6 @@ fn lines(alert: &Alert) -> String {
         text.push_str(&format!("{:14}{}\n", "", done.join(": ")));
     }
     text
-}
-
-fn minute(us: u64) -> String {
-    let at = i64::try_from(us)
-        .ok()
-        .and_then(|us| Timestamp::from_microsecond(us).ok());
-    at.map_or_else(String::new, |at| {
-        at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-    })
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub(crate) enum Command {
     Dashboard(Dashboard),
     /// Fail if one deploy is heavier than another
     ///
-    /// The deploys are those of a collector, or two files of records (--base-file, --head-file).
+    /// The deploys are those of a collector, or two files of records (--base-file, --head-file). Where the
+    /// collector's detector judges the roll-out, what it has called is held to the limits; else both are compared.
     /// Exits 1 when the interval of an increase lies above its limit, 0 when all lie below, and
     /// else 2: it cannot be told (with how many more requests would tell), a deploy is unknown,
     /// instructions were counted in different ways, a file cannot be read, or the collector does not answer.

@@ -1,6 +1,8 @@
-//! Durations and percentages as people write them.
+//! Durations, percentages and times as people write them.
 
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 /// `90s`, `2m`, `1h 30m`, `500ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -58,6 +60,16 @@ pub(crate) fn confidence(text: &str) -> Result<f64, String> {
     } else {
         Err("must lie between 50% and 100%".to_owned())
     }
+}
+
+/// `2026-11-29 18:12 UTC`.
+pub(crate) fn minute(us: u64) -> String {
+    let at = i64::try_from(us)
+        .ok()
+        .and_then(|us| Timestamp::from_microsecond(us).ok());
+    at.map_or_else(String::new, |at| {
+        at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use appweight::api::{Comparison, Control, DeployReport, DeployStatus};
+use appweight::api::{Comparison, Control, DeployReport, DeployStatus, Detected};
 use appweight::evidence::Evidence;
 use appweight::judge::judge;
 use appweight::live::judged_by;
@@ -34,10 +34,12 @@ pub(crate) async fn judge_now(
 /// The report with what the detector said last, whose verdict stands where it has one.
 pub(crate) fn with_detected(app: &App, report: DeployReport) -> DeployReport {
     let now_us = app.options.clock.now_us();
-    match app.detectors.said(&report.summary.deploy, now_us) {
-        Said::This(detected, _) => judged_by(*detected, report, &app.options.thresholds),
-        Said::Reading | Said::Nothing => report,
-    }
+    let detected = match app.detectors.said(&report.summary.deploy, now_us) {
+        Said::This(detected, _) => *detected,
+        Said::Reading => Detected::silent("its cells are still read".to_owned(), true),
+        Said::Nothing => return report,
+    };
+    judged_by(detected, report, &app.options.thresholds)
 }
 
 async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {

@@ -33,6 +33,10 @@ fn code_that_is_slower_by_half_is_stopped_and_a_generous_limit_lets_it_pass() {
     );
     assert!(stopped.stdout.contains("/work"), "{stopped:?}");
     assert!(stopped.stdout.contains("while both served"), "{stopped:?}");
+    assert!(
+        stopped.stdout.contains("judged by comparison"),
+        "{stopped:?}"
+    );
 
     let passed = gate(&collector.url, &["--head", "new", "--max-increase", "500%"]);
     assert_eq!(passed.code, 0, "{passed:?}");

@@ -1,9 +1,9 @@
 //! A fleet of sixteen hosts that rolls out by the hour, as the detector in the collector sees it: across kill -9, one alert for
-//! what made it heavier and none for the rest.
+//! what made it heavier and none for the rest, and the gate lets all but that one pass.
 
 use std::path::Path;
 
-use appweight_tests::{Collector, Receiver, an_hour_ago, eventually, put};
+use appweight_tests::{Collector, Ended, Receiver, an_hour_ago, eventually, put, run};
 use appweight_wire::{
     Age, Batch, Cell, CellKey, Content, Format, InstructionSource, Kind, Origin, VERSION, encode,
 };
@@ -162,6 +162,50 @@ fn seen(collector: &Collector, minute: u64) -> Value {
     })
 }
 
+fn gate(collector: &Collector, base: &str, head: &str, more: &[&str]) -> Ended {
+    let words = [
+        "gate",
+        "--collector",
+        &collector.url,
+        "--base",
+        base,
+        "--head",
+        head,
+    ];
+    run(&[words.as_slice(), more].concat())
+}
+
+/// What the gate says of the last deploy, and by whose word, up to which minute.
+fn stops_the_last(collector: &Collector, watch: &str, until: u64) {
+    let stopped = gate(collector, "d", "e", &[]);
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+    let until_us = start_us() + until * MINUTE_US;
+    for told in ["FAIL: /feed: +", "judged by the detector up to 20", watch] {
+        assert!(stopped.stdout.contains(told), "{told}: {stopped:?}");
+    }
+    for told in ["FAIL: all endpoints", "FAIL: /seen"] {
+        assert!(!stopped.stdout.contains(told), "{told}: {stopped:?}");
+    }
+    let json = gate(collector, "d", "e", &["--format", "json"]);
+    assert_eq!(json.code, 1, "{json:?}");
+    let answer: Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!(answer["judge"], "detector", "{answer}");
+    assert_eq!(answer["detected"]["until_us"], until_us, "{answer}");
+    let lines = answer["lines"].as_array().expect("a list").iter();
+    let feed: Vec<&Value> = lines.filter(|line| line["subject"] == "/feed").collect();
+    assert_eq!(feed.len(), 1, "{answer}");
+    assert_eq!(feed[0]["outcome"], "above");
+    assert!(feed[0]["sure_since_us"].as_u64() < Some(until_us));
+    for format in ["markdown", "github"] {
+        let ended = gate(collector, "d", "e", &["--format", format]);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(
+            ended.stdout.contains("judged by the detector up to 20"),
+            "{ended:?}"
+        );
+    }
+}
+
 #[test]
 fn what_a_roll_out_changed_is_called_while_it_is_watched_and_once_across_kills() {
     let folder = tempfile::tempdir().unwrap();
@@ -201,6 +245,7 @@ fn what_a_roll_out_changed_is_called_while_it_is_watched_and_once_across_kills()
             told => Err(format!("{told} told")),
         }
     });
+    stops_the_last(&collector, "it still watches", LAST + 29);
     let page = collector.get("/deploys/e?service=photos").text;
     assert!(page.contains("Minute by minute"), "{page}");
 
@@ -228,6 +273,19 @@ fn what_a_roll_out_changed_is_called_while_it_is_watched_and_once_across_kills()
         let report = report(&collector, clean);
         assert_eq!(report["summary"]["status"], "judged", "{report}");
         assert_eq!(report["summary"]["verdict"], "no_change", "{report}");
+    }
+    let until_us = judged["detected"]["until_us"].as_u64().unwrap();
+    stops_the_last(
+        &collector,
+        "its watch is over",
+        (until_us - start_us()) / MINUTE_US,
+    );
+    for (base, head) in [("a", "b"), ("b", "c"), ("c", "d")] {
+        let passed = gate(&collector, base, head, &[]);
+        assert_eq!(passed.code, 0, "{passed:?}");
+        for told in ["PASS: all endpoints", "judged by the detector"] {
+            assert!(passed.stdout.contains(told), "{told}: {passed:?}");
+        }
     }
     let alerts = collector.get("/v1/alerts?service=photos").json();
     assert_eq!(alerts.as_array().map(Vec::len), Some(1), "{alerts}");

@@ -75,6 +75,21 @@ pub enum DetectedVerdict {
 }
 
 impl Detected {
+    /// What is said while nothing can be, or for good if nobody `watches`.
+    #[must_use]
+    pub fn silent(because: String, watches: bool) -> Self {
+        Self {
+            judges: false,
+            because,
+            watches,
+            metric: None,
+            until_us: None,
+            late_requests: 0,
+            endpoints: Vec::new(),
+            total: None,
+        }
+    }
+
     /// All that something is said of: endpoints, and all together.
     pub fn changes(&self) -> impl Iterator<Item = &DetectedChange> {
         self.endpoints.iter().chain(&self.total)

@@ -15,16 +15,10 @@ impl Live {
     pub fn says(&self, deploy: &Deploy) -> Detected {
         let number = self.roll_outs.number(deploy);
         let watch = number.and_then(|number| *self.watches.get(number)?);
-        let mut detected = Detected {
-            judges: false,
-            because: String::new(),
-            watches: watch.is_some_and(|watch| watch.is_open),
-            metric: self.counted.map(|counted| counted.metric),
-            until_us: self.counted.map(|_| us(self.next)),
-            late_requests: 0,
-            endpoints: Vec::new(),
-            total: None,
-        };
+        let is_open = watch.is_some_and(|watch| watch.is_open);
+        let mut detected = Detected::silent(String::new(), is_open);
+        detected.metric = self.counted.map(|counted| counted.metric);
+        detected.until_us = self.counted.map(|_| us(self.next));
         match self.judged(number) {
             Ok((number, hosts)) => {
                 detected.judges = true;

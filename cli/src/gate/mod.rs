@@ -1,23 +1,22 @@
 //! `appweight gate`: whether one deploy is dearer than another by more than is fine.
 
 mod budget;
+mod evidence;
 mod print;
 mod records;
+mod rows;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use appweight::api::{Comparison, Metric};
-use appweight::compare::{Question, compare};
-use appweight::gate::{GateLine, Outcome, Subject, gate};
-use appweight::thresholds::Thresholds;
+use appweight::gate::{GateLine, Outcome, Subject};
 use jiff::civil::Date;
 
-use crate::args::{Gate, MetricName};
+use crate::args::Gate;
 use crate::logging::complain;
 use budget::{Budget, Percentage};
+use evidence::Evidence;
 
 /// The increase that is fine, and how sure it must be, where nobody says otherwise.
 const MAX_INCREASE: f64 = 0.01;
@@ -26,13 +25,13 @@ const CONFIDENCE: f64 = 0.99;
 /// What was asked and answered.
 #[derive(Debug)]
 struct Answer {
-    comparison: Comparison,
+    evidence: Evidence,
     lines: Vec<GateLine>,
     max_increase: f64,
     confidence: f64,
 }
 
-/// Asks for the comparison, holds it to the limits and prints the answer.
+/// Asks whoever judges, holds what is said to the limits and prints the answer.
 pub(crate) fn run(options: &Gate, out: &mut dyn Write) -> ExitCode {
     match answered(options, out) {
         Ok(Outcome::Below) => ExitCode::SUCCESS,
@@ -48,79 +47,22 @@ pub(crate) fn run(options: &Gate, out: &mut dyn Write) -> ExitCode {
 fn answered(options: &Gate, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let budget = Budget::read(options.budget.as_deref())?;
     let metric = options.metric.or(budget.metric);
-    let comparison = match (&options.base_file, &options.head_file) {
-        (Some(base), Some(head)) => of_files(options, base, head, metric)?,
-        _ => of_collector(options, metric)?,
+    let evidence = match (&options.base_file, &options.head_file) {
+        (Some(base), Some(head)) => Evidence::of_files(options, base, head, metric)?,
+        _ => Evidence::of_collector(options, metric)?,
     };
     let today = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date();
-    let answer = answer(options, &budget, comparison, today)?;
+    let answer = answer(options, &budget, evidence, today)?;
     print::print(out, options, &answer)?;
     Ok(overall(&answer.lines))
-}
-
-fn of_collector(options: &Gate, metric: Option<MetricName>) -> anyhow::Result<Comparison> {
-    let (Some(base), Some(head)) = (&options.base, &options.head) else {
-        bail!(
-            "which deploys? Name them by --base and --head, or their files by --base-file and --head-file"
-        );
-    };
-    let mut query = vec![("base", base.as_str()), ("head", head.as_str())];
-    if let Some(service) = &options.service {
-        query.push(("service", service));
-    }
-    if let Some(metric) = metric {
-        query.push(("metric", metric.as_str()));
-    }
-    options.at.client()?.get("/v1/compare", &query)
-}
-
-fn of_files(
-    options: &Gate,
-    base: &Path,
-    head: &Path,
-    metric: Option<MetricName>,
-) -> anyhow::Result<Comparison> {
-    let service = options.service.as_deref();
-    let mut before = records::read(base, options.base.as_deref(), service)?;
-    let mut after = records::read(head, options.head.as_deref(), service)?;
-    if before.service != after.service {
-        bail!(
-            "{} is of service {}, {} of {}: only one service can be compared with itself",
-            base.display(),
-            before.service,
-            head.display(),
-            after.service
-        );
-    }
-    if before.deploy == after.deploy {
-        // The same code measured twice, or nobody named it: the files tell them apart.
-        for (side, path) in [(&mut before, base), (&mut after, head)] {
-            side.deploy = format!("{} ({})", side.deploy, path.display());
-            for cell in &mut side.cells {
-                cell.deploy.clone_from(&side.deploy);
-            }
-        }
-    }
-    let question = Question {
-        service: &before.service,
-        base: &before.deploy,
-        head: &after.deploy,
-        metric: metric.map(|metric| match metric {
-            MetricName::Instructions => Metric::Instructions,
-            MetricName::Cpu => Metric::Cpu,
-        }),
-    };
-    let mut cells = before.cells;
-    cells.append(&mut after.cells);
-    Ok(compare(question, &cells, &[], &Thresholds::default())?)
 }
 
 fn answer(
     options: &Gate,
     budget: &Budget,
-    comparison: Comparison,
+    evidence: Evidence,
     today: Date,
 ) -> anyhow::Result<Answer> {
     let of_file = |percentage: Option<Percentage>| percentage.map(|Percentage(value)| value);
@@ -133,7 +75,7 @@ fn answer(
         .or(budget.confidence.map(|budget::Confidence(value)| value))
         .unwrap_or(CONFIDENCE);
     let mut lines = Vec::new();
-    for subject in subjects(options, budget, &comparison) {
+    for subject in subjects(options, budget, &evidence) {
         let (endpoint, usual) = match &subject {
             Subject::Total => (None, max_increase),
             Subject::Endpoint(name) => {
@@ -144,9 +86,9 @@ fn answer(
             }
         };
         let limit = budget.limit(endpoint, usual, today)?;
-        let mut line = match gate(&comparison, &subject, limit.max_increase, confidence) {
+        let mut line = match evidence.line(&subject, limit.max_increase, confidence) {
             Some(line) => line,
-            None => unserved(options, &comparison, endpoint, limit.max_increase)?,
+            None => unserved(options, &evidence, endpoint, limit.max_increase)?,
         };
         if let Some(note) = limit.note {
             line.reason = format!("{} ({note})", line.reason);
@@ -154,7 +96,7 @@ fn answer(
         lines.push(line);
     }
     Ok(Answer {
-        comparison,
+        evidence,
         lines,
         max_increase,
         confidence,
@@ -164,7 +106,7 @@ fn answer(
 /// An endpoint that did not serve under both deploys: a mistake if it was asked for, unknown if the budget has it.
 fn unserved(
     options: &Gate,
-    comparison: &Comparison,
+    evidence: &Evidence,
     endpoint: Option<&str>,
     max_increase: f64,
 ) -> anyhow::Result<GateLine> {
@@ -172,39 +114,39 @@ fn unserved(
         bail!("nothing was compared")
     };
     if options.endpoint.iter().any(|asked| asked == name) {
-        let known = comparison.endpoints.iter();
-        let known: Vec<&str> = known.map(|known| known.endpoint.as_str()).collect();
         bail!(
             "no endpoint {name} served under both deploys; known are {}",
-            known.join(", ")
+            evidence.endpoints().join(", ")
         );
     }
-    Ok(GateLine {
-        subject: name.to_owned(),
-        outcome: Outcome::CannotTell,
+    let reason = "the budget has a limit for it, but it did not serve under both deploys";
+    Ok(GateLine::cannot_tell(
+        name.to_owned(),
         max_increase,
-        change: None,
-        more_requests: None,
-        reason: "the budget has a limit for it, but it did not serve under both deploys".to_owned(),
-    })
+        reason.to_owned(),
+    ))
 }
 
-/// What is held to a limit: what the command line names, else what the budget has limits for.
-fn subjects(options: &Gate, budget: &Budget, comparison: &Comparison) -> Vec<Subject> {
-    let served = comparison.endpoints.iter();
-    let served = served.map(|endpoint| endpoint.endpoint.clone());
-    if options.every_endpoint {
-        return served.map(Subject::Endpoint).collect();
+/// What is held to a limit: what the command line names; else what the budget has limits for, and what the detector called.
+fn subjects(options: &Gate, budget: &Budget, evidence: &Evidence) -> Vec<Subject> {
+    let of = |name: &str| Subject::Endpoint(name.to_owned());
+    let every = evidence.endpoints();
+    // Of none there is nothing to say: then it is said of all together.
+    if options.every_endpoint && !every.is_empty() {
+        return every.into_iter().map(of).collect();
     }
     if !options.endpoint.is_empty() {
         let asked = options.endpoint.iter().cloned();
         return asked.map(Subject::Endpoint).collect();
     }
-    let own = budget.endpoints.keys().cloned();
-    let others = served
-        .filter(|name| budget.every_endpoint.is_some() && !budget.endpoints.contains_key(name));
+    let own = budget.endpoints.keys().map(String::as_str);
+    let mut others = match budget.every_endpoint {
+        Some(_) => every,
+        None => evidence.called(),
+    };
+    others.retain(|name| !budget.endpoints.contains_key(*name));
     std::iter::once(Subject::Total)
-        .chain(own.chain(others).map(Subject::Endpoint))
+        .chain(own.chain(others).map(of))
         .collect()
 }
 

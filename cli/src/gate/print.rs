@@ -2,22 +2,31 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 use anyhow::Context;
-use appweight::api::{Arm, Comparison, Control, Metric};
+use appweight::api::{Comparison, Control, Detected};
 use appweight::gate::{GateLine, Outcome};
 use appweight::text;
 use serde::Serialize;
 
+use super::evidence::{Evidence, Judge};
+use super::rows::{HEADS, rows};
 use super::{Answer, overall};
 use crate::args::{Gate, OutputFormat};
+use crate::units::minute;
 
 /// What `--format json` prints.
 #[derive(Debug, Serialize)]
 struct Printed<'a> {
     outcome: Outcome,
+    judge: Judge,
+    because: &'a str,
+    service: &'a str,
+    base: &'a str,
+    head: &'a str,
     max_increase: f64,
     confidence: f64,
     lines: &'a [GateLine],
-    comparison: &'a Comparison,
+    detected: Option<&'a Detected>,
+    comparison: Option<&'a Comparison>,
 }
 
 /// Prints the answer as asked.
@@ -39,12 +48,19 @@ pub(super) fn print(out: &mut dyn Write, options: &Gate, answer: &Answer) -> any
             }
         }
         OutputFormat::Json => {
+            let evidence = &answer.evidence;
             let printed = Printed {
                 outcome: overall(&answer.lines),
+                judge: evidence.judge(),
+                because: &evidence.because,
+                service: &evidence.service,
+                base: &evidence.base,
+                head: &evidence.head,
                 max_increase: answer.max_increase,
                 confidence: answer.confidence,
                 lines: &answer.lines,
-                comparison: &answer.comparison,
+                detected: evidence.detected.as_ref(),
+                comparison: evidence.comparison.as_ref(),
             };
             serde_json::to_writer_pretty(&mut *out, &printed)?;
             Ok(writeln!(out)?)
@@ -60,119 +76,167 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-fn heading(comparison: &Comparison) -> String {
-    let control = match comparison.control {
-        Control::SideBySide => "while both served",
-        Control::BeforeAfter => "one after the other, so with a wider margin",
+/// Which deploys were held against each other, and by what.
+fn heading(evidence: &Evidence) -> String {
+    let Evidence {
+        service,
+        base,
+        head,
+        ..
+    } = evidence;
+    let compared = match (&evidence.detected, &evidence.comparison) {
+        (Some(detected), _) => detected.metric.map_or_else(String::new, |metric| {
+            format!(", {} per request", text::metric_name(metric))
+        }),
+        (None, Some(comparison)) => format!(
+            ", {} per request, {}",
+            text::metric_name(comparison.metric),
+            match comparison.control {
+                Control::SideBySide => "while both served",
+                Control::BeforeAfter => "one after the other, so with a wider margin",
+            }
+        ),
+        (None, None) => String::new(),
     };
-    format!(
-        "{}: {} against {}, {} per request, {control}",
-        comparison.service,
-        comparison.head,
-        comparison.base,
-        text::metric_name(comparison.metric),
-    )
+    format!("{service}: {head} against {base}{compared}")
 }
 
-/// Endpoint, before, after, change, requests: one row each, the total last.
-fn rows(comparison: &Comparison) -> Vec<[String; 5]> {
-    let shown = |metric: Metric, arm: &Arm| text::cost(metric, arm.mean);
-    let mut rows: Vec<[String; 5]> = comparison
-        .endpoints
-        .iter()
-        .map(|endpoint| {
-            [
-                endpoint.endpoint.clone(),
-                shown(endpoint.metric, &endpoint.before),
-                shown(endpoint.metric, &endpoint.after),
-                endpoint
-                    .change
-                    .as_ref()
-                    .map_or_else(|| "too few requests".to_owned(), text::change),
-                format!("{} / {}", endpoint.before.requests, endpoint.after.requests),
-            ]
-        })
-        .collect();
-    let total = &comparison.total;
-    rows.push([
-        "all endpoints".to_owned(),
-        text::cost(comparison.metric, total.before),
-        text::cost(comparison.metric, total.after),
-        total
-            .change
-            .as_ref()
-            .map_or_else(|| "too few requests".to_owned(), text::change),
-        String::new(),
-    ]);
-    rows
+/// Who judged, and up to which minute.
+fn judge(evidence: &Evidence) -> String {
+    match evidence.detected.as_ref().map(|said| said.until_us) {
+        Some(Some(until_us)) => format!("judged by the detector up to {}", minute(until_us)),
+        Some(None) => "judged by the detector".to_owned(),
+        None => "judged by comparison".to_owned(),
+    }
 }
 
-const HEADS: [&str; 5] = ["endpoint", "before", "after", "change", "requests"];
+/// The same with the reason.
+fn judge_and_why(evidence: &Evidence) -> String {
+    let because = &evidence.because;
+    let mut told = judge(evidence);
+    let Some(detected) = &evidence.detected else {
+        if !because.is_empty() {
+            told.push_str(&format!(" (the detector does not: {because})"));
+        }
+        return told;
+    };
+    if detected.judges {
+        told.push_str(&format!(", from {because}"));
+    }
+    told.push_str(if detected.watches {
+        "; it still watches"
+    } else {
+        "; its watch is over"
+    });
+    if detected.late_requests > 0 {
+        let late = detected.late_requests;
+        told.push_str(&format!("; {late} requests came too late for it"));
+    }
+    told
+}
+
+/// How sure the intervals of the rows are.
+fn intervals(evidence: &Evidence) -> String {
+    if evidence.detected.is_some() {
+        return "intervals are of 95.0 % and of this look; what is called heavier or lighter holds for all looks together"
+            .to_owned();
+    }
+    let comparison = evidence.comparison.as_ref();
+    let change = comparison.and_then(|comparison| comparison.total.change);
+    let confidence = change.map_or(0.999, |change| change.confidence);
+    format!("intervals hold together with {}", text::percent(confidence))
+}
 
 fn table(out: &mut dyn Write, answer: &Answer) -> anyhow::Result<()> {
-    let comparison = &answer.comparison;
-    writeln!(out, "{}\n", heading(comparison))?;
-    let rows = rows(comparison);
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .chain([HEADS[column].len()])
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 5] = std::array::from_fn(width);
-    for row in std::iter::once(HEADS.map(str::to_owned)).chain(rows) {
-        let [endpoint, before, after, change, requests] = row;
-        writeln!(
-            out,
-            "  {endpoint:<0$}  {before:>1$}  {after:>2$}  {change:<3$}  {requests:>4$}",
-            widths[0], widths[1], widths[2], widths[3], widths[4]
-        )?;
+    let evidence = &answer.evidence;
+    writeln!(out, "{}", heading(evidence))?;
+    writeln!(out, "{}\n", judge_and_why(evidence))?;
+    let rows = rows(evidence);
+    if !rows.is_empty() {
+        let width = |column: usize| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .chain([HEADS[column].len()])
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: [usize; 5] = std::array::from_fn(width);
+        for row in std::iter::once(HEADS.map(str::to_owned)).chain(rows) {
+            let [endpoint, before, after, change, requests] = row;
+            writeln!(
+                out,
+                "  {endpoint:<0$}  {before:>1$}  {after:>2$}  {change:<3$}  {requests:>4$}",
+                widths[0], widths[1], widths[2], widths[3], widths[4]
+            )?;
+        }
+        writeln!(out, "\n  {}", intervals(evidence))?;
     }
-    writeln!(
-        out,
-        "\n  intervals hold together with {}",
-        text::percent(interval_confidence(comparison))
-    )?;
     for line in &answer.lines {
         writeln!(
             out,
-            "{}: {}: {} (confidence {})",
+            "{}: {}: {}",
             word(line.outcome),
             line.subject,
-            line.reason,
-            text::percent(answer.confidence)
+            told(line, answer.confidence)
         )?;
+        for check in checks(line) {
+            writeln!(out, "  {check}")?;
+        }
     }
     Ok(())
 }
 
-fn interval_confidence(comparison: &Comparison) -> f64 {
-    comparison
-        .total
-        .change
-        .map_or(0.999, |change| change.confidence)
+/// Since when it is sure, and how sure that is.
+fn told(line: &GateLine, confidence: f64) -> String {
+    let since = line.sure_since_us.map_or_else(String::new, |since_us| {
+        format!(", sure since {}", minute(since_us))
+    });
+    let confidence = text::percent(confidence);
+    format!("{}{since} (confidence {confidence})", line.reason)
+}
+
+/// Who passes needs no reasons.
+fn checks(line: &GateLine) -> &[String] {
+    match line.outcome {
+        Outcome::Below => &[],
+        Outcome::Above | Outcome::CannotTell => &line.checks,
+    }
 }
 
 fn markdown(out: &mut dyn Write, answer: &Answer) -> anyhow::Result<()> {
-    let comparison = &answer.comparison;
+    let evidence = &answer.evidence;
     for line in &answer.lines {
         writeln!(
             out,
-            "**{}**: {}: {} (confidence {})\n",
+            "**{}**: {}: {}\n",
             word(line.outcome),
             escaped(&line.subject),
-            escaped(&line.reason),
-            text::percent(answer.confidence)
+            escaped(&told(line, answer.confidence))
         )?;
+        let checks = checks(line);
+        for check in checks {
+            writeln!(out, "- {}", escaped(check))?;
+        }
+        if !checks.is_empty() {
+            writeln!(out)?;
+        }
     }
-    writeln!(out, "{}\n", escaped(&heading(comparison)))?;
+    writeln!(
+        out,
+        "{}; {}\n",
+        escaped(&heading(evidence)),
+        escaped(&judge_and_why(evidence))
+    )?;
+    let rows = rows(evidence);
+    if rows.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
         "| {} |\n| --- | ---: | ---: | --- | ---: |",
         HEADS.join(" | ")
     )?;
-    for row in rows(comparison) {
+    for row in rows {
         writeln!(out, "| {} |", row.map(|text| escaped(&text)).join(" | "))?;
     }
     Ok(())
@@ -208,10 +272,10 @@ fn github(out: &mut dyn Write, answer: &Answer) -> anyhow::Result<()> {
             "::{level} title={}::{}",
             command_text(&title).replace(':', "%3A").replace(',', "%2C"),
             command_text(&format!(
-                "{}: {} (confidence {})",
+                "{}: {}, {}",
                 line.subject,
-                line.reason,
-                text::percent(answer.confidence)
+                told(line, answer.confidence),
+                judge(&answer.evidence)
             ))
         )?;
     }

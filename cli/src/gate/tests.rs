@@ -1,14 +1,18 @@
 use std::path::PathBuf;
 
-use appweight::api::{Arm, Change, Control, EndpointComparison, TotalComparison, Verdict};
-use appweight_wire::{InstructionSource, Kind};
+use appweight::api::{
+    Arm, Change, Comparison, Control, DeployReport, DeployStatus, DeploySummary, DeployVerdict,
+    Detected, DetectedChange, DetectedVerdict, EndpointComparison, Metric, TotalComparison,
+    Verdict,
+};
+use appweight_wire::{Deploy, InstructionSource, Kind};
 use clap::Parser;
 use jiff::civil::date;
 use serde_json::json;
 
 use super::records::tests::batch;
 use super::*;
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, MetricName};
 
 fn comparison() -> Comparison {
     let change = |relative: f64| Change {
@@ -68,17 +72,99 @@ fn options(words: &[&str]) -> Gate {
 
 const DEPLOYS: [&str; 4] = ["--base", "8f2c1a9", "--head", "1b22c00"];
 
-fn told(words: &[&str], budget: &Budget) -> anyhow::Result<Answer> {
-    let options = options(&[DEPLOYS.as_slice(), words].concat());
-    answer(&options, budget, comparison(), date(2027, 1, 31))
+fn compared() -> Evidence {
+    Evidence::compared(comparison(), "cells of 1 s, not of a minute".into())
 }
 
-fn printed(words: &[&str], budget: &Budget) -> String {
+/// 2026-09-21 14:13 UTC.
+const UNTIL_US: u64 = 1_790_000_000_000_000;
+
+/// A report whose verdict is the detector's.
+fn report() -> DeployReport {
+    let said = |endpoint: Option<&str>, verdict, relative: f64| DetectedChange {
+        kind: endpoint.map(|_| Kind::Request),
+        endpoint: endpoint.map(str::to_owned),
+        verdict,
+        change: Some(Change {
+            relative,
+            low: relative - 0.01,
+            high: relative + 0.01,
+            confidence: 0.95,
+            standard_error: 0.005,
+        }),
+        sure_since_us: (verdict == DetectedVerdict::Regressed)
+            .then_some(UNTIL_US - 12 * 60_000_000),
+        more_requests: (verdict == DetectedVerdict::Undecided).then_some(12_000),
+        checks: vec!["evidence: 32.0 standard errors, called from 5.1 on now".into()],
+    };
+    DeployReport {
+        summary: DeploySummary {
+            deploy: Deploy {
+                service: "photos".into(),
+                id: "1b22c00".into(),
+                replaced: Some("8f2c1a9".into()),
+                ..Deploy::default()
+            },
+            status: DeployStatus::Rolling,
+            verdict: DeployVerdict::Regressed,
+            headline: String::new(),
+            findings: Vec::new(),
+            judged_us: None,
+        },
+        from_us: None,
+        until_us: None,
+        comparison: Some(comparison()),
+        memory: None,
+        split: None,
+        detected: Some(Detected {
+            judges: true,
+            because: "cells of minutes from 16 groups of hosts before and 16 since".into(),
+            watches: true,
+            metric: Some(Metric::Cpu),
+            until_us: Some(UNTIL_US),
+            late_requests: 7,
+            endpoints: vec![
+                said(Some("/feed"), DetectedVerdict::Regressed, 0.16),
+                said(Some("/search"), DetectedVerdict::Undecided, 0.015),
+                said(Some("/users/{id}|<b>"), DetectedVerdict::Unchanged, 0.0),
+            ],
+            total: Some(said(None, DetectedVerdict::Unchanged, 0.002)),
+        }),
+    }
+}
+
+fn detected() -> Evidence {
+    evidence::detected(report(), "8f2c1a9", None).unwrap()
+}
+
+/// The same before its first word.
+fn silent() -> Evidence {
+    let mut report = report();
+    let detected = report.detected.as_mut().unwrap();
+    (detected.judges, detected.endpoints, detected.total) = (false, Vec::new(), None);
+    detected.because = "fewer than 3 groups of hosts have warmed up with it".into();
+    evidence::detected(report, "8f2c1a9", None).unwrap()
+}
+
+fn told_of(evidence: Evidence, words: &[&str], budget: &Budget) -> anyhow::Result<Answer> {
     let options = options(&[DEPLOYS.as_slice(), words].concat());
-    let answer = told(words, budget).unwrap();
+    answer(&options, budget, evidence, date(2027, 1, 31))
+}
+
+fn told(words: &[&str], budget: &Budget) -> anyhow::Result<Answer> {
+    told_of(compared(), words, budget)
+}
+
+fn printed_of(evidence: Evidence, words: &[&str], budget: &Budget) -> String {
+    let options = options(&[DEPLOYS.as_slice(), words].concat());
+    let answer = told_of(evidence, words, budget).unwrap();
     let mut out = Vec::new();
     print::print(&mut out, &options, &answer).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+fn printed(words: &[&str], budget: &Budget) -> String {
+    printed_of(compared(), words, budget)
 }
 
 fn budget() -> Budget {
@@ -131,6 +217,105 @@ fn commands_for_github() {
 #[test]
 fn json_for_programs() {
     insta::assert_snapshot!(printed(&["--format", "json"], &budget()));
+}
+
+#[test]
+fn a_table_of_what_the_detector_says() {
+    insta::assert_snapshot!(printed_of(detected(), &[], &Budget::default()));
+}
+
+#[test]
+fn a_table_of_what_the_detector_says_with_a_budget() {
+    insta::assert_snapshot!(printed_of(detected(), &[], &budget()));
+}
+
+#[test]
+fn a_table_before_the_detectors_first_word() {
+    insta::assert_snapshot!(printed_of(silent(), &[], &budget()));
+}
+
+#[test]
+fn a_table_for_pull_requests_of_what_the_detector_says() {
+    let words = ["--format", "markdown"];
+    insta::assert_snapshot!(printed_of(detected(), &words, &Budget::default()));
+}
+
+#[test]
+fn commands_for_github_of_what_the_detector_says() {
+    insta::assert_snapshot!(printed_of(detected(), &["--format", "github"], &budget()));
+}
+
+#[test]
+fn json_for_programs_of_what_the_detector_says() {
+    let words = ["--format", "json"];
+    insta::assert_snapshot!(printed_of(detected(), &words, &Budget::default()));
+}
+
+#[test]
+fn what_the_detector_called_is_held_to_a_limit_and_may_be_accepted() {
+    let outcome = |words: &[&str], budget: &Budget| {
+        let lines = told_of(detected(), words, budget).unwrap().lines;
+        let subjects: Vec<String> = lines.iter().map(|line| line.subject.clone()).collect();
+        (overall(&lines), subjects.join(" "))
+    };
+    let none = Budget::default();
+    assert_eq!(
+        outcome(&["--max-increase", "2%"], &none),
+        (Outcome::Above, "all endpoints /feed".to_owned())
+    );
+    assert_eq!(outcome(&["--max-increase", "20%"], &none).0, Outcome::Below);
+    assert_eq!(
+        outcome(
+            &["--endpoint", "/users/{id}|<b>", "--max-increase", "2%"],
+            &none
+        ),
+        (Outcome::Below, "/users/{id}|<b>".to_owned())
+    );
+    let accepted = Budget {
+        accepted: budget().accepted,
+        max_increase: Some(Percentage(0.02)),
+        ..Budget::default()
+    };
+    assert_eq!(
+        outcome(&[], &accepted),
+        (Outcome::Below, "all endpoints /feed".to_owned())
+    );
+    let words = ["--every-endpoint"];
+    let lines = told_of(silent(), &words, &none).unwrap().lines;
+    assert_eq!((lines.len(), overall(&lines)), (1, Outcome::CannotTell));
+}
+
+#[test]
+fn the_comparison_judges_what_the_detector_does_not() {
+    let not = |change: fn(&mut DeployReport), metric| {
+        let mut report = report();
+        change(&mut report);
+        evidence::detected(report, "8f2c1a9", metric).unwrap_err()
+    };
+    let silent = |report: &mut DeployReport| {
+        let detected = report.detected.as_mut().unwrap();
+        detected.judges = false;
+        detected.because = "2 groups of hosts".into();
+    };
+    assert_eq!(not(|report| report.detected = None, None), "");
+    let other = |report: &mut DeployReport| report.summary.deploy.replaced = Some("other".into());
+    assert_eq!(not(other, None), "1b22c00 replaced other");
+    let asked = Some(MetricName::Instructions);
+    assert_eq!(not(|_| {}, asked), "it judges CPU time");
+    let mut over = report();
+    silent(&mut over);
+    over.summary.status = DeployStatus::Judged;
+    assert_eq!(
+        evidence::detected(over, "8f2c1a9", None).unwrap_err(),
+        "2 groups of hosts"
+    );
+    let mut small = report();
+    silent(&mut small);
+    small.detected.as_mut().unwrap().watches = false;
+    assert_eq!(
+        evidence::detected(small, "8f2c1a9", None).unwrap_err(),
+        "2 groups of hosts"
+    );
 }
 
 #[test]

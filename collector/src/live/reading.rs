@@ -279,16 +279,7 @@ impl Detectors {
     /// Says why nothing is said.
     fn refuse(&self, service: &str, deploys: &[&Deploy], because: &str, now_us: u64) {
         let said = deploys.iter().map(|deploy| {
-            let detected = Detected {
-                judges: false,
-                because: because.to_owned(),
-                watches: false,
-                metric: None,
-                until_us: None,
-                late_requests: 0,
-                endpoints: Vec::new(),
-                total: None,
-            };
+            let detected = Detected::silent(because.to_owned(), false);
             (key(deploy), detected)
         });
         let service_said = Service {

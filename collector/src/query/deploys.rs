@@ -6,6 +6,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::{StatusCode, Uri};
 
+use super::compare::known;
 use super::page::{self, Page};
 use super::params::Params;
 use crate::app::App;
@@ -88,23 +89,12 @@ pub(crate) async fn one(
         after: None,
         limit: 1,
     };
-    match app.store.deploys(query).await?.pop() {
-        Some(entry) => Ok(Json(report_of(&app, entry).await?)),
-        None => Err(match started_us {
-            None => Refusal::of(
-                StatusCode::NOT_FOUND,
-                "id",
-                format!("Service {service} has no deploy {id:?}."),
-            ),
-            Some(started_us) => Refusal::of(
-                StatusCode::NOT_FOUND,
-                "started_us",
-                format!(
-                    "Service {service} has no roll-out of {id:?} that started at {started_us}."
-                ),
-            ),
-        }),
-    }
+    let Some(entry) = app.store.deploys(query).await?.pop() else {
+        known(&app, &service, "id", &id).await?;
+        let detail = format!("Service {service} has no roll-out of {id:?} that started then.");
+        return Err(Refusal::of(StatusCode::NOT_FOUND, "started_us", detail));
+    };
+    Ok(Json(report_of(&app, entry).await?))
 }
 
 /// The summaries of roll-outs.

@@ -1,6 +1,7 @@
 //! What the detector says of a roll-out, endpoint by endpoint, and whether the verdict is its own.
 
 use appweight::api::{Detected, DetectedChange, DetectedVerdict};
+use appweight::text;
 use appweight_wire::Kind;
 use maud::{Markup, html};
 
@@ -74,7 +75,7 @@ fn row(change: &DetectedChange, i: usize, scale: f64) -> Markup {
                     }
                 }
             }
-            td { span.badge.(look.class()) { (look.icon()) span { (word(change.verdict)) } } }
+            td { span.badge.(look.class()) { (look.icon()) span { (text::detected(change.verdict)) } } }
             td.change {
                 @if let Some(change) = &change.change {
                     (glyph::interval(change, look, scale))
@@ -99,18 +100,6 @@ fn look(verdict: DetectedVerdict) -> Look {
         DetectedVerdict::Withheld => Look::Withheld,
         DetectedVerdict::Unchanged | DetectedVerdict::Withdrawn => Look::Same,
         DetectedVerdict::Undecided | DetectedVerdict::NoData => Look::Unsure,
-    }
-}
-
-fn word(verdict: DetectedVerdict) -> &'static str {
-    match verdict {
-        DetectedVerdict::Regressed => "heavier",
-        DetectedVerdict::Improved => "lighter",
-        DetectedVerdict::Withheld => "withheld",
-        DetectedVerdict::Unchanged => "unchanged",
-        DetectedVerdict::Undecided => "undecided",
-        DetectedVerdict::Withdrawn => "went away",
-        DetectedVerdict::NoData => "no data",
     }
 }
 
