@@ -47,7 +47,7 @@ pub(crate) async fn look(app: &Arc<App>) -> Result<Vec<DeployReport>, StoreError
     let mut reports = Vec::new();
     let unjudged = app.store.unjudged().await?;
     // Once what was called before is known, nothing is called twice.
-    app.alerts.follow(app, &[]).await?;
+    app.alerts.learn(app).await?;
     live::catch_up(app, &unjudged).await?;
     for deploy in unjudged {
         let (service, id) = (deploy.service.clone(), deploy.id.clone());

@@ -22,6 +22,18 @@ pub(crate) async fn note(
     if !app.alerts.is_news(deploy, detected.until_us) {
         return Ok(());
     }
+    change_if_need_be(app, deploy, detected, is_settled).await?;
+    // Not before: what failed is tried again at the next look.
+    app.alerts.note(deploy, detected.until_us);
+    Ok(())
+}
+
+async fn change_if_need_be(
+    app: &Arc<App>,
+    deploy: &Deploy,
+    detected: &Detected,
+    is_settled: bool,
+) -> Result<(), StoreError> {
     let is_heavier = detected.says(DetectedVerdict::Regressed);
     let is_called = app.alerts.is_called(deploy);
     // It takes a comparison to tell more, and nearly always there is nothing to tell.

@@ -29,6 +29,8 @@ struct Known {
     called: BTreeMap<Rollout, Call>,
     /// Up to when the cells went of what was noted last of a roll-out under watch, µs.
     noted: BTreeMap<Rollout, u64>,
+    /// Whether alerts are left to be changed as the reports say: the store may fail in between.
+    is_behind: bool,
 }
 
 /// Service, id and start.
@@ -60,11 +62,15 @@ impl Followed {
             .collect()
     }
 
-    /// Whether the cells of a roll-out under watch go further than when this was asked last.
+    /// Whether the cells of a roll-out under watch go further than what was [noted](Self::note) of it.
     pub(super) fn is_news(&self, deploy: &Deploy, until_us: Option<u64>) -> bool {
+        self.lock().noted.get(&key(deploy)) != Some(&until_us.unwrap_or(0))
+    }
+
+    /// All that cells up to then say was done.
+    pub(super) fn note(&self, deploy: &Deploy, until_us: Option<u64>) {
         let mut known = self.lock();
-        let until_us = until_us.unwrap_or(0);
-        known.noted.insert(key(deploy), until_us) != Some(until_us)
+        known.noted.insert(key(deploy), until_us.unwrap_or(0));
     }
 
     /// Whether a roll-out was called and stands.
@@ -79,33 +85,41 @@ impl Followed {
         keep_called(&mut self.lock().called, status);
     }
 
-    /// Takes up what was just judged, and resolves the alerts of what is as light as before. At the first time
-    /// the store is asked for all that was judged and called before.
+    /// Asks the store, the first time, for all that was judged and called before.
+    pub(crate) async fn learn(&self, app: &App) -> Result<(), StoreError> {
+        if self.lock().outcomes.is_some() {
+            return Ok(());
+        }
+        let (outcomes, called) = (read(app).await?, app.store.alert_statuses().await?);
+        let mut known = self.lock();
+        for status in &called {
+            keep_called(&mut known.called, status);
+        }
+        known.outcomes = Some(outcomes);
+        known.is_behind = true;
+        Ok(())
+    }
+
+    /// Takes up what was just judged, and resolves the alerts of what is as light as before.
     pub(crate) async fn follow(
         &self,
         app: &App,
         reports: &[DeployReport],
     ) -> Result<(), StoreError> {
-        let is_known = self.lock().outcomes.is_some();
-        if is_known && reports.is_empty() {
-            return Ok(());
-        }
-        // All that the store has are among them, if this is the first time.
-        let (read, called) = if is_known {
-            Default::default()
-        } else {
-            (read(app).await?, app.store.alert_statuses().await?)
-        };
         let (undone, settled) = {
             let mut known = self.lock();
             let known = &mut *known;
-            for status in &called {
-                keep_called(&mut known.called, status);
-            }
-            let outcomes = known.outcomes.get_or_insert(read);
+            let Some(outcomes) = &mut known.outcomes else {
+                // What the store has is learned at once.
+                return Ok(());
+            };
             for report in reports {
                 take_up(outcomes, report);
                 known.noted.remove(&key(&report.summary.deploy));
+                known.is_behind = true;
+            }
+            if !known.is_behind {
+                return Ok(());
             }
             let undone = undone(outcomes, app.options.thresholds.min_change);
             (undone, settled(outcomes, &mut known.called))
@@ -117,7 +131,9 @@ impl Followed {
                 withdraw(app, &deploy).await?;
             }
         }
-        self.resolve(app, undone).await
+        self.resolve(app, undone).await?;
+        self.lock().is_behind = false;
+        Ok(())
     }
 
     /// What is put in is whole: nothing is half-done under this lock.

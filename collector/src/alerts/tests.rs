@@ -56,6 +56,21 @@ async fn a_regression_is_an_alert_until_it_is_undone() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_resolved_is_resolved_at_the_next_look() {
+    let bench = heavier().await;
+    bench
+        .roll_out(100, ["b", "c"], [1_500_000, 1_000_000])
+        .await;
+    bench.store.refuse_alerts(true).await;
+    bench.collector.watch_once().await.unwrap_err();
+    assert_eq!(alerts(&bench).await, [is("b", "open")]);
+    bench.store.refuse_alerts(false).await;
+    let judged = bench.collector.watch_once().await.unwrap();
+    assert!(judged.is_empty(), "it was judged before: {judged:?}");
+    assert_eq!(alerts(&bench).await, [is("b", "resolved")]);
+}
+
+#[tokio::test]
 async fn somebody_says_what_is_done_about_it_and_why() {
     let bench = heavier().await;
     let say = |body: Value| bench.post("/v1/alerts", body);

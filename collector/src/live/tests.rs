@@ -217,6 +217,18 @@ async fn what_was_called_and_went_away_is_resolved() {
 }
 
 #[tokio::test]
+async fn what_was_called_while_the_store_failed_is_called_at_the_next_look() {
+    let bench = before(HOSTS).await;
+    bench.store.refuse_alerts(true).await;
+    serve(&bench, ROLL_OUT..ROLL_OUT + 40, HOSTS).await;
+    assert_eq!(report(&bench).await["summary"]["verdict"], "regressed");
+    assert!(alerts(&bench).await.is_empty());
+    bench.store.refuse_alerts(false).await;
+    look(&bench).await;
+    assert_eq!(alerts(&bench).await.len(), 1, "no minute came meanwhile");
+}
+
+#[tokio::test]
 async fn a_roll_out_that_began_earlier_than_was_known_keeps_its_alert() {
     let bench = before(HOSTS).await;
     serve(&bench, ROLL_OUT..ROLL_OUT + 40, HOSTS).await;

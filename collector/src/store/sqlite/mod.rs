@@ -156,6 +156,24 @@ impl SqliteStore {
         });
         limited.await.unwrap();
     }
+
+    /// Takes no status of an alert until it is told otherwise, while all else is kept.
+    pub(crate) async fn refuse_alerts(&self, refuse: bool) {
+        let told = self.write(move |connection| {
+            let on = |verb: &str| {
+                if refuse {
+                    format!(
+                        "CREATE TRIGGER refuse_{verb} BEFORE {verb} ON alerts
+                            BEGIN SELECT RAISE(ABORT, 'refused'); END;"
+                    )
+                } else {
+                    format!("DROP TRIGGER refuse_{verb};")
+                }
+            };
+            Ok(connection.execute_batch(&(on("INSERT") + &on("UPDATE")))?)
+        });
+        told.await.unwrap();
+    }
 }
 
 fn set_up(connection: &Connection) -> Result<(), StoreError> {
