@@ -3,8 +3,8 @@
 use appweight_wire::Kind;
 
 use crate::api::{
-    Change, DeployReport, DeployVerdict, DetectedChange, DetectedVerdict, EndpointComparison,
-    Verdict,
+    Change, Comparison, DeployReport, DeployVerdict, DetectedChange, DetectedVerdict,
+    EndpointComparison, Verdict,
 };
 
 /// What is said to be as light as before may be so much heavier still with a chance of one in 20: as many
@@ -34,8 +34,8 @@ pub struct Outcome {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Endpoint {
-    kind: Kind,
-    name: String,
+    /// None: all endpoints together.
+    name: Option<(Kind, String)>,
     verdict: Verdict,
     /// The change's logarithm and its standard error.
     log: f64,
@@ -49,14 +49,16 @@ impl Outcome {
         let deploy = &report.summary.deploy;
         let memory = report.memory.as_ref();
         let endpoints: Vec<Endpoint> = match &report.detected {
-            Some(detected) if detected.judges => detected
-                .endpoints
-                .iter()
-                .filter_map(Endpoint::detected)
-                .collect(),
+            Some(detected) if detected.judges => {
+                detected.changes().filter_map(Endpoint::detected).collect()
+            }
             _ => {
                 let compared = report.comparison.iter().flat_map(|all| &all.endpoints);
-                compared.filter_map(Endpoint::compared).collect()
+                let total = report.comparison.iter().filter_map(Endpoint::total);
+                compared
+                    .filter_map(Endpoint::compared)
+                    .chain(total)
+                    .collect()
             }
         };
         Self {
@@ -74,7 +76,8 @@ impl Outcome {
     /// The first of the later roll-outs, given by rising start, after which all that this one made heavier is as light as before:
     /// each endpoint was judged lighter, and what is left of the increase, all changes since multiplied, is
     /// a quarter at most and cannot be told from `min_change` (0.01 is 1 %); or it was judged lighter when the
-    /// code came back that this one had replaced. A leak is gone when it was judged to be.
+    /// code came back that this one had replaced. Where no endpoint was sure, all of them together count as one. A leak is
+    /// gone when it was judged to be.
     #[must_use]
     pub fn undone_by<'a>(
         &self,
@@ -86,9 +89,13 @@ impl Outcome {
             .filter(|endpoint| endpoint.verdict == Verdict::Regressed)
             .map(|endpoint| (endpoint, endpoint.clone()))
             .collect();
+        // What all have in common is told by those that are sure of it.
+        if left.iter().any(|(rose, _)| rose.name.is_some()) {
+            left.retain(|(rose, _)| rose.name.is_some());
+        }
         let mut leaks = self.leaks;
         if left.is_empty() && !leaks {
-            // All endpoints together, none of which was sure: what would have to become lighter is not known.
+            // What would have to become lighter is not known.
             return None;
         }
         for outcome in later {
@@ -114,9 +121,20 @@ impl Endpoint {
         let moved = matches!(endpoint.verdict, Verdict::Regressed | Verdict::Improved);
         let (log, error) = log_of(endpoint.change.filter(|_| moved)?)?;
         Some(Self {
-            kind: endpoint.kind,
-            name: endpoint.endpoint.clone(),
+            name: Some((endpoint.kind, endpoint.endpoint.clone())),
             verdict: endpoint.verdict,
+            log,
+            error,
+        })
+    }
+
+    /// A comparison calls endpoints alone; that all together are lighter its interval tells.
+    fn total(comparison: &Comparison) -> Option<Self> {
+        let change = comparison.total.change.filter(|change| change.high < 0.0)?;
+        let (log, error) = log_of(change)?;
+        Some(Self {
+            name: None,
+            verdict: Verdict::Improved,
             log,
             error,
         })
@@ -130,8 +148,7 @@ impl Endpoint {
         };
         let (log, error) = log_of(endpoint.change?)?;
         Some(Self {
-            kind: endpoint.kind?,
-            name: endpoint.endpoint.clone()?,
+            name: endpoint.kind.zip(endpoint.endpoint.clone()),
             verdict,
             log,
             error,
@@ -141,8 +158,7 @@ impl Endpoint {
     /// Adds what that roll-out changed. Whether it made it lighter.
     fn follow(&mut self, outcome: &Outcome) -> bool {
         let mut all = outcome.endpoints.iter();
-        let Some(moved) = all.find(|moved| moved.kind == self.kind && moved.name == self.name)
-        else {
+        let Some(moved) = all.find(|moved| moved.name == self.name) else {
             return false;
         };
         self.log += moved.log;
@@ -161,11 +177,10 @@ fn log_of(change: Change) -> Option<(f64, f64)> {
 mod tests {
     use super::*;
 
-    /// A roll-out of `id` over `replaced` that changed endpoints by so much, each to within 1 %.
+    /// A roll-out of `id` over `replaced` that changed endpoints (without a name: all together) by so much, each to within 1 %.
     fn outcome(id: &str, replaced: &str, changes: &[(&str, f64)]) -> Outcome {
         let endpoints = changes.iter().map(|&(name, relative)| Endpoint {
-            kind: Kind::Request,
-            name: name.to_owned(),
+            name: (!name.is_empty()).then(|| (Kind::Request, name.to_owned())),
             verdict: if relative > 0.0 {
                 Verdict::Regressed
             } else {
@@ -230,6 +245,44 @@ mod tests {
             None,
             "nobody saw it"
         );
+    }
+
+    #[test]
+    fn all_endpoints_together_are_undone_by_what_made_all_of_them_lighter() {
+        let first = outcome("b", "a", &[("", 0.02)]);
+        let one = outcome("c", "b", &[("/feed", -0.02)]);
+        assert_eq!(undone_by(&first, std::slice::from_ref(&one)), None);
+        let all = outcome("a", "c", &[("", -0.02), ("/feed", -0.02)]);
+        assert_eq!(undone_by(&first, &[one, all.clone()]), Some("a".into()));
+        // Where an endpoint is sure of it, that has to become lighter.
+        let both = outcome("b", "a", &[("", 0.02), ("/seen", 0.3)]);
+        assert_eq!(undone_by(&both, &[all]), None);
+    }
+
+    #[test]
+    fn a_report_tells_of_all_endpoints_together() {
+        let report = |verdict: DetectedVerdict, relative: f64| -> DeployReport {
+            let json = serde_json::json!({
+                "summary": {
+                    "deploy": {"service": "photos", "id": "b", "started_us": 0, "replaced": "a"},
+                    "status": "judged", "verdict": "regressed", "headline": "", "findings": [],
+                },
+                "detected": {
+                    "judges": true, "because": "", "watches": false, "endpoints": [],
+                    "total": {
+                        "verdict": verdict, "checks": [],
+                        "change": {"relative": relative, "low": relative - 0.01, "high": relative + 0.01,
+                            "confidence": 0.95, "standard_error": 0.005},
+                    },
+                },
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let first = Outcome::of(&report(DetectedVerdict::Regressed, 0.04));
+        let back = Outcome::of(&report(DetectedVerdict::Improved, -0.04));
+        assert_eq!(undone_by(&first, &[back]), Some("b".into()));
+        let unsure = Outcome::of(&report(DetectedVerdict::Undecided, -0.04));
+        assert_eq!(undone_by(&first, &[unsure]), None);
     }
 
     #[test]
