@@ -23,6 +23,9 @@ pub struct Detected {
     /// again.
     #[serde(default)]
     pub late_requests: u64,
+    /// Minutes of this service that had more cells than are judged, and were left out.
+    #[serde(default)]
+    pub left_out_minutes: u64,
     /// Endpoint by endpoint, what changed first.
     pub endpoints: Vec<DetectedChange>,
     /// All endpoints together, at a fixed mix of requests.
@@ -85,6 +88,7 @@ impl Detected {
             metric: None,
             until_us: None,
             late_requests: 0,
+            left_out_minutes: 0,
             endpoints: Vec::new(),
             total: None,
         }

@@ -102,6 +102,7 @@ mod tests {
             metric: None,
             until_us: None,
             late_requests: 0,
+            left_out_minutes: 0,
             endpoints: Vec::new(),
             total: Some(DetectedChange {
                 kind: None,

@@ -7,7 +7,7 @@ use crate::api::Metric;
 use crate::evidence::{ALL_HOSTS, PlacedCell};
 
 /// Cells of a minute that are judged at most: endpoints × hosts. A day of so many takes the detector some six seconds.
-const MOST_CELLS: usize = 4_096;
+pub(super) const MOST_CELLS: usize = 4_096;
 
 /// What is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +71,17 @@ impl Counted {
     }
 }
 
-/// The cells in the order in which the detector takes them, and the last minute that it cannot take.
-pub(super) fn minutes<'a>(
-    cells: &'a [PlacedCell],
-    counted: Counted,
-) -> (BTreeMap<Place<'a>, Sums>, Option<(i64, Unfit)>) {
-    let mut sums: BTreeMap<Place<'a>, Sums> = BTreeMap::new();
+/// Cells in the order in which the detector takes them.
+pub(super) struct Minutes<'a> {
+    pub(super) sums: BTreeMap<Place<'a>, Sums>,
+    /// The last minute that it cannot take.
+    pub(super) unfit: Option<(i64, Unfit)>,
+    /// How many have more of them than are judged.
+    pub(super) left_out: u64,
+}
+
+pub(super) fn minutes(cells: &[PlacedCell], counted: Counted) -> Minutes<'_> {
+    let mut sums: BTreeMap<Place<'_>, Sums> = BTreeMap::new();
     let mut unfit: Option<(i64, Unfit)> = None;
     let mut refuse = |minute: i64, why: Unfit| {
         if unfit.is_none_or(|(at, _)| at <= minute) {
@@ -113,7 +118,11 @@ pub(super) fn minutes<'a>(
         refuse(*minute, Unfit::TooMany(*cells));
     }
     sums.retain(|place, _| !counts.contains_key(&place.minute));
-    (sums, unfit)
+    Minutes {
+        sums,
+        unfit,
+        left_out: counts.len() as u64,
+    }
 }
 
 impl Sums {
@@ -170,7 +179,7 @@ mod tests {
             cell(7, Age::WarmingUp, &[1_000, 3_000]),
             cell(7, Age::Warm, &[2_000]),
         ];
-        let (sums, unfit) = minutes(&cells, cpu());
+        let Minutes { sums, unfit, .. } = minutes(&cells, cpu());
         assert_eq!((sums.len(), unfit), (1, None));
         let (place, sums) = sums.first_key_value().unwrap();
         assert_eq!(place.minute, 7);
@@ -188,9 +197,23 @@ mod tests {
         let mut folded = cell(6, Age::Warm, &[1]);
         folded.host_group = ALL_HOSTS;
         let cells = [folded, second];
-        let (sums, unfit) = minutes(&cells, cpu());
+        let Minutes { sums, unfit, .. } = minutes(&cells, cpu());
         assert_eq!(sums.len(), 0);
         assert_eq!(unfit, Some((7, Unfit::Width(1_000_000))));
+    }
+
+    #[test]
+    fn a_minute_of_too_many_is_left_out_whole_and_counted() {
+        let many = (0..=MOST_CELLS).map(|at| {
+            let mut cell = cell(7, Age::Warm, &[1]);
+            cell.cell.key.endpoint = at.to_string();
+            cell
+        });
+        let mut cells: Vec<PlacedCell> = many.collect();
+        cells.push(cell(8, Age::Warm, &[1]));
+        let minutes = minutes(&cells, cpu());
+        assert_eq!((minutes.sums.len(), minutes.left_out), (1, 1));
+        assert_eq!(minutes.unfit, Some((7, Unfit::TooMany(MOST_CELLS + 1))));
     }
 
     #[test]

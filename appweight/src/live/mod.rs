@@ -18,7 +18,7 @@ use crate::api::Metric;
 use crate::detect::{CellLine, DeployLine, Detector, Ruling, Settings, VerdictLine, WatchOf};
 use crate::evidence::PlacedCell;
 use crate::thresholds::Thresholds;
-use minute::{Counted, minutes};
+use minute::{Counted, Minutes, minutes};
 use roll_outs::RollOuts;
 
 /// The width of the cells that it takes, µs.
@@ -27,6 +27,9 @@ pub const MINUTE_US: u64 = 60_000_000;
 const MIN_HOSTS: usize = 3;
 /// Minutes for which what cannot be judged keeps it silent: those that a filter's level rests on.
 const UNFIT_MINUTES: i64 = 60;
+/// Cells as a store has them, of some minutes, of which no more need to be read at once: those of a minute that is judged are fewer, also
+/// where each is there from young and from warm processes.
+pub const MOST_READ: usize = 4 * minute::MOST_CELLS;
 
 /// The minute in which that time lies.
 #[must_use]
@@ -64,6 +67,8 @@ pub struct Live {
     /// By roll-out: who served with it.
     hosts: Vec<BTreeSet<(String, u8)>>,
     unfit: Option<(i64, Unfit)>,
+    /// Minutes with more cells than are judged.
+    left_out: u64,
     /// When it was sure first.
     sure_since: BTreeMap<Pair, i64>,
     /// The last word on roll-outs that are no longer under watch.
@@ -94,6 +99,7 @@ impl Live {
             next: from,
             hosts: Vec::new(),
             unfit: None,
+            left_out: 0,
             sure_since: BTreeMap::new(),
             last: BTreeMap::new(),
             now: BTreeMap::new(),
@@ -140,13 +146,25 @@ impl Live {
         self.next = self.next.max(until);
     }
 
+    /// Leaves a minute out that has so many cells, or more.
+    pub fn leave_out(&mut self, minute: i64, cells: usize) {
+        self.unfit = Some((minute, Unfit::TooMany(cells)));
+        self.left_out += 1;
+        self.next = self.next.max(minute + 1);
+    }
+
     fn feed_counted(&mut self, cells: &[PlacedCell], counted: Counted) {
         let metric = match counted.metric {
             Metric::Instructions => "instructions",
             Metric::Cpu => "cpu_ns",
         };
-        let (sums, unfit) = minutes(cells, counted);
+        let Minutes {
+            sums,
+            unfit,
+            left_out,
+        } = minutes(cells, counted);
         self.unfit = unfit.or(self.unfit);
+        self.left_out += left_out;
         for (place, sums) in &sums {
             // Without a roll-out nothing is known of who runs it: it was told since the list was made.
             let Some(number) = self.roll_outs.serving(place.deploy, place.minute) else {

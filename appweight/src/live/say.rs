@@ -19,6 +19,7 @@ impl Live {
         let mut detected = Detected::silent(String::new(), is_open);
         detected.metric = self.counted.map(|counted| counted.metric);
         detected.until_us = self.counted.map(|_| us(self.next));
+        detected.left_out_minutes = self.left_out;
         match self.judged(number) {
             Ok((number, hosts)) => {
                 detected.judges = true;
@@ -162,6 +163,17 @@ fn change_of(line: &VerdictLine) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn minutes_that_are_left_out_are_told_and_counted() {
+        let mut live = Live::new(&crate::thresholds::Thresholds::default(), 10);
+        live.leave_out(10, 9_000);
+        live.leave_out(11, 8_000);
+        assert_eq!(live.next_minute(), 12);
+        let said = live.says(&Deploy::default());
+        assert_eq!((said.judges, said.left_out_minutes), (false, 2));
+        assert_eq!(said.because, "8000 cells in a minute are too many");
+    }
 
     #[test]
     fn the_standard_error_is_that_of_the_logarithm() {

@@ -132,6 +132,10 @@ fn judge_and_why(evidence: &Evidence) -> String {
         let late = detected.late_requests;
         told.push_str(&format!("; {late} requests came too late for it"));
     }
+    if detected.left_out_minutes > 0 {
+        let minutes = detected.left_out_minutes;
+        told.push_str(&format!("; {minutes} minutes had too many cells for it"));
+    }
     told
 }
 

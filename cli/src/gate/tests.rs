@@ -123,6 +123,7 @@ fn report() -> DeployReport {
             metric: Some(Metric::Cpu),
             until_us: Some(UNTIL_US),
             late_requests: 7,
+            left_out_minutes: 0,
             endpoints: vec![
                 said(Some("/feed"), DetectedVerdict::Regressed, 0.16),
                 said(Some("/search"), DetectedVerdict::Undecided, 0.015),

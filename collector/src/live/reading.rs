@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use appweight::api::Detected;
-use appweight::live::{Live, MINUTE_US, minute_of};
+use appweight::evidence::PlacedCell;
+use appweight::live::{Live, MINUTE_US, MOST_READ, minute_of};
 use appweight_wire::Deploy;
 
 use super::{Detectors, IDLE_US, MOST_SERVICES, Service};
@@ -112,10 +113,14 @@ async fn feed(
                 until_us: us(end),
             },
         };
-        let cells = app.store.cells(query).await?;
-        let is_last = end >= until;
+        let mut cells = app.store.first_cells(query, MOST_READ).await?;
+        let whole = whole_minutes(&mut cells, MOST_READ, next, end);
+        let is_last = whole.end >= until;
         live = off_the_runtime(move || {
-            live.feed(&cells, end);
+            live.feed(&cells, whole.end);
+            if whole.has_too_many {
+                live.leave_out(whole.end - 1, MOST_READ);
+            }
             if is_last {
                 live.look();
             }
@@ -127,6 +132,32 @@ async fn feed(
                 .put_back(service, live, deploys, is_last, now_us);
             return Ok(is_last);
         }
+    }
+}
+
+/// Which minutes were read.
+#[derive(Debug, PartialEq, Eq)]
+struct Whole {
+    end: i64,
+    /// Of the only one of them not all cells were read.
+    has_too_many: bool,
+}
+
+/// Keeps the cells of those minutes of which all were read, where no more than `most` were.
+fn whole_minutes(cells: &mut Vec<PlacedCell>, most: usize, next: i64, end: i64) -> Whole {
+    let minute = |placed: &PlacedCell| minute_of(placed.cell.key.start_us);
+    // There may be more of the last one.
+    let cut = cells.last().map(minute).filter(|_| cells.len() >= most);
+    let Some(cut) = cut else {
+        return Whole {
+            end,
+            has_too_many: false,
+        };
+    };
+    cells.truncate(cells.partition_point(|placed| minute(placed) < cut));
+    Whole {
+        end: cut.max(next + 1),
+        has_too_many: cut == next,
     }
 }
 
@@ -305,6 +336,29 @@ mod tests {
         assert_eq!(first_minute(10 * DAY), 9 * DAY);
         assert_eq!(first_minute(11 * DAY - 1), 9 * DAY);
         assert_eq!(first_minute(DAY / 2), 0);
+    }
+
+    #[test]
+    fn minutes_are_judged_whole_or_left_out() {
+        let read = |minutes: &[i64], next: i64| {
+            let mut cells: Vec<PlacedCell> =
+                minutes.iter().map(|minute| of_minute(*minute)).collect();
+            let Whole { end, has_too_many } = whole_minutes(&mut cells, 4, next, 20);
+            (cells.len(), end, has_too_many)
+        };
+        assert_eq!(read(&[10, 11, 11], 10), (3, 20, false), "that is all");
+        assert_eq!(read(&[10, 10, 11, 11], 10), (2, 11, false));
+        assert_eq!(read(&[11, 11, 11, 11], 10), (0, 11, false));
+        assert_eq!(read(&[11, 11, 11, 11], 11), (0, 12, true));
+    }
+
+    fn of_minute(minute: i64) -> PlacedCell {
+        PlacedCell {
+            deploy: "a".to_owned(),
+            cluster: String::new(),
+            host_group: 0,
+            cell: crate::testing::cell(us(minute), &[5]),
+        }
     }
 
     #[test]

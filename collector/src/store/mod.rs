@@ -76,6 +76,12 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError>;
     /// Cells of a service, without those kept per flag, by rising start.
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
+    /// The first of the same cells, at most so many.
+    async fn first_cells(
+        &self,
+        query: CellQuery,
+        most: usize,
+    ) -> Result<Vec<PlacedCell>, StoreError>;
     /// The same cells with what a comparison needs of them: of their distributions numbers, sums and sums of squares of
     /// instructions and CPU time, nothing else. They are many, and the rest is most of them.
     async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;

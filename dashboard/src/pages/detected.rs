@@ -34,6 +34,9 @@ pub(super) fn render(detected: &Detected) -> Markup {
                 @if detected.late_requests > 0 {
                     " " (format::count(detected.late_requests)) " requests of the service came too late to be judged."
                 }
+                @if detected.left_out_minutes > 0 {
+                    " " (format::count(detected.left_out_minutes)) " minutes of the service had too many cells to be judged."
+                }
             }
             div.scroll role="region" aria-label="Minute by minute" tabindex="0" {
                 table {
@@ -124,6 +127,7 @@ mod tests {
             metric: None,
             until_us: None,
             late_requests: 3,
+            left_out_minutes: 2,
             endpoints: vec![change(Some("/feed"), DetectedVerdict::Withdrawn)],
             total: Some(change(None, DetectedVerdict::Undecided)),
         }
@@ -139,6 +143,7 @@ mod tests {
             "undecided",
             "6.1 standard errors",
             "3 requests",
+            "2 minutes",
         ] {
             assert!(page.contains(word), "{word}: {page}");
         }

@@ -23,14 +23,22 @@ pub(super) async fn cells(
     client: &Client,
     query: &CellQuery,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''", placed).await
+    summed(client, query, "AND flag_name = ''", None, placed).await
+}
+
+pub(super) async fn first(
+    client: &Client,
+    query: &CellQuery,
+    most: usize,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    summed(client, query, "AND flag_name = ''", Some(most), placed).await
 }
 
 pub(super) async fn moments(
     client: &Client,
     query: &CellQuery,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''", placed_moments).await
+    summed(client, query, "AND flag_name = ''", None, placed_moments).await
 }
 
 /// Every cell of that time, with those per flag.
@@ -44,7 +52,7 @@ pub(super) async fn every_cell(
         deploys: Vec::new(),
         time,
     };
-    summed(client, &query, "", placed).await
+    summed(client, &query, "", None, placed).await
 }
 
 /// The key of every cell as it is told, and its service.
@@ -61,6 +69,7 @@ async fn summed<R>(
     client: &Client,
     query: &CellQuery,
     flags: &str,
+    most: Option<usize>,
     placed: fn(R) -> Result<PlacedCell, StoreError>,
 ) -> Result<Vec<PlacedCell>, StoreError>
 where
@@ -71,10 +80,11 @@ where
     } else {
         "AND deploy IN ?"
     };
+    let limit = most.map_or_else(String::new, |most| format!("LIMIT {most}"));
     let sql = format!(
         "SELECT {ORDER}, {}
         FROM ({}) AS told WHERE start_us >= ? AND start_us < ? {flags} {deploys}
-        GROUP BY {ORDER} ORDER BY {ORDER}",
+        GROUP BY {ORDER} ORDER BY {ORDER} {limit}",
         sums::<R>(),
         told(&format!(
             "{KEY}, {}",

@@ -172,6 +172,14 @@ impl Store for ClickhouseStore {
         cells::cells(&self.client, &query).await
     }
 
+    async fn first_cells(
+        &self,
+        query: CellQuery,
+        most: usize,
+    ) -> Result<Vec<PlacedCell>, StoreError> {
+        cells::first(&self.client, &query, most).await
+    }
+
     async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
         cells::moments(&self.client, &query).await
     }

@@ -245,12 +245,22 @@ impl Store for SqliteStore {
     }
 
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics))
+        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics, None))
+            .await
+    }
+
+    async fn first_cells(
+        &self,
+        query: CellQuery,
+        most: usize,
+    ) -> Result<Vec<PlacedCell>, StoreError> {
+        let most = Some(most);
+        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics, most))
             .await
     }
 
     async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        self.read(move |connection| read::cells(connection, &query, code::unpack_moments))
+        self.read(move |connection| read::cells(connection, &query, code::unpack_moments, None))
             .await
     }
 

@@ -39,9 +39,11 @@ pub(super) fn cells(
     connection: &Connection,
     query: &CellQuery,
     unpack: Unpack,
+    most: Option<usize>,
 ) -> Result<Vec<PlacedCell>, StoreError> {
+    let most = most.unwrap_or(usize::MAX);
     if !query.deploys.is_empty() {
-        return cells_of_deploys(connection, query, unpack);
+        return cells_of_deploys(connection, query, unpack, most);
     }
     let sql = "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
             n, weight, errors, scaled, metrics
@@ -50,7 +52,9 @@ pub(super) fn cells(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(code::in_time(&query.service, query.time))?;
     let mut cells = Vec::new();
-    while let Some(row) = rows.next()? {
+    while cells.len() < most
+        && let Some(row) = rows.next()?
+    {
         cells.push(cell_of(row, unpack)?);
     }
     Ok(cells)
@@ -62,6 +66,7 @@ fn cells_of_deploys(
     connection: &Connection,
     query: &CellQuery,
     unpack: Unpack,
+    most: usize,
 ) -> Result<Vec<PlacedCell>, StoreError> {
     let mut next = connection.prepare_cached(
         "SELECT start_us, width_us FROM cells INDEXED BY cells_by_deploy
@@ -93,7 +98,9 @@ fn cells_of_deploys(
     let mut cells = Vec::new();
     for (start_us, width_us, deploy) in places {
         let mut rows = statement.query(params![query.service, start_us, width_us, deploy])?;
-        while let Some(row) = rows.next()? {
+        while cells.len() < most
+            && let Some(row) = rows.next()?
+        {
             cells.push(cell_of(row, unpack)?);
         }
     }

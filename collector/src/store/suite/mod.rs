@@ -220,9 +220,15 @@ pub(in crate::store) async fn cells_are_found_by_time_and_deploy(store: &impl St
         deploys: Vec::new(),
         time,
     };
-    assert_eq!(store.cells(query.clone()).await.unwrap().len(), 4);
-    query.deploys = vec!["a".into()];
-    assert_eq!(store.cells(query.clone()).await.unwrap().len(), 3);
+    for deploys in [vec![], vec!["a".to_owned()]] {
+        query.deploys = deploys;
+        let all = store.cells(query.clone()).await.unwrap();
+        assert_eq!(all.len(), 4 - query.deploys.len());
+        for most in 0..=all.len() + 1 {
+            let first = store.first_cells(query.clone(), most).await.unwrap();
+            assert_eq!(first, all[..most.min(all.len())]);
+        }
+    }
     query.service = "other".into();
     assert_eq!(store.cells(query).await.unwrap().len(), 0);
     assert_eq!(
