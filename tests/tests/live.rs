@@ -287,6 +287,22 @@ fn what_a_roll_out_changed_is_called_while_it_is_watched_and_once_across_kills()
             assert!(passed.stdout.contains(told), "{told}: {passed:?}");
         }
     }
+    // Somebody wants it.
+    let budget = folder.path().join("appweight.toml");
+    let accepted = "[gate]\nmax-increase = \"2%\"\n[[gate.accepted]]\nendpoint = \"/feed\"\nincrease = \"8%\"\nuntil = 2999-12-31\nreason = \"two models\"";
+    std::fs::write(&budget, accepted).unwrap();
+    let budget = budget.to_str().unwrap();
+    let accepted = gate(&collector, "d", "e", &["--budget", budget]);
+    assert_eq!(accepted.code, 0, "{accepted:?}");
+    assert!(accepted.stdout.contains("two models"), "{accepted:?}");
+    // What did not replace it is compared.
+    let compared = gate(&collector, "a", "e", &["--endpoint", "/feed"]);
+    assert_ne!(compared.code, 0, "{compared:?}");
+    assert!(
+        compared.stdout.contains("judged by comparison"),
+        "{compared:?}"
+    );
+    assert!(compared.stdout.contains("e replaced d"), "{compared:?}");
     let alerts = collector.get("/v1/alerts?service=photos").json();
     assert_eq!(alerts.as_array().map(Vec::len), Some(1), "{alerts}");
     assert_eq!(alerts[0]["state"], "open", "{alerts}");
