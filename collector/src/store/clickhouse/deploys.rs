@@ -23,10 +23,14 @@ const TRIES: usize = 20;
 /// again, or what is written with one would be taken for what was written with it before.
 const FORGOTTEN_ROW: i64 = 0;
 
-/// The newest row of each roll-out.
+/// The newest row of each roll-out, without its report: reports are long.
 pub(super) fn newest(which: &str) -> String {
+    newest_of("* EXCEPT (report)", which)
+}
+
+fn newest_of(columns: &str, which: &str) -> String {
     format!(
-        "(SELECT * FROM deploys WHERE deploy_row <> {FORGOTTEN_ROW} {which}
+        "(SELECT {columns} FROM deploys WHERE deploy_row <> {FORGOTTEN_ROW} {which}
         ORDER BY version DESC LIMIT 1 BY service, deploy_row)"
     )
 }
@@ -230,7 +234,7 @@ pub(super) async fn every_rollout(
 ) -> Result<Vec<(Rollout, Option<String>)>, StoreError> {
     let sql = format!(
         "SELECT ?fields FROM {} ORDER BY service, deploy_row",
-        newest("")
+        newest_of("*", "")
     );
     let rows: Vec<DeployRow> = client.query(&sql).fetch_all().await?;
     let known = rows.into_iter().map(|row| {
@@ -357,7 +361,7 @@ pub(super) async fn list(
 
 pub(super) async fn unjudged(client: &Client) -> Result<Vec<Deploy>, StoreError> {
     let sql = format!(
-        "SELECT ?fields FROM (SELECT * REPLACE ('' AS report) FROM {newest}) WHERE NOT judged
+        "SELECT ?fields FROM (SELECT *, '' AS report FROM {newest}) WHERE NOT judged
         ORDER BY started_us, service, deploy_row",
         newest = newest("")
     );
