@@ -1,5 +1,7 @@
 //! What the judge is shown.
 
+use std::cmp::Ordering;
+
 use appweight_wire::{ActiveUsers, Cell, EndpointCount};
 
 use crate::api::Comparison;
@@ -61,4 +63,28 @@ pub struct Evidence {
     /// How the service's earlier roll-outs compared, the newest first: what restarts do by themselves
     /// is learned from them.
     pub earlier: Vec<Comparison>,
+}
+
+/// The order of clusters: that of their names. Most services name none, and to compare two texts of no length is to read
+/// from where nothing is, which takes some CPUs a microsecond.
+#[must_use]
+pub fn by_cluster(one: &str, other: &str) -> Ordering {
+    match (one.is_empty(), other.is_empty()) {
+        (false, false) => one.cmp(other),
+        (one_is, other_is) => other_is.cmp(&one_is),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_in_the_order_of_their_names() {
+        for one in ["", "a", "b", "ab"] {
+            for other in ["", "a", "b", "ab"] {
+                assert_eq!(by_cluster(one, other), one.cmp(other));
+            }
+        }
+    }
 }

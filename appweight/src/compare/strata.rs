@@ -1,11 +1,12 @@
 //! Cells laid out by time, so that the old code is measured under the very conditions of the new.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use appweight_wire::{Age, Distribution, InstructionSource, Kind};
 
 use crate::api::Metric;
-use crate::evidence::PlacedCell;
+use crate::evidence::{PlacedCell, by_cluster};
 use crate::thresholds::MAX_UNPAIRED_SHARE;
 
 /// The first four of a distribution's sums: all that a mean and its error need.
@@ -45,6 +46,30 @@ impl Moments {
 pub(crate) const BEFORE: usize = 0;
 pub(crate) const AFTER: usize = 1;
 
+/// A cluster of cells, in the order of clusters.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster<T>(T);
+
+impl<T: AsRef<str>> Ord for Cluster<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        by_cluster(self.0.as_ref(), other.0.as_ref())
+    }
+}
+
+impl<T: AsRef<str>> PartialOrd for Cluster<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: AsRef<str>> PartialEq for Cluster<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T: AsRef<str>> Eq for Cluster<T> {}
+
 /// One span of time of one part of the fleet, both sides.
 pub(crate) type Pair = [Moments; 2];
 
@@ -52,7 +77,7 @@ pub(crate) type Pair = [Moments; 2];
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EndpointStrata {
     /// By cluster and start of the span.
-    pub(crate) by_time: BTreeMap<(String, u64), Pair>,
+    pub(crate) by_time: BTreeMap<(Cluster<String>, u64), Pair>,
     /// By host group, both sides.
     pub(crate) by_host_group: [BTreeMap<u8, Moments>; 2],
     /// Requests counted.
@@ -67,7 +92,7 @@ impl EndpointStrata {
     /// The strata in which both sides have requests, neighbours joined until few requests are left
     /// without a counterpart.
     pub(crate) fn pairs(&self) -> Vec<Pair> {
-        let mut strata: Vec<(String, Pair)> = self
+        let mut strata: Vec<(Cluster<String>, Pair)> = self
             .by_time
             .iter()
             .map(|((cluster, _), pair)| (cluster.clone(), *pair))
@@ -102,7 +127,7 @@ impl EndpointStrata {
 
     fn add(&mut self, side: usize, placed: &PlacedCell, distribution: &Distribution) {
         let moments = Moments::of(distribution);
-        let at = (placed.cluster.clone(), placed.cell.key.start_us);
+        let at = (Cluster(placed.cluster.clone()), placed.cell.key.start_us);
         self.by_time.entry(at).or_default()[side].add(moments);
         self.by_host_group[side]
             .entry(placed.host_group)
@@ -118,8 +143,8 @@ fn is_paired(pair: &Pair) -> bool {
     pair[BEFORE].n > 0.0 && pair[AFTER].n > 0.0
 }
 
-fn join_neighbours(strata: &[(String, Pair)]) -> Vec<(String, Pair)> {
-    let mut joined: Vec<(String, Pair)> = Vec::with_capacity(strata.len().div_ceil(2));
+fn join_neighbours(strata: &[(Cluster<String>, Pair)]) -> Vec<(Cluster<String>, Pair)> {
+    let mut joined: Vec<(Cluster<String>, Pair)> = Vec::with_capacity(strata.len().div_ceil(2));
     let mut open = false;
     for (cluster, pair) in strata {
         match joined.last_mut() {
@@ -150,18 +175,18 @@ pub(crate) fn lay_out(
         is_usable(placed)
             && source.is_none_or(|source| placed.cell.key.instruction_source == source)
     };
-    let mut present: BTreeMap<(&str, u64), [bool; 2]> = BTreeMap::new();
+    let mut present: BTreeMap<(Cluster<&str>, u64), [bool; 2]> = BTreeMap::new();
     for placed in cells.iter().filter(usable) {
         if let Some(side) = side_of(placed, deploys) {
             present
-                .entry((&placed.cluster, placed.cell.key.start_us))
+                .entry((Cluster(placed.cluster.as_str()), placed.cell.key.start_us))
                 .or_default()[side] = true;
         }
     }
     // Of many cells each: looked up by hash, and sorted at the end.
     let mut endpoints: HashMap<(Kind, &str), EndpointStrata> = HashMap::new();
     for placed in cells.iter().filter(usable) {
-        let at = (placed.cluster.as_str(), placed.cell.key.start_us);
+        let at = (Cluster(placed.cluster.as_str()), placed.cell.key.start_us);
         let kept = !side_by_side || present.get(&at) == Some(&[true, true]);
         let distribution = match metric {
             Metric::Instructions => placed.cell.instructions.as_ref(),

@@ -1,9 +1,10 @@
 //! Cells added up in memory for a whole commit, so that a thousand hosts of sixteen groups are sixteen rows.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use appweight::evidence::PlacedCell;
+use appweight::evidence::{PlacedCell, by_cluster};
 use appweight_wire::{Batch, Cell, CellKey, host_group};
 
 /// The sums of many cells.
@@ -11,12 +12,27 @@ use appweight_wire::{Batch, Cell, CellKey, host_group};
 pub(super) struct CellSums<'a>(BTreeMap<(Place<'a>, CellKey), Cell>);
 
 /// Where a cell belongs, beside its own key.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     pub(super) service: Cow<'a, str>,
     pub(super) deploy: Cow<'a, str>,
     pub(super) cluster: Cow<'a, str>,
     pub(super) host_group: u8,
+}
+
+impl Ord for Place<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.service.cmp(&other.service))
+            .then_with(|| self.deploy.cmp(&other.deploy))
+            .then_with(|| by_cluster(&self.cluster, &other.cluster))
+            .then_with(|| self.host_group.cmp(&other.host_group))
+    }
+}
+
+impl PartialOrd for Place<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl<'a> CellSums<'a> {
