@@ -173,6 +173,11 @@ pub(super) async fn cell_widths(
     client: &Client,
     service: &str,
 ) -> Result<Option<(u64, u64)>, StoreError> {
+    let newest = "SELECT hour_us FROM cells WHERE service = ? ORDER BY hour_us DESC LIMIT 1";
+    let newest = client.query(newest).bind(service);
+    let Some(newest_us) = newest.fetch_optional::<u64>().await? else {
+        return Ok(None);
+    };
     let sql = format!(
         "SELECT count(), min(width_us), max(width_us) FROM (
             SELECT DISTINCT {KEY} FROM ({}) WHERE start_us >= ? AND start_us < ?
@@ -180,7 +185,19 @@ pub(super) async fn cell_widths(
         )",
         told(KEY)
     );
-    let widths = bound(client.query(&sql), service, TimeRange::ALL);
-    let (cells, narrowest, widest) = widths.fetch_one::<(u64, u64, u64)>().await?;
-    Ok((cells > 0).then_some((narrowest, widest)))
+    let mut found = None;
+    // Most services have that many in their newest hour; only of others all cells are looked through.
+    for from_us in [newest_us, 0] {
+        let time = TimeRange {
+            from_us,
+            ..TimeRange::ALL
+        };
+        let widths = bound(client.query(&sql), service, time);
+        let (cells, narrowest, widest) = widths.fetch_one::<(u64, u64, u64)>().await?;
+        found = (cells > 0).then_some((narrowest, widest));
+        if cells >= NEWEST.into() {
+            break;
+        }
+    }
+    Ok(found)
 }
