@@ -69,6 +69,7 @@ async fn serve(options: Serve) -> Result<()> {
         listen: options.listen,
         database: options.database,
         variants: options.variant.into_iter().collect(),
+        idle_layer: options.idle_layer,
         measure: options.collector.map(|collector| MeasureOptions {
             deploy: options.deploy,
             host: options.host,

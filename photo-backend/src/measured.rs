@@ -5,6 +5,7 @@ use std::time::Duration;
 use appweight_agent::Agent;
 use axum::Router;
 use http::request::Parts;
+use tower::layer::util::Identity;
 
 use crate::serve::MeasureOptions;
 
@@ -34,10 +35,11 @@ impl Measured {
     }
 
     /// The service with every request measured; as it is without an agent, so that the two can be
-    /// compared.
-    pub(crate) fn wrap(&self, service: Router) -> Router {
+    /// compared, or in a layer that does nothing.
+    pub(crate) fn wrap(&self, service: Router, idle_layer: bool) -> Router {
         match &self.0 {
             Some(agent) => service.layer(agent.layer()),
+            None if idle_layer => service.layer(Identity::new()),
             None => service,
         }
     }

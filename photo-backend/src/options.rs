@@ -61,6 +61,9 @@ pub(crate) struct Serve {
     /// In what this build differs from the good one; can be given several times
     #[arg(long, env = "PHOTO_VARIANT", value_delimiter = ',')]
     pub(crate) variant: Vec<Variant>,
+    /// Without a collector: a layer that does nothing where the agent's would be
+    #[arg(long)]
+    pub(crate) idle_layer: bool,
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +153,9 @@ pub(crate) struct OverheadCommand {
     /// Decides who asks for what, and in which order
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Beside it a layer that does nothing: what any layer costs, instead of what the method finds where there is nothing
+    #[arg(long)]
+    pub(crate) idle_layer: bool,
     /// How to print it
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,

@@ -37,6 +37,7 @@ pub(crate) async fn run(command: OverheadCommand) -> Result<()> {
             users: command.users,
             record_one_in: command.record_one_in,
             seed: command.seed,
+            idle_layer: command.idle_layer,
         };
         let mut progress = Progress::of(name(workload));
         let result = measure(&options, |done, all| progress.show(done, all)).await?;
@@ -102,7 +103,15 @@ fn describe(result: &Overhead) -> String {
         result.requests_per_block,
         100.0 * result.busy,
     );
-    text += "| | without | with | difference, 95 % interval | shall lie within | without against without |\n";
+    let control = if result.idle_layer {
+        "a layer that does nothing"
+    } else {
+        "without against without"
+    };
+    let _ = writeln!(
+        text,
+        "| | without | with | difference, 95 % interval | shall lie within | {control} |"
+    );
     text += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
     for row in &result.rows {
         line(&mut text, row);

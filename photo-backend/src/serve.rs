@@ -24,6 +24,8 @@ pub struct ServeOptions {
     pub database: PathBuf,
     /// How the agent measures; `None` to run without it.
     pub measure: Option<MeasureOptions>,
+    /// Without the agent, a layer that does nothing in its place: what any layer costs.
+    pub idle_layer: bool,
     /// In what this build differs from the good one.
     pub variants: Variants,
 }
@@ -124,7 +126,7 @@ impl Server {
             Some(meter) => meter.wrap(router(app)),
             None => router(app),
         };
-        let service = measured.wrap(service);
+        let service = measured.wrap(service, self.options.idle_layer);
         let listener = self.listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY");

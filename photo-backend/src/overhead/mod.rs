@@ -58,6 +58,8 @@ pub struct OverheadOptions {
     pub record_one_in: u64,
     /// Decides who asks for what, and the order of the blocks.
     pub seed: u64,
+    /// The second process without the agent has a layer that does nothing: what any layer costs.
+    pub idle_layer: bool,
 }
 
 /// Which endpoints are asked.
@@ -80,6 +82,9 @@ pub struct Overhead {
     pub pairs: usize,
     /// Requests of a block.
     pub requests_per_block: usize,
+    /// Whether the second process without the agent had a layer that does nothing.
+    #[serde(default)]
+    pub idle_layer: bool,
     /// Of the CPUs that the service may use, the share that it used in its blocks.
     pub busy: f64,
     /// Throughput, latency, CPU time per request: with the agent against without it.
@@ -184,6 +189,7 @@ pub async fn measure(
         starts: options.starts,
         pairs: options.pairs,
         requests_per_block: block_requests,
+        idle_layer: options.idle_layer,
         busy: mean(found.iter().map(|found| found.busy)),
         rows: vec![
             row(

@@ -15,7 +15,8 @@ pub struct Row {
     pub with: f64,
     /// The relative change with its 95 % interval.
     pub change: Change,
-    /// The same of a second process without the agent: what the method finds where there is nothing.
+    /// The same of a second process without the agent: what the method finds where there is nothing, or a layer that does
+    /// nothing.
     pub floor: Change,
     /// The interval shall lie within this, either way.
     pub bar: Option<f64>,

@@ -12,7 +12,7 @@ use super::{OverheadError, OverheadOptions};
 pub(super) enum Side {
     /// Without the agent.
     Without,
-    /// The same once more.
+    /// The same once more, or in a layer that does nothing.
     WithoutAgain,
     /// With the agent.
     With,
@@ -59,6 +59,9 @@ impl Sides {
             command
                 .args(["serve", "--listen", "127.0.0.1:0", "--database"])
                 .arg(&own);
+            if side == Side::WithoutAgain && options.idle_layer {
+                command.arg("--idle-layer");
+            }
             if side == Side::With {
                 let one_in = options.record_one_in.to_string();
                 command.args(["--host", &host(start), "--record-one-in", &one_in]);

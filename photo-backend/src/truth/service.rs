@@ -136,6 +136,7 @@ impl Side {
                 listen: ([127, 0, 0, 1], 0).into(),
                 database: database.to_owned(),
                 measure: None,
+                idle_layer: false,
                 variants,
             }))?
             .metered(meter.clone());

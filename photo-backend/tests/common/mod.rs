@@ -94,6 +94,7 @@ impl Running {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: database.path.clone(),
             measure: None,
+            idle_layer: false,
             variants,
         })
         .await
