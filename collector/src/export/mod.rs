@@ -116,7 +116,7 @@ impl Collector {
                 deploys: Vec::new(),
                 time: step,
             };
-            let cells = store.cells(query).await?;
+            let cells = store.cells(query, None).await?;
             file = file
                 .add(move |table| {
                     cells

@@ -113,7 +113,7 @@ async fn feed(
                 until_us: us(end),
             },
         };
-        let mut cells = app.store.first_cells(query, MOST_READ).await?;
+        let mut cells = app.store.cells(query, Some(MOST_READ)).await?;
         let whole = whole_minutes(&mut cells, MOST_READ, next, end);
         let is_last = whole.end >= until;
         live = off_the_runtime(move || {

@@ -74,13 +74,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError>;
     /// When the next roll-out of the service after `started_us` began.
     async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError>;
-    /// Cells of a service, without those kept per flag, by rising start.
-    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
-    /// The first of the same cells, at most so many.
-    async fn first_cells(
+    /// Cells of a service, without those kept per flag, by rising start; the first of them if they are more than `most`.
+    async fn cells(
         &self,
         query: CellQuery,
-        most: usize,
+        most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError>;
     /// The same cells with what a comparison needs of them: of their distributions numbers, sums and sums of squares of
     /// instructions and CPU time, nothing else. They are many, and the rest is most of them.

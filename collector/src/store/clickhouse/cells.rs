@@ -22,16 +22,9 @@ const NEWEST: u32 = 64;
 pub(super) async fn cells(
     client: &Client,
     query: &CellQuery,
+    most: Option<usize>,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''", None, placed).await
-}
-
-pub(super) async fn first(
-    client: &Client,
-    query: &CellQuery,
-    most: usize,
-) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''", Some(most), placed).await
+    summed(client, query, "AND flag_name = ''", most, placed).await
 }
 
 pub(super) async fn moments(

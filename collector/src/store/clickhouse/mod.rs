@@ -168,16 +168,12 @@ impl Store for ClickhouseStore {
         deploys::next_start(&self.client, service, started_us).await
     }
 
-    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::cells(&self.client, &query).await
-    }
-
-    async fn first_cells(
+    async fn cells(
         &self,
         query: CellQuery,
-        most: usize,
+        most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::first(&self.client, &query, most).await
+        cells::cells(&self.client, &query, most).await
     }
 
     async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {

@@ -244,17 +244,11 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics, None))
-            .await
-    }
-
-    async fn first_cells(
+    async fn cells(
         &self,
         query: CellQuery,
-        most: usize,
+        most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError> {
-        let most = Some(most);
         self.read(move |connection| read::cells(connection, &query, code::unpack_metrics, most))
             .await
     }

@@ -152,7 +152,7 @@ async fn account(store: &impl Store) -> Vec<String> {
             deploys: Vec::new(),
             time: TimeRange::ALL,
         };
-        all.push(format!("{:#?}", store.cells(cells).await.unwrap()));
+        all.push(format!("{:#?}", store.cells(cells, None).await.unwrap()));
         let processes = ProcessQuery::all(service, TimeRange::ALL);
         all.push(format!(
             "{:#?}",
@@ -279,7 +279,7 @@ async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec
             deploys,
             time,
         };
-        let cells = store.cells(query.clone()).await.unwrap();
+        let cells = store.cells(query.clone(), None).await.unwrap();
         all.push((format!("{query:?}"), format!("{cells:#?}")));
         let moments = store.moments(query.clone()).await.unwrap();
         assert_eq!(
