@@ -47,15 +47,6 @@ pub(crate) async fn deploy(
         timer: asked.timer.as_deref(),
         taken: asked.taken.as_deref(),
     };
-    let functions = async {
-        match &report.comparison {
-            Some(comparison) => {
-                let leaks = report.memory.as_ref().is_some_and(|memory| memory.leaks);
-                Functions::ask(&client, comparison, wanted, leaks).await
-            }
-            None => Functions::default(),
-        }
-    };
     let is_called = report.detected.as_ref().is_some_and(|detected| {
         detected.says(DetectedVerdict::Regressed) || detected.says(DetectedVerdict::Withdrawn)
     });
@@ -70,7 +61,7 @@ pub(crate) async fn deploy(
         alert,
         client.weight(&service, span),
         client.deploys(&service, NEIGHBOURS),
-        functions
+        Functions::ask(&client, &report, wanted)
     );
     // The verdict is worth showing without them.
     let series = series.ok().filter(|s| !s.points.is_empty());

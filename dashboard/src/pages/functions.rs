@@ -1,18 +1,18 @@
 //! Which functions made an endpoint heavier or lighter.
 
+mod chosen;
 mod endpoint;
 
-use appweight::api::{Comparison, EndpointComparison, ProfileDiff, Verdict};
+use appweight::api::{DeployReport, ProfileDiff};
 use appweight::profile::FunctionChange;
-use appweight_wire::{Deploy, Taken};
+use appweight_wire::{Deploy, Kind, Taken};
 use maud::{Markup, html};
 
+use self::chosen::choose;
 use self::endpoint::endpoint;
 use crate::client::{DiffAsked, QueryClient, QueryError};
 use crate::href;
 
-/// Endpoints that functions are shown of: what else was flagged is in the table of endpoints.
-const MOST_ENDPOINTS: usize = 6;
 /// Endpoints that are looked through for what allocates more, the costliest first.
 const MOST_SEARCHED: usize = 12;
 /// The timer that tells who allocates.
@@ -29,11 +29,13 @@ pub(super) struct Wanted<'a> {
 #[derive(Default)]
 pub(super) struct Functions {
     flagged: Vec<Flagged>,
+    /// Whether all endpoints together were flagged, and none of these.
+    is_together: bool,
     /// By what they can be told, sorted.
     offers: Vec<(String, Taken)>,
 }
 
-/// A flagged endpoint and what its profiles say.
+/// An endpoint that is looked into and what its profiles say.
 struct Flagged {
     endpoint: String,
     /// Whether it is here because memory leaks, which no endpoint was flagged for.
@@ -41,22 +43,57 @@ struct Flagged {
     answer: Result<ProfileDiff, QueryError>,
 }
 
+/// The deploys that are set side by side.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    deploy: &'a Deploy,
+    base: &'a str,
+}
+
+impl<'a> Sides<'a> {
+    fn asked(self, kind: Kind, endpoint: &'a str, wanted: Wanted<'a>) -> DiffAsked<'a> {
+        DiffAsked {
+            service: &self.deploy.service,
+            base: self.base,
+            head: &self.deploy.id,
+            endpoint,
+            kind,
+            timer: wanted.timer,
+            taken: wanted.taken,
+        }
+    }
+}
+
 impl Functions {
-    /// Asks for those of every endpoint that the deploy made heavier or lighter, and of a leak.
+    /// Asks for those of the endpoints that the deploy made heavier or lighter, and of a leak.
     pub(super) async fn ask(
         client: &QueryClient,
-        comparison: &Comparison,
+        report: &DeployReport,
         wanted: Wanted<'_>,
-        leaks: bool,
     ) -> Self {
-        let mut flagged = ask(client, comparison, wanted).await;
-        if leaks {
-            flagged.extend(ask_of_leak(client, comparison).await);
+        let deploy = &report.summary.deploy;
+        let Some(base) = deploy.replaced.as_deref() else {
+            return Self::default();
+        };
+        let sides = Sides { deploy, base };
+        let chosen = choose(report);
+        let mut flagged = Vec::new();
+        for (kind, endpoint) in chosen.endpoints {
+            flagged.push(Flagged {
+                endpoint: endpoint.to_owned(),
+                is_of_leak: false,
+                answer: client
+                    .profile_diff(&sides.asked(kind, endpoint, wanted))
+                    .await,
+            });
+        }
+        if report.memory.as_ref().is_some_and(|memory| memory.leaks) {
+            flagged.extend(ask_of_leak(client, sides, report).await);
         }
         let mut offers = Vec::new();
         if !flagged.is_empty() {
             // The answers are worth showing without a choice of others.
-            let profiles = client.profiles(&comparison.service, &comparison.head).await;
+            let profiles = client.profiles(&deploy.service, &deploy.id).await;
             let mut profiles = profiles.unwrap_or_default();
             profiles.retain(|profile| {
                 let mut endpoints = flagged.iter().map(|one| &one.endpoint);
@@ -66,7 +103,11 @@ impl Functions {
             offers.sort();
             offers.dedup();
         }
-        Self { flagged, offers }
+        Self {
+            flagged,
+            is_together: chosen.is_together,
+            offers,
+        }
     }
 
     /// The questions that were answered, for those who want that as JSON.
@@ -79,6 +120,9 @@ impl Functions {
             @if !self.flagged.is_empty() {
                 section.panel #functions {
                     div.panel-head { h2 { "Functions" } (self.choice(deploy)) }
+                    @if self.is_together {
+                        p.note { "All endpoints together changed, and none of them surely by itself. Here is what those that may have most of it show." }
+                    }
                     @for one in &self.flagged { (one.render()) }
                 }
             }
@@ -137,39 +181,22 @@ impl Flagged {
     }
 }
 
-async fn ask(client: &QueryClient, comparison: &Comparison, wanted: Wanted<'_>) -> Vec<Flagged> {
-    let flagged = comparison.endpoints.iter().filter(|endpoint| {
-        matches!(
-            endpoint.verdict,
-            Verdict::Regressed | Verdict::Improved | Verdict::Withheld
-        )
-    });
-    let mut answers = Vec::new();
-    for endpoint in flagged.take(MOST_ENDPOINTS) {
-        answers.push(Flagged {
-            endpoint: endpoint.endpoint.clone(),
-            is_of_leak: false,
-            answer: client
-                .profile_diff(&asked(comparison, endpoint, wanted))
-                .await,
-        });
-    }
-    answers
-}
-
 /// Asks where most of what is allocated more than before is: a leak is the process's, and no endpoint is flagged for it.
-async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -> Option<Flagged> {
+async fn ask_of_leak(
+    client: &QueryClient,
+    sides: Sides<'_>,
+    report: &DeployReport,
+) -> Option<Flagged> {
     let wanted = Wanted {
         timer: Some(ALLOCATED),
         taken: None,
     };
     let mut most: Option<(f64, Flagged)> = None;
-    for endpoint in comparison.endpoints.iter().take(MOST_SEARCHED) {
+    let endpoints = report.comparison.iter().flat_map(|all| &all.endpoints);
+    for endpoint in endpoints.take(MOST_SEARCHED) {
         // Where nothing was profiled nothing can be said.
-        let Ok(found) = client
-            .profile_diff(&asked(comparison, endpoint, wanted))
-            .await
-        else {
+        let asked = sides.asked(endpoint.kind, &endpoint.endpoint, wanted);
+        let Ok(found) = client.profile_diff(&asked).await else {
             continue;
         };
         let gain = found
@@ -190,20 +217,4 @@ async fn ask_of_leak(client: &QueryClient, comparison: &Comparison) -> Option<Fl
         }
     }
     most.map(|(_, flagged)| flagged)
-}
-
-fn asked<'a>(
-    comparison: &'a Comparison,
-    endpoint: &'a EndpointComparison,
-    wanted: Wanted<'a>,
-) -> DiffAsked<'a> {
-    DiffAsked {
-        service: &comparison.service,
-        base: &comparison.base,
-        head: &comparison.head,
-        endpoint: &endpoint.endpoint,
-        kind: endpoint.kind,
-        timer: wanted.timer,
-        taken: wanted.taken,
-    }
 }
