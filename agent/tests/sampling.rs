@@ -12,7 +12,7 @@ mod known_work;
 #[cfg(test)]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -62,20 +62,20 @@ fn sampling_at(collector: &TestCollector, per_second: u32) -> Option<Agent> {
 }
 
 /// Arithmetic that the compiler cannot shorten, and that calls nothing: of a function that has not set its frame up yet
-/// the caller is not seen.
-macro_rules! functions {
-    ($($name:ident)*) => {$(
+/// the caller is not seen. By its number no two are the same code, of which a linker may keep one.
+macro_rules! function {
+    ($name:ident $number:expr) => {
         #[inline(never)]
-        fn $name(turns: u64) -> u64 {
+        pub(crate) fn $name(turns: u64) -> u64 {
             let (mut sum, mut turn) = (black_box(1_u64), 0);
             while turn < turns {
                 sum = (sum << 5) ^ (sum >> 59) ^ turn;
                 turn += 1;
             }
             // Not a call that returns elsewhere.
-            black_box(sum) ^ 1
+            black_box(sum) ^ $number
         }
-    )*};
+    };
 }
 
 /// The same instructions at the same place: how a loop lies in memory decides how fast it is.
@@ -89,10 +89,51 @@ macro_rules! callers {
 }
 
 callers! { three_tenths six_tenths one_tenth }
-functions! { shared }
-functions! { own_0 own_1 own_2 own_3 own_4 own_5 own_6 own_7 }
+function! { shared 1 }
 
-const OWN: [fn(u64) -> u64; 8] = [own_0, own_1, own_2, own_3, own_4, own_5, own_6, own_7];
+/// A thousand functions, `hundreds_0::tens_0::own_0` and so on: what symbols tell of a generic one may leave out its parameters.
+mod thousand {
+    macro_rules! hundreds {
+        ($($name:ident $hundreds:literal)*) => {
+            $(mod $name {
+                tens! { $hundreds: tens_0 0 tens_1 1 tens_2 2 tens_3 3 tens_4 4 tens_5 5 tens_6 6 tens_7 7 tens_8 8 tens_9 9 }
+            })*
+            pub(super) const OWN: [[[fn(u64) -> u64; 10]; 10]; 10] = [$($name::OWN),*];
+        };
+    }
+
+    macro_rules! tens {
+        ($hundreds:literal: $($name:ident $tens:literal)*) => {
+            $(mod $name {
+                units! {
+                    $hundreds $tens:
+                    own_0 0 own_1 1 own_2 2 own_3 3 own_4 4 own_5 5 own_6 6 own_7 7 own_8 8 own_9 9
+                }
+            })*
+            pub(super) const OWN: [[fn(u64) -> u64; 10]; 10] = [$($name::OWN),*];
+        };
+    }
+
+    macro_rules! units {
+        ($hundreds:literal $tens:literal: $($name:ident $units:literal)*) => {
+            use std::hint::black_box;
+
+            $(function! { $name 100 * $hundreds + 10 * $tens + $units })*
+            pub(super) const OWN: [fn(u64) -> u64; 10] = [$($name),*];
+        };
+    }
+
+    hundreds! {
+        hundreds_0 0 hundreds_1 1 hundreds_2 2 hundreds_3 3 hundreds_4 4 hundreds_5 5 hundreds_6 6 hundreds_7 7 hundreds_8 8
+        hundreds_9 9
+    }
+
+    /// What the function of that number is called.
+    pub(super) fn name(number: usize) -> String {
+        let [hundreds, tens, units] = [number / 100, number / 10 % 10, number % 10];
+        format!("hundreds_{hundreds}::tens_{tens}::own_{units}")
+    }
+}
 
 fn profiles(collector: &TestCollector) -> Vec<ProfileRecord> {
     let batches = collector.batches().into_iter();
@@ -102,22 +143,23 @@ fn profiles(collector: &TestCollector) -> Vec<ProfileRecord> {
         .collect()
 }
 
-/// What each function whose name starts so, with all that it calls, cost: by its name without its path.
-fn costs(profiles: &[ProfileRecord], starts: &[&str]) -> BTreeMap<String, i64> {
+/// What each function with one of these names, or below a module with one, cost with all that it calls: by its path from
+/// there on.
+fn costs(profiles: &[ProfileRecord], names: &[&str]) -> BTreeMap<String, i64> {
+    let known: Vec<String> = names.iter().map(|name| format!("::{name}")).collect();
+    let path = |function: &str| {
+        let start = known.iter().find_map(|name| function.find(name.as_str()))?;
+        Some(function[start + 2..].to_owned())
+    };
     let mut costs = BTreeMap::new();
     for profile in profiles {
+        let of_functions: Vec<Option<String>> =
+            profile.functions.iter().map(|f| path(&f.name)).collect();
         // Whose each node is: unoptimised, also adding two numbers is a call.
         let mut whose: Vec<Option<String>> = vec![None];
         for node in 1..profile.parents.len() {
-            let name = &profile.functions[profile.node_functions[node] as usize].name;
-            let name = name.rsplit("::").next().expect("at least one part");
-            let is_one = starts.iter().any(|start| name.starts_with(start));
-            let of_caller = whose[profile.parents[node] as usize].clone();
-            whose.push(if is_one {
-                Some(name.to_owned())
-            } else {
-                of_caller
-            });
+            let own = of_functions[profile.node_functions[node] as usize].clone();
+            whose.push(own.or_else(|| whose[profile.parents[node] as usize].clone()));
         }
         for (whose, own) in whose.into_iter().zip(&profile.timers[0].own) {
             *costs.entry(whose.unwrap_or_default()).or_default() += own;
@@ -172,18 +214,20 @@ fn no_sample_is_given_to_a_wrong_request() {
     let Some(agent) = sampling(&collector) else {
         return;
     };
-    // 1,000 requests that interleave on two threads, each in a function of its own.
+    // 1,000 requests that interleave on two threads, each of a name and in a function of its own.
+    let own = thousand::OWN.as_flattened().as_flattened();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let tasks: Vec<_> = (0..1_000_usize)
-            .map(|task| {
-                let own = OWN[task % OWN.len()];
-                let name = format!("own_{}", task % OWN.len());
+        let tasks: Vec<_> = own
+            .iter()
+            .enumerate()
+            .map(|(task, &own)| {
+                let name = thousand::name(task);
                 tokio::spawn(agent.measure_future(name, async move {
-                    for _ in 0..10 {
+                    for _ in 0..20 {
                         black_box(own(black_box(50_000)));
                         tokio::task::yield_now().await;
                     }
@@ -198,11 +242,13 @@ fn no_sample_is_given_to_a_wrong_request() {
     assert!(agent.shutdown(SOON));
     let profiles = profiles(&collector);
     let mut right = 0;
+    let mut seen = BTreeSet::new();
     for profile in &profiles {
-        for (name, cost) in costs(std::slice::from_ref(profile), &["own_"]) {
-            if name.starts_with("own_") {
+        for (name, cost) in costs(std::slice::from_ref(profile), &["hundreds_"]) {
+            if !name.is_empty() {
                 assert_eq!(name, profile.endpoint, "{cost} given to a wrong request");
                 right += cost;
+                seen.insert(name);
             }
         }
     }
@@ -210,8 +256,9 @@ fn no_sample_is_given_to_a_wrong_request() {
     let status = agent.status().sampling;
     let share = |samples: u64| 100.0 * samples as f64 / (status.samples + status.lost) as f64;
     println!(
-        "{} samples of 1,000 requests; lost {:.3} %, given to none {:.3} %, to a wrong request 0 %, in their own function {:.1} %",
+        "{} samples of 1,000 requests, {} of them seen in their own function; lost {:.3} %, given to none {:.3} %, to a wrong request 0 %, in their own function {:.1} %",
         status.samples,
+        seen.len(),
         share(status.lost),
         share(status.given_to_none),
         100.0 * right as f64 / all as f64,
@@ -223,6 +270,9 @@ fn no_sample_is_given_to_a_wrong_request() {
     );
     assert_eq!((status.lost, status.unsampled_polls), (0, 0), "{status:?}");
     assert_eq!(profiles.iter().map(|p| p.requests).sum::<u64>(), 1_000);
+    let names: BTreeSet<&str> = profiles.iter().map(|p| p.endpoint.as_str()).collect();
+    assert_eq!(names.len(), 1_000, "names are kept apart");
+    assert!(seen.len() > 500, "only {} functions were seen", seen.len());
 }
 
 #[test]
