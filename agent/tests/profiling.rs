@@ -91,19 +91,28 @@ fn turns(number: u64) {
     }
 }
 
+/// Turns that count themselves, and ask for memory once in a thousand.
+fn work(number: u64) {
+    turns(number);
+    spend(number);
+    for _ in 0..number / 1_000 {
+        drop(std::hint::black_box(Box::new([1_u64; 8])));
+    }
+}
+
 #[profiled]
 fn thirty() {
-    turns(30_000);
+    work(30_000);
 }
 
 #[profiled]
 fn sixty() {
-    turns(60_000);
+    work(60_000);
 }
 
 #[profiled]
 fn ten() {
-    turns(10_000);
+    work(10_000);
 }
 
 #[profiled]
@@ -134,13 +143,16 @@ fn agent(collector: &TestCollector) -> appweight_agent::AgentBuilder {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn known_shares_are_told_by_every_timer_that_applies() {
     let collector = TestCollector::start();
-    let steps = Timer::custom("switches", "x", || 1);
+    let still = Timer::custom("still", "x", || 1);
+    let spent = Timer::custom("spent", "turns", || SPENT.get());
     let agent = agent(&collector)
         .profile_timers([
             Timer::CpuTime,
             Timer::WallTime,
             Timer::AllocatedBytes,
-            steps,
+            Timer::Allocations,
+            spent,
+            still,
         ])
         .start();
     let app = Router::new()
@@ -173,7 +185,18 @@ async fn known_shares_are_told_by_every_timer_that_applies() {
     assert_eq!(told.calls("/shares/sixty"), 150);
     assert_eq!(told.calls("/shares"), 150);
     assert_eq!(told.calls("/shares/wait"), 150);
-    assert!(told.own("switches").iter().all(|own| *own == 0));
+    assert!(told.own("still").iter().all(|own| *own == 0));
+    // Nothing else moves these, so that they are exact.
+    for (path, share) in [
+        ("/shares/thirty", 30),
+        ("/shares/sixty", 60),
+        ("/shares/ten", 10),
+    ] {
+        let own = ["spent", "allocations", "allocated"].map(|timer| told.own_of(timer, path));
+        let known = [1_000, 1, 64].map(|each| 150 * share * each);
+        assert_eq!(own, known, "{path}");
+    }
+    assert_eq!(told.total_of("spent", ""), 150 * 100_000);
     // The request is the root, and what a function waits for is not its cost.
     let waited: i64 = 150 * 5_000_000;
     let own = told.total_of("wall", "/shares/wait");
@@ -482,7 +505,7 @@ fn a_hundred_nodes_by_three_timers_are_less_than_two_kilobytes_as_sent() {
     assert_eq!(batches.len(), 1);
     let mut batch = batches.remove(0);
     let nodes = batch.profiles[0].parents.len();
-    assert!((100..160).contains(&nodes), "{nodes} nodes");
+    assert!(nodes >= 100, "{nodes} nodes");
     (batch.cells, batch.processes) = (Vec::new(), Vec::new());
     batch.requests = Vec::new();
     let encoded = appweight_wire::encode(&batch, appweight_wire::Format::MessagePack);
@@ -491,5 +514,5 @@ fn a_hundred_nodes_by_three_timers_are_less_than_two_kilobytes_as_sent() {
         "{nodes} nodes, {bytes} bytes, {} before they are compressed",
         encoded.len()
     );
-    assert!(bytes < 20 * nodes, "{nodes} nodes, {bytes} bytes");
+    assert!(bytes < 2_000, "{nodes} nodes, {bytes} bytes");
 }
