@@ -189,6 +189,49 @@ mod tests {
         assert_eq!(symbols.names.len(), 2);
     }
 
+    #[inline(always)]
+    fn inlined(mut sum: u64) -> u64 {
+        let mut turn = 0;
+        while turn < 100 {
+            sum = (sum << 5) ^ (sum >> 59) ^ turn;
+            turn += 1;
+        }
+        sum
+    }
+
+    #[inline(never)]
+    fn around_it() -> u64 {
+        std::hint::black_box(inlined(std::hint::black_box(7)))
+    }
+
+    #[test]
+    fn what_is_inlined_is_a_function_within_the_one_around_it() {
+        let mut symbols = Symbols::default();
+        let start = around_it as fn() -> u64 as usize as u64;
+        let mut found: Vec<Vec<String>> = Vec::new();
+        for address in start..start + 1_000 {
+            symbols.resolve(address);
+            let names = symbols.at(address).iter();
+            let names: Vec<String> = names
+                .map(|name| symbols.names[name.0].function.name.clone())
+                .collect();
+            if !names[0].ends_with("::around_it") {
+                break;
+            }
+            found.push(names);
+        }
+        // Outermost first; the function begins and ends in code of its own.
+        let first = found.first().expect("the function itself");
+        assert_eq!(first.len(), 1, "{found:?}");
+        let within = found.iter().filter(|names| names.len() > 1);
+        let within: Vec<&str> = within.map(|names| names[1].as_str()).collect();
+        assert!(
+            within.iter().any(|name| name.starts_with("inlined")),
+            "{found:?}"
+        );
+        assert_eq!(around_it(), inlined(7));
+    }
+
     #[test]
     fn functions_are_told_apart_by_name_or_file() {
         let named = |name: &str, file: &str| Function {
