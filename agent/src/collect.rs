@@ -54,7 +54,7 @@ fn costs(core: &Core) -> Costs {
     }
     let costs = Costs::measure(core.timers());
     tracing::info!(
-        "AppWeight: a scope costs, and that is taken off: {}",
+        "AppWeight: a scope costs, and that is taken off: {}; what it costs more where caches are cold is not",
         costs.describe(core.timers())
     );
     costs

@@ -18,8 +18,8 @@
 //!
 //! A request costs a few readings of the thread's CPU clock (and of its instruction counter, where
 //! there is one), at the edges of each poll: some nanoseconds each where the kernel tells user space
-//! of context switches, and a system call elsewhere, where one request in ten is counted and stands
-//! for the others. What is read is added to *cells* of the thread's own, without a lock;
+//! of context switches, and a system call elsewhere, where of a busy endpoint not every request is counted:
+//! those that are stand for the others. What is read is added to *cells* of the thread's own, without a lock;
 //! threads of the agent fetch, seal and send them. A request never waits for the collector, and
 //! nothing that the collector does costs more than the records, which are counted.
 //!
@@ -35,7 +35,7 @@
 //! | `APPWEIGHT_SPOOL` | none | a folder for batches that cannot be sent, so that they survive the end of the process; empty: none |
 //! | `APPWEIGHT_SPOOL_BYTES` | `64MiB` | what they may take of the disk, for each process, before the oldest are given up |
 //! | `APPWEIGHT_SERVICE` | as built in | the service's name |
-//! | `APPWEIGHT_DEPLOY` | `unknown` | what is deployed, usually the commit |
+//! | `APPWEIGHT_DEPLOY` | as the program sets, else what it was when that was built, else `unknown` | what is deployed, usually the commit |
 //! | `APPWEIGHT_HOST` | machine's name and process id | the instance |
 //! | `APPWEIGHT_CLUSTER`, `APPWEIGHT_REGION` | none | a part of the fleet |
 //! | `APPWEIGHT_CELL_WIDTH` | `60s` | how much time a cell covers |
@@ -50,7 +50,7 @@
 //! | `APPWEIGHT_SAMPLE_PROCESS` | `0` | where requests cannot be sampled: so many stacks of the whole process per second of CPU (99), by `SIGPROF`, under no endpoint; `0`: none |
 //! | `APPWEIGHT_SAMPLE_ALLOCATIONS` | `0` | one allocation each so many bytes (`512KiB`) is looked at: which function allocates, and what of it stays; `0`: none. Needs `AppweightAlloc` and `-C force-frame-pointers=yes` |
 //! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual |
-//! | `APPWEIGHT_USER_KEY` | none | the secret that users are hashed with, one per service |
+//! | `APPWEIGHT_USER_KEY` | derived from the token | the secret that users are hashed with, one per service |
 //!
 //! The environment overrides what a program sets through [`AgentBuilder`]. A value that makes no
 //! sense is logged and ignored.

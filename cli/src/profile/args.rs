@@ -77,7 +77,7 @@ pub(crate) struct Kept {
     /// The endpoint, as '/feed/{user}', or the task; '' for samples of whole processes
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) endpoint: Option<String>,
-    /// The timer: instructions, cpu, user_cpu (sampled), wall, allocated, …; by default the first of these that there is
+    /// The timer: instructions, cpu, user_cpu (sampled), wall, allocated, live (sampled: what is still there of it), …; by default the first of these that there is
     #[arg(long, value_name = "TIMER")]
     pub(crate) timer: Option<String>,
     /// How it was taken; by default by scopes, if there are any that tell of functions
