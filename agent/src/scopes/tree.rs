@@ -21,10 +21,10 @@ const ROOT: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Tree {
     timers: &'static Timers,
-    cpu_time_alone: bool,
+    /// What is read, if CPU time is the only timer.
+    cpu_time_alone: Option<&'static CpuClock>,
     /// Of the request itself.
     calls: u32,
-    clock: &'static CpuClock,
     /// Tells trees apart, so that a scope that was opened in another one is not closed in this; in the upper half, as
     /// [`Stay::of`] has it.
     id: u64,
@@ -93,9 +93,8 @@ impl Tree {
         static IDS: AtomicU32 = AtomicU32::new(0);
         let mut tree = Self {
             timers,
-            cpu_time_alone: timers.is_cpu_time_alone(),
+            cpu_time_alone: timers.is_cpu_time_alone().then(cpu_clock),
             calls: 0,
-            clock: cpu_clock(),
             id: u64::from(IDS.fetch_add(1, Ordering::Relaxed)) << 32,
             current: ROOT,
             nodes: Vec::with_capacity(32),
@@ -155,12 +154,10 @@ impl Tree {
     /// Charges the scope that ran until now.
     #[inline]
     fn charge(&mut self) {
-        if !self.cpu_time_alone {
-            self.charge_all();
-        } else if let Some(now) = self.clock.now().cpu_ns() {
-            self.charge_cpu_time(now);
-        } else {
-            self.absent |= 1;
+        match self.cpu_time_alone.map(|clock| clock.now().cpu_ns()) {
+            None => self.charge_all(),
+            Some(Some(now)) => self.charge_cpu_time(now),
+            Some(None) => self.absent |= 1,
         }
     }
 
@@ -231,7 +228,7 @@ impl Tree {
     /// What is read for a tree whose one timer is CPU time.
     #[inline]
     pub(super) fn cpu_time_alone(&self) -> Option<&'static CpuClock> {
-        self.cpu_time_alone.then_some(self.clock)
+        self.cpu_time_alone
     }
 
     /// See [`Stay::of`].
