@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use appweight_agent::{Agent, AgentBuilder};
 
+use support::disk::SmallDisk;
 use support::{NOWHERE, SOON, TestCollector, folder, wait_until};
 
 /// Where the child of a test finds its spool.
@@ -173,30 +174,6 @@ fn a_spool_at_its_limit_gives_up_the_oldest() {
     agent.shutdown(Duration::ZERO);
 }
 
-/// A disk of a few blocks, where that is permitted.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new() -> Option<Self> {
-        let folder = tempfile::tempdir().ok()?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then(|| Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: an agent may still have its lock open.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_costs_the_oldest_batches_and_no_request() {
     let Some(disk) = SmallDisk::new() else {
@@ -208,7 +185,7 @@ fn a_full_disk_costs_the_oldest_batches_and_no_request() {
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))
-        .spool(disk.0.path())
+        .spool(disk.path())
         .start();
     wait_until("given up", || {
         work(&agent);
