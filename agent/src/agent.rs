@@ -186,6 +186,7 @@ impl Agent {
         AgentStatus {
             enabled: core.is_on(),
             counters: core.counters().statuses().to_vec(),
+            thins: core.thinning().thins(),
             clock_checks,
             clock_disagreements,
             requests: get(&totals.requests) + unflushed.requests,

@@ -9,6 +9,9 @@ pub struct AgentStatus {
     pub enabled: bool,
     /// Which counters there are, and why one is missing.
     pub counters: Vec<CounterStatus>,
+    /// Whether requests of some endpoint pass uncounted at present, for whom others stand: where 1 in K is asked for, or the
+    /// CPU clock is not cheap and the endpoint busy. Numbers of requests are exact all the same.
+    pub thins: bool,
     /// Times that the cheap CPU clock was compared with the system call.
     pub clock_checks: u64,
     /// Times that they were too far apart.

@@ -52,6 +52,43 @@ fn a_request_tells_what_it_allocated() {
     assert_eq!(record.allocations, Some(2));
 }
 
+fn allocate(mib: usize) {
+    std::hint::black_box(vec![1_u8; mib << 20]);
+}
+
+/// A count shows it exactly where a time could only come near: twice, or to another, would be a MiB off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_on_pools_and_in_tasks_is_charged_once_and_to_its_own_request() {
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    let requests = (1..=8).map(|n: usize| {
+        let work = agent.measure_future(format!("task:{n}"), async move {
+            allocate(n);
+            let on_pool = appweight_agent::spawn_blocking(move || allocate(2 * n));
+            let in_task = appweight_agent::spawn(async move {
+                tokio::task::yield_now().await;
+                allocate(4 * n);
+                appweight_agent::spawn_blocking(move || allocate(8 * n)).await
+            });
+            tokio::task::yield_now().await;
+            on_pool.await.unwrap();
+            in_task.await.unwrap().unwrap();
+        });
+        tokio::spawn(work)
+    });
+    for request in requests.collect::<Vec<_>>() {
+        request.await.unwrap();
+    }
+    assert!(agent.shutdown(SOON));
+    for n in 1..=8 {
+        let record = collector.request(&format!("task:{n}"));
+        let bytes = record.allocated_bytes.unwrap();
+        // Beside them the runtime's own of a few tasks.
+        let own = 15 * n << 20;
+        assert!((own..own + 16_384).contains(&bytes), "{n}: {bytes}");
+    }
+}
+
 #[test]
 fn a_request_that_is_only_counted_allocates_nothing() {
     let collector = TestCollector::start();

@@ -172,6 +172,55 @@ fn fork_and_work(collector: &str) {
 }
 
 #[test]
+fn agents_that_start_after_the_fork_are_sources_of_their_own() {
+    const CHILDREN: u64 = 3;
+    if let Ok(collector) = env::var(COLLECTOR) {
+        let spool = format!("{}/spool", env::var(FOLDER).unwrap());
+        // What a server of prepared processes has done before: a thread's CPU time was read, and nothing counted.
+        assert!(appweight_agent::thread_cpu_ns().is_some());
+        let start = || agent(&collector).spool(&spool).start();
+        let mut children = Vec::new();
+        for nth in 1..=CHILDREN {
+            match fork() {
+                Some(child) => children.push(child),
+                None => end_with(|| {
+                    let agent = start();
+                    work(&agent, 10 * nth);
+                    assert!(agent.shutdown(SOON));
+                    assert_eq!(agent.status().tasks, 10 * nth);
+                }),
+            }
+        }
+        let agent = start();
+        work(&agent, 1);
+        children.into_iter().for_each(assert_ends_well);
+        assert!(agent.shutdown(SOON));
+        assert_eq!(agent.status().tasks, 1);
+        return;
+    }
+    let collector = TestCollector::start();
+    let folder = support::folder();
+    let mut process = start_again(
+        "agents_that_start_after_the_fork_are_sources_of_their_own",
+        &collector.address(),
+        folder.path(),
+    );
+    assert!(process.wait().unwrap().success());
+    let mut by_source: BTreeMap<Uuid, u64> = BTreeMap::new();
+    for batch in collector.batches() {
+        let counted: u64 = batch.cells.iter().map(|cell| cell.n).sum();
+        *by_source.entry(batch.source).or_default() += counted;
+    }
+    let mut counted: Vec<u64> = by_source.into_values().collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [1, 10, 20, 30]);
+    assert_eq!(
+        fs::read_dir(folder.path().join("spool")).map_or(0, Iterator::count),
+        0
+    );
+}
+
+#[test]
 fn forking_in_the_middle_of_everything_neither_hangs_nor_counts_twice() {
     const CHILDREN: u64 = 20;
     if let Ok(collector) = env::var(COLLECTOR) {

@@ -7,6 +7,8 @@
 //! each is tried at the start ([`trial`]) and checked against the system call ever after.
 
 #[cfg(test)]
+mod forced;
+#[cfg(test)]
 mod kernels;
 mod page;
 mod rseq;
