@@ -119,6 +119,8 @@ struct Collector<'a> {
 struct Process {
     cpu_ns: u64,
     instructions: Option<u64>,
+    page_faults: Option<u64>,
+    context_switches: Option<u64>,
     agent_cpu_ns: u64,
     sent_bytes: u64,
 }
@@ -318,6 +320,7 @@ impl<'a> Collector<'a> {
         let before = mem::replace(&mut self.before, process);
         let span = self.drained.take_span(core.endpoints());
         let memory = core.counters().memory();
+        let (clock_checks_total, clock_disagreements_total) = core.counters().clock_checks();
         self.look_at_other_threads();
         let outside_ns = mem::take(&mut self.drained.outside_ns);
         let some_passed = mem::replace(&mut self.some_passed, core.thinning().thins());
@@ -326,14 +329,13 @@ impl<'a> Collector<'a> {
             width_us,
             process_age_us: crate::core::micros(core.uptime()),
             cpu_ns: process.cpu_ns.saturating_sub(before.cpu_ns),
-            instructions: process
-                .instructions
-                .zip(before.instructions)
-                .map(|(now, before)| now.saturating_sub(before)),
+            instructions: since(process.instructions, before.instructions),
             // Requests that are not counted look like what is outside.
             cpu_outside_ns: (!some_passed).then_some(outside_ns),
             rss_bytes: memory.map(|memory| memory.resident_bytes),
             anonymous_bytes: memory.map(|memory| memory.anonymous_bytes),
+            page_faults: since(process.page_faults, before.page_faults),
+            context_switches: since(process.context_switches, before.context_switches),
             requests_total: get(&core.totals.requests),
             active_users: core
                 .hooks()
@@ -344,6 +346,8 @@ impl<'a> Collector<'a> {
             cpu_model: self.cpu_model.clone(),
             kernel: self.kernel.clone(),
             counters: core.counters().statuses().to_vec(),
+            clock_checks_total,
+            clock_disagreements_total,
             agent_cpu_ns: process.agent_cpu_ns.saturating_sub(before.agent_cpu_ns),
             agent_bytes_sent: process.sent_bytes.saturating_sub(before.sent_bytes),
             dropped_total: get(&core.totals.dropped),
@@ -354,7 +358,10 @@ impl<'a> Collector<'a> {
 impl Process {
     /// Called on the collecting thread, whose CPU time is the agent's.
     fn now(core: &Core) -> Self {
+        let usage = core.counters().process_rusage();
         Self {
+            page_faults: usage.map(|usage| usage.page_faults),
+            context_switches: usage.map(|usage| usage.context_switches),
             cpu_ns: sys::process_cpu_ns().unwrap_or(0),
             instructions: core.counters().process_instructions(),
             agent_cpu_ns: sys::thread_cpu_ns().unwrap_or(0)
@@ -362,6 +369,10 @@ impl Process {
             sent_bytes: get(&core.totals.sent_bytes),
         }
     }
+}
+
+fn since(now: Option<u64>, before: Option<u64>) -> Option<u64> {
+    Some(now?.saturating_sub(before?))
 }
 
 /// In the order of names.

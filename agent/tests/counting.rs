@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use appweight_agent::Agent;
-use appweight_wire::{ActiveUsers, Age, Cell, Kind};
+use appweight_wire::{ActiveUsers, Age, Cell, Kind, ProcessRecord};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
@@ -379,4 +379,29 @@ async fn an_agent_with_bad_options_lets_everything_pass() {
         assert_eq!(agent.status().requests, 0);
         assert!(agent.shutdown(Duration::ZERO));
     }
+}
+
+#[test]
+fn a_process_tells_its_switches_and_page_faults() {
+    const SLEEPS: u64 = 50;
+    let collector = TestCollector::start();
+    let agent = collector.agent().start();
+    for _ in 0..SLEEPS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Whatever the size of a page.
+    let written = std::hint::black_box(vec![1_u8; 64 << 20]);
+    assert!(agent.shutdown(SOON));
+    drop(written);
+    let sum = |count: fn(&ProcessRecord) -> Option<u64>| -> u64 {
+        let processes = collector.processes();
+        processes
+            .iter()
+            .map(|process| count(process).unwrap())
+            .sum()
+    };
+    let switches = sum(|process| process.context_switches);
+    assert!(switches >= SLEEPS * 3 / 4, "{switches}");
+    let faults = sum(|process| process.page_faults);
+    assert!(faults >= 32, "{faults}");
 }

@@ -122,6 +122,8 @@ fn full() -> Batch {
             cpu_outside_ns: Some(300_000_000),
             rss_bytes: Some(52_432_896),
             anonymous_bytes: Some(41_943_040),
+            page_faults: Some(310),
+            context_switches: Some(5_200),
             requests_total: 120_000,
             endpoints: vec![EndpointCount {
                 endpoint: "/feed/{user}".into(),
@@ -143,6 +145,8 @@ fn full() -> Batch {
                     absent_because: Some("the allocator is not wrapped".into()),
                 },
             ],
+            clock_checks_total: 41_000,
+            clock_disagreements_total: 3,
             agent_cpu_ns: 900_000,
             agent_bytes_sent: 18_200,
             dropped_total: 0,

@@ -52,6 +52,12 @@ pub struct ProcessRecord {
     /// and go with what the kernel caches. A leak is judged by this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous_bytes: Option<u64>,
+    /// Page faults of all threads of the process in the span, those that read from a disk and those that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_faults: Option<u64>,
+    /// Times that a thread of the process gave its CPU up in the span, to wait or because others had to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_switches: Option<u64>,
     /// All requests since the process began.
     pub requests_total: u64,
     /// Requests and errors by endpoint in the span.
@@ -69,6 +75,12 @@ pub struct ProcessRecord {
     /// Which counters there are, and why one is missing.
     #[serde(default)]
     pub counters: Vec<CounterStatus>,
+    /// Times that the agent set its cheap CPU clock against the system call since the process began.
+    #[serde(default)]
+    pub clock_checks_total: u64,
+    /// How often the two were further apart than they may be: a few are the hypervisor's or an interrupt's time.
+    #[serde(default)]
+    pub clock_disagreements_total: u64,
     /// CPU time of the agent's own thread in the span, ns.
     #[serde(default)]
     pub agent_cpu_ns: u64,

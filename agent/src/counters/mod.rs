@@ -43,7 +43,7 @@ use self::instructions::Instructions;
 use self::page_faults::PageFaults;
 use self::process_instructions::ProcessInstructions;
 use self::rss::{Memory, Rss};
-use self::rusage::{Whose, rusage};
+use self::rusage::{Rusage, Whose, rusage};
 use self::wall::Wall;
 use crate::allocator::{Allocated, allocated, allocations_are_counted};
 use crate::clock::{CpuClock, Now, cpu_clock};
@@ -171,6 +171,11 @@ impl Counters {
 
     pub(crate) fn memory(&self) -> Option<Memory> {
         self.rss.memory()
+    }
+
+    /// What the kernel counts of the process since it began.
+    pub(crate) fn process_rusage(&self) -> Option<Rusage> {
+        rusage(Whose::Process)
     }
 
     /// How instructions are counted, the same in every thread.

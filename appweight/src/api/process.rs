@@ -43,6 +43,18 @@ pub struct ProcessView {
     /// How far its clock was ahead of the collector's, µs, less than 0 if behind. Absent where it could not be told from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ahead_us: Option<i64>,
+    /// Page faults of the process in the span of that record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_faults: Option<u64>,
+    /// Times that a thread of the process gave its CPU up in that span, to wait or because others had to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_switches: Option<u64>,
+    /// Times that its agent set the cheap CPU clock against the system call since it started.
+    #[serde(default)]
+    pub clock_checks_total: u64,
+    /// How often the two were further apart than they may be.
+    #[serde(default)]
+    pub clock_disagreements_total: u64,
     /// Which counters it has.
     pub counters: Vec<CounterStatus>,
 }

@@ -47,6 +47,10 @@ pub(super) fn process_view(
         width_us: record.width_us,
         dropped_total: record.dropped_total,
         clock_ahead_us: None,
+        page_faults: record.page_faults,
+        context_switches: record.context_switches,
+        clock_checks_total: record.clock_checks_total,
+        clock_disagreements_total: record.clock_disagreements_total,
         counters: record.counters,
     }
 }

@@ -56,6 +56,8 @@ fn render(processes: &[ProcessView]) -> Markup {
                             th.number scope="col" { "Age" }
                             th.number scope="col" { "CPU" }
                             th.number scope="col" { "RSS" }
+                            th.number scope="col" { "Faults " small { "/s" } }
+                            th.number scope="col" { "Switches " small { "/s" } }
                             th.number scope="col" { "Requests" }
                             th.number scope="col" { "Agent " small { "of CPU" } }
                             th.number scope="col" { "Dropped" }
@@ -83,10 +85,12 @@ fn row(p: &ProcessView, i: usize, newest_us: u64) -> Markup {
             td.number { (format::duration(p.age_us)) }
             td.number { (cores(p)) }
             td.number { @if let Some(rss) = p.rss_bytes { (format::bytes(rss as f64)) } @else { "–" } }
+            td.number title="page faults" { (per_second(p.page_faults, p)) }
+            td.number title="context switches" { (per_second(p.context_switches, p)) }
             td.number { (format::count(p.requests_total)) }
             td.number { (agent(p)) }
             td.number.errors[p.dropped_total > 0] { (format::count(p.dropped_total)) }
-            td { (counters(&p.counters, i)) }
+            td { (counters(p, i)) }
         }
     }
 }
@@ -113,7 +117,15 @@ fn agent(p: &ProcessView) -> String {
     format::share(p.agent_cpu_ns as f64 / p.cpu_ns as f64)
 }
 
-fn counters(counters: &[CounterStatus], i: usize) -> Markup {
+fn per_second(count: Option<u64>, p: &ProcessView) -> String {
+    match count {
+        Some(count) if p.width_us > 0 => format::estimate(count as f64 / (p.width_us as f64 / 1e6)),
+        _ => "–".to_owned(),
+    }
+}
+
+fn counters(p: &ProcessView, i: usize) -> Markup {
+    let counters: &[CounterStatus] = &p.counters;
     let absent = counters.iter().filter(|c| c.read_by.is_none()).count();
     html! {
         details #{ "counters-" (i) } {
@@ -133,6 +145,12 @@ fn counters(counters: &[CounterStatus], i: usize) -> Markup {
                             @if let Some(reason) = &c.absent_because { (reason) }
                         }
                     }
+                }
+            }
+            @if p.clock_checks_total > 0 {
+                p.note {
+                    "The cheap CPU clock was set against the system call " (format::count(p.clock_checks_total)) " times, "
+                    (format::count(p.clock_disagreements_total)) " of them too far apart."
                 }
             }
         }
