@@ -84,7 +84,7 @@ async fn work_on_pools_and_in_tasks_is_charged_once_and_to_its_own_request() {
         let record = collector.request(&format!("task:{n}"));
         let bytes = record.allocated_bytes.unwrap();
         // Beside them the runtime's own of a few tasks.
-        let own = 15 * n << 20;
+        let own = (15 * n) << 20;
         assert!((own..own + 16_384).contains(&bytes), "{n}: {bytes}");
     }
 }
