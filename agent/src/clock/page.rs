@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 
 use perf_event::{Builder, Counter, events::Software};
 
-use super::Witness;
 use super::stretch::Stretch;
+use super::{Arm, Witness};
 use crate::sys;
 
 /// `struct perf_event_mmap_page` up to the field in question.
@@ -86,11 +86,13 @@ impl Drop for Page {
     }
 }
 
-impl Witness for Page {
+impl Arm for Page {
     fn arm(&self) {
         self.seen.set(Some(self.lock()));
     }
+}
 
+impl Witness for Page {
     #[inline]
     fn is_armed(&self) -> bool {
         self.seen.get() == Some(self.lock())

@@ -18,8 +18,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use super::Witness;
 use super::stretch::Stretch;
+use super::{Arm, Witness};
 
 /// `struct rseq` up to the field in question (Linux, include/uapi/linux/rseq.h).
 #[repr(C, align(32))]
@@ -88,10 +88,6 @@ impl Here {
 }
 
 impl Witness for Here {
-    fn arm(&self) {
-        self.area().arm();
-    }
-
     #[inline(always)]
     fn is_armed(&self) -> bool {
         self.area().names(self.section)
@@ -111,13 +107,15 @@ impl Area {
     }
 }
 
-impl Witness for Area {
+impl Arm for Area {
     #[inline]
     fn arm(&self) {
         self.rseq_cs.store(section(), Ordering::Relaxed);
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
     }
+}
 
+impl Witness for Area {
     #[inline]
     fn is_armed(&self) -> bool {
         self.names(section())

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use super::ticks::{Scale, ticks};
-use super::{Now, Witness};
+use super::{Arm, Now, Witness};
 use crate::sys;
 
 /// A time in which a thread did not leave its CPU: where it began.
@@ -87,8 +87,13 @@ impl Stretch {
         Some((cpu_ns, since))
     }
 
+    /// How long it has lasted.
+    pub(super) fn age_ns(&self, scale: Scale) -> u64 {
+        scale.long_ns(ticks().wrapping_sub(self.ticks.get()))
+    }
+
     /// Asks the system and begins anew.
-    pub(super) fn begin(&self, witness: &impl Witness, scale: Scale) -> Option<Begun> {
+    pub(super) fn begin(&self, witness: &impl Arm, scale: Scale) -> Option<Begun> {
         let mut predicted = None;
         if witness.is_armed() && self.ticks.get() != 0 {
             let before = ticks();
@@ -179,11 +184,13 @@ mod tests {
     #[derive(Default)]
     struct Armed(Cell<bool>);
 
-    impl Witness for Armed {
+    impl Arm for Armed {
         fn arm(&self) {
             self.0.set(true);
         }
+    }
 
+    impl Witness for Armed {
         fn is_armed(&self) -> bool {
             self.0.get()
         }

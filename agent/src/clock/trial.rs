@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::stretch::Stretch;
 use super::ticks::Scale;
-use super::{Now, TOLERANCE_NS, TOLERANCE_PART, Way, Witness, page, rseq};
+use super::{Arm, Now, TOLERANCE_NS, TOLERANCE_PART, Way, page, rseq};
 use crate::counters::{Circumstances, explain};
 use crate::sys;
 
@@ -19,6 +19,8 @@ const CALM: Duration = Duration::from_micros(20);
 const TRIES: usize = 50;
 /// Ticks and system call are compared over this time,
 const COMPARED: Duration = Duration::from_millis(1);
+/// for so long without a switch, in which ticks that are out of pace by a fifth are seen to be,
+const LONG_NS: u64 = 200_000;
 /// and so often at most.
 const COMPARISONS: usize = 20;
 
@@ -55,7 +57,7 @@ pub(super) fn of(way: Way, scale: Scale) -> Result<(), String> {
 }
 
 fn try_out(
-    witness: &impl Witness,
+    witness: &impl Arm,
     stretch: &Stretch,
     scale: Scale,
     nap: impl Fn(),
@@ -85,16 +87,22 @@ fn try_out(
 /// Ticks that keep pace agree unless the CPU is taken from the thread by somebody it cannot see, a hypervisor or an
 /// interrupt: then they are compared again. Those that are out of pace never agree.
 fn agree(compare: impl FnMut() -> Result<Apart, String>) -> Result<(), String> {
-    let mut least = u64::MAX;
+    let mut least = None;
     for apart in std::iter::repeat_with(compare).take(COMPARISONS) {
         match apart? {
             Apart::Never => return Ok(()),
-            Apart::ByNs(ns) => least = least.min(ns),
+            Apart::ByNs(ns) => least = Some(ns.min(least.unwrap_or(u64::MAX))),
+            Apart::Unknown => {}
         }
     }
-    Err(format!(
-        "ticks and system call are {least} ns apart, or more, each of {COMPARISONS} times"
-    ))
+    Err(match least {
+        Some(ns) => format!(
+            "ticks and system call are {ns} ns apart, or more, in each of {COMPARISONS} comparisons"
+        ),
+        None => {
+            "a thread never runs long enough for ticks and system call to be compared".to_owned()
+        }
+    })
 }
 
 /// How far ticks and system call are apart.
@@ -104,27 +112,38 @@ enum Apart {
     Never,
     /// So much at some moment.
     ByNs(u64),
+    /// The thread was switched out before that could be seen.
+    Unknown,
 }
 
-fn compare(witness: &impl Witness, stretch: &Stretch, scale: Scale) -> Result<Apart, String> {
+fn compare(witness: &impl Arm, stretch: &Stretch, scale: Scale) -> Result<Apart, String> {
     const NO_CLOCK: &str = "the kernel has no CPU clock for threads";
     let compared_ns = u64::try_from(COMPARED.as_nanos()).unwrap_or(u64::MAX);
     let max = scale.ticks(compared_ns);
     let tolerance = TOLERANCE_NS + compared_ns / TOLERANCE_PART;
     let start = Instant::now();
+    let mut longest_ns = 0;
     stretch.begin(witness, scale).ok_or(NO_CLOCK)?;
     while start.elapsed() < COMPARED {
         let Some(cheap) = stretch.read(witness, scale, max).and_then(Now::cpu_ns) else {
             stretch.begin(witness, scale).ok_or(NO_CLOCK)?;
             continue;
         };
+        let age_ns = stretch.age_ns(scale);
         let asked = sys::thread_cpu_ns().ok_or(NO_CLOCK)?;
         let apart = asked.abs_diff(cheap);
-        if witness.is_armed() && apart > tolerance {
-            return Ok(Apart::ByNs(apart));
+        if witness.is_armed() {
+            if apart > tolerance {
+                return Ok(Apart::ByNs(apart));
+            }
+            longest_ns = longest_ns.max(age_ns);
         }
     }
-    Ok(Apart::Never)
+    Ok(if longest_ns >= LONG_NS {
+        Apart::Never
+    } else {
+        Apart::Unknown
+    })
 }
 
 fn spin(time: Duration) {
@@ -161,6 +180,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::clock::Witness;
 
     /// What a kernel could be like.
     #[derive(Default)]
@@ -169,11 +189,13 @@ mod tests {
         always_tells: bool,
     }
 
-    impl Witness for Kernel {
+    impl Arm for Kernel {
         fn arm(&self) {
             self.armed.set(!self.always_tells);
         }
+    }
 
+    impl Witness for Kernel {
         fn is_armed(&self) -> bool {
             self.armed.get()
         }
@@ -209,10 +231,10 @@ mod tests {
         let mut seen = 0;
         let once = agree(|| {
             seen += 1;
-            Ok(if seen < COMPARISONS {
-                Apart::ByNs(70_000)
-            } else {
-                Apart::Never
+            Ok(match seen {
+                COMPARISONS => Apart::Never,
+                1 => Apart::Unknown,
+                _ => Apart::ByNs(70_000),
             })
         });
         assert_eq!((once, seen), (Ok(()), COMPARISONS));
@@ -222,6 +244,8 @@ mod tests {
             Ok(Apart::ByNs(apart))
         });
         assert!(why.unwrap_err().contains("70000 ns"));
+        let why = agree(|| Ok(Apart::Unknown)).unwrap_err();
+        assert!(why.contains("never runs long enough"), "{why}");
         assert!(agree(|| Err("gone".to_owned())).is_err());
     }
 
