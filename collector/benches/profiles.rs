@@ -110,6 +110,7 @@ fn profile(sequence: u64, endpoint: u64, nodes: usize) -> ProfileRecord {
                 unit: unit.into(),
                 own: (0..nodes).map(|_| costs.i64(100..100_000)).collect(),
                 taken_off_milli: 0,
+                left_milli: 0,
             })
             .to_vec(),
         ..ProfileRecord::default()

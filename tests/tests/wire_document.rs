@@ -184,6 +184,7 @@ fn full() -> Batch {
                 unit: "instructions".into(),
                 own: vec![0, 400_000, 600_000],
                 taken_off_milli: 1_500,
+                left_milli: 250,
             }],
         }],
     }

@@ -83,6 +83,10 @@ pub struct TimerValues {
     /// The timer's own cost that was taken off for each call, in thousandths of the unit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub taken_off_milli: u64,
+    /// How far from the timer's own cost that may be, in thousandths of the unit: what is left in the values for each call, too
+    /// much or too little. What cold caches add is not in it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_milli: u64,
 }
 
 /// A calling-context tree: what the profiled requests of one endpoint in one span of time add up to.

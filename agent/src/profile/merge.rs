@@ -67,7 +67,15 @@ pub(crate) struct Part<'a> {
 pub(crate) struct TimerName {
     pub(crate) name: String,
     pub(crate) unit: String,
+    pub(crate) cost: TimerCost,
+}
+
+/// The timer's own cost at each call, in thousandths of its unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TimerCost {
     pub(crate) taken_off_milli: u64,
+    /// What may be left of it, too much or too little.
+    pub(crate) left_milli: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -245,7 +253,7 @@ mod tests {
             .map(|name| TimerName {
                 name: name.to_owned(),
                 unit: "x".to_owned(),
-                taken_off_milli: 0,
+                cost: TimerCost::default(),
             })
             .to_vec()
     }

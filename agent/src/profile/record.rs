@@ -29,7 +29,8 @@ pub(super) fn of(merged: Merged, timers: &[TimerName], functions: &[Function]) -
                 name: timer.name.clone(),
                 unit: timer.unit.clone(),
                 own: Vec::new(),
-                taken_off_milli: timer.taken_off_milli,
+                taken_off_milli: timer.cost.taken_off_milli,
+                left_milli: timer.cost.left_milli,
             })
             .collect(),
         ..ProfileRecord::default()
@@ -128,6 +129,7 @@ pub(super) fn clean(function: &Function) -> Function {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::merge::TimerCost;
 
     /// A chain of `depth` below each of `wide` nodes; node n costs `own(n)`.
     fn tree(wide: u32, depth: u32, own: impl Fn(usize) -> i64) -> Merged {
@@ -153,7 +155,7 @@ mod tests {
         let timer = TimerName {
             name: "cpu".to_owned(),
             unit: "ns".to_owned(),
-            taken_off_milli: 0,
+            cost: TimerCost::default(),
         };
         let functions: Vec<Function> = (0..6_000)
             .map(|n| Function::named(&n.to_string()))

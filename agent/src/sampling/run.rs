@@ -15,7 +15,7 @@ use super::tree::Tree;
 use super::trial::trial;
 use crate::build_id::build_id;
 use crate::core::Core;
-use crate::profile::merge::{Part, TimerName};
+use crate::profile::merge::{Part, TimerCost, TimerName};
 
 /// How soon the end is noticed.
 const TURN: Duration = Duration::from_millis(500);
@@ -237,6 +237,6 @@ fn timer(name: &str, unit: &str) -> TimerName {
     TimerName {
         name: name.to_owned(),
         unit: unit.to_owned(),
-        taken_off_milli: 0,
+        cost: TimerCost::default(),
     }
 }

@@ -3,6 +3,7 @@
 use super::current::swap;
 use super::timers::{MAX_TIMERS, Timers};
 use super::tree::Tree;
+use crate::profile::merge::TimerCost;
 use crate::scope;
 
 /// What one stay in an empty scope costs by each timer, in thousandths of its unit.
@@ -61,10 +62,13 @@ impl Costs {
         costs
     }
 
-    /// What is taken off for each stay by that timer.
-    pub(super) fn taken_off_milli(&self, timer: usize) -> u64 {
+    /// What profiles say of that timer.
+    pub(super) fn told(&self, timer: usize) -> TimerCost {
         let cost = self.timers[timer];
-        (cost.inside_milli + cost.outside_milli).unsigned_abs()
+        TimerCost {
+            taken_off_milli: (cost.inside_milli + cost.outside_milli).unsigned_abs(),
+            left_milli: cost.spread_milli.unsigned_abs(),
+        }
     }
 
     /// One line for the log.
@@ -150,7 +154,11 @@ mod tests {
         };
         assert_eq!(costs.timers[0], readings);
         assert_eq!(costs.timers[1], Cost::default());
-        assert_eq!(costs.taken_off_milli(0), 6_000);
+        let told = TimerCost {
+            taken_off_milli: 6_000,
+            left_milli: 0,
+        };
+        assert_eq!(costs.told(0), told);
         let told = costs.describe(timers);
         assert!(
             told.starts_with("readings 6.0 readings (within 0.0)"),

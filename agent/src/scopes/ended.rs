@@ -40,9 +40,7 @@ impl Adding {
 
     /// Adds a request's tree to the profiles of its endpoint, without the timers' own cost.
     pub(crate) fn add(&mut self, tree: &Tree, of: Of, profiles: &mut Profiles, cell_us: u64) {
-        let timers = tree
-            .timers()
-            .names(tree.absent(), |at| self.costs.taken_off_milli(at));
+        let timers = tree.timers().names(tree.absent(), |at| self.costs.told(at));
         if timers.is_empty() {
             return;
         }

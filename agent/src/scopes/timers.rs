@@ -6,7 +6,7 @@ use super::timer::Timer;
 use crate::allocator::{allocated, allocations_are_counted};
 use crate::clock::cpu_clock;
 use crate::counters::{Counters, thread_page_faults};
-use crate::profile::merge::TimerName;
+use crate::profile::merge::{TimerCost, TimerName};
 
 /// As many as a tree has room for at each edge.
 pub(crate) const MAX_TIMERS: usize = 8;
@@ -98,17 +98,13 @@ impl Timers {
     }
 
     /// Their names as profiles have them, without those of the bits.
-    pub(super) fn names(
-        &self,
-        absent: u8,
-        taken_off_milli: impl Fn(usize) -> u64,
-    ) -> Vec<TimerName> {
+    pub(super) fn names(&self, absent: u8, cost: impl Fn(usize) -> TimerCost) -> Vec<TimerName> {
         let there = self.present(absent);
         there
             .map(|(at, timer)| TimerName {
                 name: timer.name().to_owned(),
                 unit: timer.unit().to_owned(),
-                taken_off_milli: taken_off_milli(at),
+                cost: cost(at),
             })
             .collect()
     }
@@ -201,6 +197,6 @@ mod tests {
         std::panic::set_hook(hook);
         assert_eq!(absent, 0b10);
         assert_eq!(seen, [0, 2, 3, 4, 5, 6, 7].map(|n| (n, n as u64)));
-        assert_eq!(timers.names(absent, |_| 0).len(), 7);
+        assert_eq!(timers.names(absent, |_| TimerCost::default()).len(), 7);
     }
 }

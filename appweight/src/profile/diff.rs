@@ -10,6 +10,7 @@ use super::culprit::{ContextChange, culprit};
 use super::estimate::{Change, Mean, Reaches};
 use super::moved::{Move, Node, moves};
 use super::parts::{Function, FunctionId, NodeId, Timer};
+use super::timer_cost::TimerCost;
 use super::tree::Profile;
 use super::union_of;
 
@@ -63,6 +64,9 @@ pub struct Diff {
     /// The builds of the program before and after, by the ids that their linkers wrote, as far as they are known.
     #[serde(default)]
     pub builds: [Builds; 2],
+    /// What of the timer's own cost was taken off for each call, and what may be left of it: the larger of both sides.
+    #[serde(default)]
+    pub timer_cost: TimerCost,
     /// How sure it is that all intervals of functions hold at once.
     pub confidence: f64,
     /// What a request costs.
@@ -173,10 +177,13 @@ pub fn diff(before: &Profile, after: &Profile, confidence: f64) -> Result<Diff, 
             .then_with(|| a.function.cmp(&b.function))
     });
     let total = compared.node(union.tree.root()).total;
+    let mut timer_cost = before.timer_cost();
+    timer_cost.merge(after.timer_cost());
     Ok(Diff {
         timer: before.timer().clone(),
         requests: [before.requests(), after.requests()],
         builds: [before.builds().clone(), after.builds().clone()],
+        timer_cost,
         confidence,
         total,
         functions,

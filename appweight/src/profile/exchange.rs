@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::builds::Builds;
 use super::parts::{Function, Replicate, Taken, Timer};
 use super::record::UsedFunctions;
+use super::timer_cost::TimerCost;
 use super::tree::Profile;
 
 /// A merged calling-context tree as lists that stand side by side, an entry for each node.
@@ -20,6 +21,9 @@ pub struct ProfileTree {
     /// The builds of the program that it is of, by the ids that their linkers wrote; empty if that is not known.
     #[serde(default)]
     pub builds: Builds,
+    /// What of the timer's own cost was taken off for each call, and what may be left of it.
+    #[serde(default)]
+    pub timer_cost: TimerCost,
     /// The functions that nodes refer to by their place in this list.
     pub functions: Vec<Function>,
     /// Each node's parent, by its place.
@@ -41,6 +45,7 @@ pub fn to_tree(profile: &Profile) -> ProfileTree {
     ProfileTree {
         replicates: profile.replicates().to_vec(),
         builds: profile.builds().clone(),
+        timer_cost: profile.timer_cost(),
         parents: profile
             .nodes()
             .map(|node| profile.parent(node).map_or(0, |parent| parent.0))
@@ -71,7 +76,8 @@ pub fn to_tree(profile: &Profile) -> ProfileTree {
 pub fn of_tree(tree: &ProfileTree, timer: Timer, taken: Taken) -> Profile {
     let mut profile = Profile::of_replicates(timer, tree.replicates.clone())
         .taken_by(taken)
-        .of_builds(tree.builds.clone());
+        .of_builds(tree.builds.clone())
+        .with_timer_cost(tree.timer_cost);
     let places = profile.places_of(&tree.functions, &tree.parents, &tree.node_functions);
     for (place, (calls, own)) in places.into_iter().zip(tree.calls.iter().zip(&tree.own)) {
         profile.add_by_replicate(place, *calls, own);

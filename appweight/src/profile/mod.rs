@@ -25,6 +25,7 @@ mod parts;
 pub mod pprof;
 mod prune;
 mod record;
+mod timer_cost;
 mod tree;
 
 #[cfg(test)]
@@ -43,4 +44,5 @@ pub use neighbours::{Neighbour, Neighbours, neighbours};
 pub use parts::{Function, FunctionId, NodeId, REPLICATES, Replicate, Taken, Timer};
 pub use prune::prune;
 pub use record::{of_record, to_record};
+pub use timer_cost::TimerCost;
 pub use tree::Profile;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use appweight_wire::{Function, ProfileRecord, TimerValues};
 
 use super::parts::{FunctionId, Timer};
+use super::timer_cost::TimerCost;
 use super::tree::Profile;
 
 /// What one timer of a record says, as the replicate of that number. A record comes checked from its codec; of one that
@@ -31,7 +32,8 @@ use super::tree::Profile;
 pub fn of_record(record: &ProfileRecord, timer: &TimerValues, replicate: usize) -> Profile {
     let mut profile = Profile::of_replicate(Timer::new(&timer.name, &timer.unit), replicate)
         .taken_by(record.taken)
-        .of_builds(record.builds.iter().cloned().collect());
+        .of_builds(record.builds.iter().cloned().collect())
+        .with_timer_cost(TimerCost::of(timer));
     profile.count(record.requests, record.samples);
     let places = profile.places_of(&record.functions, &record.parents, &record.node_functions);
     for (place, (calls, own)) in places.into_iter().zip(record.calls.iter().zip(&timer.own)) {
@@ -61,7 +63,8 @@ pub fn to_record(profile: &Profile) -> ProfileRecord {
             name: timer.name.clone(),
             unit: timer.unit.clone(),
             own: profile.nodes().map(|node| profile.own(node)).collect(),
-            taken_off_milli: 0,
+            taken_off_milli: profile.timer_cost().taken_off_milli,
+            left_milli: profile.timer_cost().left_milli,
         }],
         functions: functions.used,
         node_functions: functions.by_node,
@@ -135,12 +138,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_profile_survives_as_a_record(profile in arbitrary()) {
-            let profile = profile.of_builds(Builds::from_iter(["5f0c", "a1"]));
+            let cost = TimerCost { taken_off_milli: 35_000, left_milli: 4_000 };
+            let profile = profile.of_builds(Builds::from_iter(["5f0c", "a1"])).with_timer_cost(cost);
             let record = to_record(&profile);
             let read = of_record(&record, &record.timers[0], profile.first_replicate());
             prop_assert_eq!(whole(&read), whole(&profile));
             prop_assert_eq!((read.requests(), read.timer()), (profile.requests(), profile.timer()));
             prop_assert_eq!(read.builds(), profile.builds());
+            prop_assert_eq!(read.timer_cost(), cost);
         }
     }
 }

@@ -8,6 +8,7 @@ use indexmap::IndexSet;
 
 use super::builds::Builds;
 use super::parts::{Function, FunctionId, NodeId, REPLICATES, Replicate, Taken, Timer};
+use super::timer_cost::TimerCost;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -39,6 +40,7 @@ pub struct Profile {
     timer: Timer,
     taken: Taken,
     builds: Builds,
+    timer_cost: TimerCost,
     functions: IndexSet<Function, RandomState>,
     nodes: Vec<Node>,
     children: HashMap<(u32, u32), u32, RandomState>,
@@ -65,6 +67,7 @@ impl Profile {
             timer,
             taken: Taken::Scopes,
             builds: Builds::default(),
+            timer_cost: TimerCost::default(),
             functions: IndexSet::default(),
             nodes: vec![Node {
                 parent: ROOT,
@@ -107,6 +110,19 @@ impl Profile {
     #[must_use]
     pub fn builds(&self) -> &Builds {
         &self.builds
+    }
+
+    /// Says what of the timer's own cost was taken off.
+    #[must_use]
+    pub fn with_timer_cost(mut self, cost: TimerCost) -> Self {
+        self.timer_cost = cost;
+        self
+    }
+
+    /// What of the timer's own cost was taken off.
+    #[must_use]
+    pub fn timer_cost(&self) -> TimerCost {
+        self.timer_cost
     }
 
     /// How it was taken.
@@ -254,6 +270,7 @@ impl Profile {
             self.taken = other.taken;
         }
         self.builds.merge(&other.builds);
+        self.timer_cost.merge(other.timer_cost);
         let shift = other.first - self.first;
         for (into, from) in self.replicates[shift..].iter_mut().zip(&other.replicates) {
             into.requests = into.requests.saturating_add(from.requests);
@@ -434,6 +451,7 @@ impl Profile {
         let mut emptied = Self::of_replicate(self.timer.clone(), self.first);
         emptied.taken = self.taken;
         emptied.builds.clone_from(&self.builds);
+        emptied.timer_cost = self.timer_cost;
         emptied.replicates.clone_from(&self.replicates);
         emptied.values = vec![0; self.replicates.len()];
         emptied

@@ -121,8 +121,10 @@ fn heading(view: &ProfileView) -> String {
             view.tree.folded
         ));
     }
+    let cost = view.tree.timer_cost.told(&of.unit);
+    let cost = cost.map_or(String::new(), |cost| format!("\n{cost}"));
     format!(
-        "{} {}: {endpoint}, {}",
+        "{} {}: {endpoint}, {}{cost}",
         view.service,
         view.deploy,
         facts.join(", ")

@@ -140,7 +140,10 @@ fn record(span: u64, stacks: &[(&str, i64)]) -> ProfileRecord {
         unit: "bytes".into(),
         own: vec![2_048; record.parents.len()],
         taken_off_milli: 0,
+        left_milli: 0,
     };
+    record.timers[0].taken_off_milli = 35_200;
+    record.timers[0].left_milli = 4_000;
     record.timers.push(allocated);
     record
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use appweight::profile::{Diff, Function, FunctionChange, FunctionCost, Move, Profile};
+use appweight::profile::{Diff, Function, FunctionChange, FunctionCost, Move, Profile, TimerCost};
 use appweight::text;
 use serde::Serialize;
 
@@ -239,6 +239,7 @@ pub(super) struct JsonProfile<'a> {
     timer: &'a appweight::profile::Timer,
     requests: u64,
     samples: u64,
+    timer_cost: TimerCost,
     total: i64,
     functions: Vec<JsonCost<'a>>,
 }
@@ -248,6 +249,7 @@ pub(super) fn json(profile: &Profile) -> JsonProfile<'_> {
         timer: profile.timer(),
         requests: profile.requests(),
         samples: profile.samples(),
+        timer_cost: profile.timer_cost(),
         total: profile.total(),
         functions: appweight::profile::function_costs(profile)
             .into_iter()

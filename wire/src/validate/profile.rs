@@ -113,6 +113,7 @@ mod tests {
                 unit: "ns".into(),
                 own: vec![100, 2_000, -3],
                 taken_off_milli: 0,
+                left_milli: 0,
             }],
             ..ProfileRecord::default()
         }

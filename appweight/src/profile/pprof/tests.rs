@@ -10,7 +10,7 @@ use super::read::MAX_BYTES;
 use super::write::message_of;
 use super::*;
 use crate::profile::testing::{arbitrary, canonical, parse, parse_into, path};
-use crate::profile::{Builds, Profile, Timer};
+use crate::profile::{Builds, Profile, Timer, TimerCost};
 
 /// Of each chain of calls its calls and cost.
 fn stacks(profile: &Profile) -> Vec<(String, u64, i64)> {
@@ -173,6 +173,27 @@ fn memory_that_is_given_back_is_taken_off_the_caller() {
     assert_eq!(read_again, ["feed;load 300"]);
     let read_again = told(&["feed;load 300", "feed;free -20", "feed 50"]);
     assert_eq!(read_again, ["feed 30", "feed;load 300"]);
+}
+
+#[test]
+fn what_the_timer_cost_is_in_the_comment() {
+    let comments = |profile: &Profile| -> Vec<String> {
+        let file = message_of(profile);
+        let numbers = file.comment.iter();
+        let texts = numbers.map(|at| file.string_table[usize::try_from(*at).unwrap()].clone());
+        texts.collect()
+    };
+    let profile = parse(&["feed 300"]);
+    assert_eq!(comments(&profile).len(), 1);
+    let cost = TimerCost {
+        taken_off_milli: 35_200,
+        left_milli: 4_000,
+    };
+    let told = &comments(&profile.with_timer_cost(cost))[1];
+    assert!(
+        told.contains("35.2 ns a call is taken off; ±4.00 ns"),
+        "{told}"
+    );
 }
 
 /// The same chains with the sizes of their costs.

@@ -48,7 +48,9 @@ pub(super) fn message_of(profile: &Profile) -> proto::Profile {
     if left_out < 0 {
         told.push_str(&format!("; {left_out} {} left out", timer.unit));
     }
-    let comment = vec![table.number(&told)];
+    let cost = profile.timer_cost().told(&timer.unit);
+    let comment = [Some(told), cost].into_iter().flatten();
+    let comment = comment.map(|told| table.number(&told)).collect();
     // Functions have their names: nobody has to look for the program's file. Of several builds none can be named.
     let mapping: Vec<proto::Mapping> = profile
         .builds()

@@ -1,5 +1,5 @@
 use appweight::api::{ProfileDiff, ProfileSummary, ProfileView};
-use appweight::profile::{Timer, folded, of_tree};
+use appweight::profile::{Timer, TimerCost, folded, of_tree};
 use appweight_wire::{Format, ProfileRecord, Taken, encode};
 use serde::de::DeserializeOwned;
 
@@ -134,6 +134,27 @@ async fn builds_are_kept_and_told_of_both_sides() {
     assert_eq!(found.diff.same_build(), None);
     let same: ProfileDiff = ask(&bench, "/v1/profile/diff?base=a&head=a").await;
     assert_eq!(same.diff.same_build(), Some("5f0c"));
+}
+
+#[tokio::test]
+async fn what_the_timer_cost_is_told_of_one_and_of_both_sides() {
+    let bench = Bench::new();
+    for (source, deploy, taken_off_milli) in [(1, "a", 35_000), (2, "b", 31_000)] {
+        let mut batch = batch(source, 0, deploy);
+        let mut profile = profile(NOON, &[("tokio::runtime::run;feed", 7)]);
+        profile.timers[0].taken_off_milli = taken_off_milli;
+        profile.timers[0].left_milli = 4_000;
+        batch.profiles.push(profile);
+        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
+    }
+    let cost = |taken_off_milli| TimerCost {
+        taken_off_milli,
+        left_milli: 4_000,
+    };
+    let view: ProfileView = ask(&bench, "/v1/profile?deploy=b&nodes=1").await;
+    assert_eq!(view.tree.timer_cost, cost(31_000));
+    let found: ProfileDiff = ask(&bench, "/v1/profile/diff?base=a&head=b").await;
+    assert_eq!(found.diff.timer_cost, cost(35_000));
 }
 
 #[tokio::test]

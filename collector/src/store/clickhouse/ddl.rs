@@ -93,6 +93,10 @@ impl Ddl {
             )];
         };
         let local = made.replacen(table, &format!("{table}_local"), 1);
+        if statement.starts_with("ALTER") {
+            // First where the rows are: the other table asks there.
+            return vec![local, made];
+        }
         let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         vec![
             replicated(&local, "/clickhouse/tables/{uuid}/{shard}", "{replica}"),

@@ -40,6 +40,8 @@ pub(super) struct PartRow {
     lost_samples: u128,
     folded: u128,
     builds: Vec<String>,
+    taken_off_milli: u64,
+    left_milli: u64,
 }
 
 #[derive(Row, Serialize)]
@@ -116,6 +118,8 @@ impl<'a> Parts<'a> {
                 lost_samples: part.lost_samples.into(),
                 folded: part.tree.folded().into(),
                 builds: part.tree.builds().iter().map(str::to_owned).collect(),
+                taken_off_milli: part.tree.timer_cost().taken_off_milli,
+                left_milli: part.tree.timer_cost().left_milli,
             }
         });
         rows.collect()
@@ -250,6 +254,8 @@ struct HeadRow {
     samples: u128,
     folded: u128,
     builds: Vec<String>,
+    taken_off_milli: u64,
+    left_milli: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -300,7 +306,8 @@ async fn parts(client: &Client, query: &ProfileQuery) -> Result<Vec<(u8, Part)>,
     let heads = format!(
         "SELECT replicate, min(profiles.from_us) AS from_us, max(profiles.until_us) AS until_us,
             sum(profiles.lost_samples) AS lost_samples, sum(profiles.requests) AS requests, sum(profiles.samples) AS samples,
-            sum(profiles.folded) AS folded, arraySort(groupUniqArrayArray(profiles.builds)) AS builds
+            sum(profiles.folded) AS folded, arraySort(groupUniqArrayArray(profiles.builds)) AS builds,
+            max(profiles.taken_off_milli) AS taken_off_milli, max(profiles.left_milli) AS left_milli
         FROM profiles WHERE {IS} GROUP BY replicate ORDER BY replicate"
     );
     let nodes = format!(
@@ -394,7 +401,8 @@ fn tree_of(
         name: query.of.timer.clone(),
         unit: query.of.unit.clone(),
         own,
-        ..TimerValues::default()
+        taken_off_milli: head.taken_off_milli,
+        left_milli: head.left_milli,
     };
     let tree = of_record(&record, &timer, usize::from(head.replicate));
     // What was sent apart was bounded apart.

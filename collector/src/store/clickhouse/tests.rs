@@ -394,7 +394,7 @@ async fn a_newer_schema_is_refused() {
         opened.err(),
         Some(StoreError::Newer {
             found: 99,
-            known: 3
+            known: 4
         })
     ));
 }

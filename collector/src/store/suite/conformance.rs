@@ -386,7 +386,7 @@ async fn profile_answers(store: &impl Store, service: &str, deploy: &str) -> Vec
                 tree.replicates().to_vec(),
                 tree.taken(),
                 tree.folded(),
-                tree.builds().clone(),
+                (tree.builds().clone(), tree.timer_cost()),
                 calls,
                 tree.nodes().len(),
             )

@@ -238,7 +238,8 @@ fn any_profile() -> impl Strategy<Value = ProfileRecord> {
                 name: name.into(),
                 unit: unit.into(),
                 own: own.clone(),
-                ..TimerValues::default()
+                taken_off_milli: samples * 1_000,
+                left_milli: 2_000 - samples * 1_000,
             };
             ProfileRecord {
                 start_us: NOON + span * SECOND,

@@ -35,6 +35,7 @@ macro_rules! store_suite {
             old_cells_are_folded_step_by_step_and_then_forgotten,
             profiles_of_the_same_add_up_and_others_stay_apart,
             a_profile_is_added_once,
+            a_profile_says_what_its_timer_cost,
             profiles_are_forgotten_when_nothing_is_added_to_them,
             services_are_known_by_their_first_record_or_deploy
         );

@@ -1,4 +1,4 @@
-use appweight::profile::{Profile, folded};
+use appweight::profile::{Profile, TimerCost, folded};
 use appweight_wire::{InstructionSource, Taken, TimerValues};
 
 use super::{RECEIVED, forget, new};
@@ -67,6 +67,7 @@ pub(in crate::store) async fn profiles_of_the_same_add_up_and_others_stay_apart(
         unit: "instructions".into(),
         own: vec![0, 0, 9, 9],
         taken_off_milli: 0,
+        left_milli: 0,
     });
     // What it belongs to tells a deploy from another.
     let elsewhere = later.clone();
@@ -135,6 +136,26 @@ pub(in crate::store) async fn a_profile_is_added_once(store: &impl Store) {
     // A service and a deploy that are known by a profile alone.
     assert_eq!(store.services().await.unwrap()[0].service, "photo");
     assert_eq!(super::all_deploys(store).await.len(), 1);
+}
+
+pub(in crate::store) async fn a_profile_says_what_its_timer_cost(store: &impl Store) {
+    // One of an agent that did not say it.
+    let costs = [(35_000, 4_000), (0, 0), (31_000, 6_000)];
+    for (sequence, (taken_off_milli, left_milli)) in (0..).zip(costs) {
+        let mut record = profile(NOON, &[("feed", 10)]);
+        record.timers[0].taken_off_milli = taken_off_milli;
+        record.timers[0].left_milli = left_milli;
+        let batch = with_profiles(1, sequence, "a", vec![record]);
+        assert_eq!(store.put_batch(batch).await.unwrap(), PutOutcome::Stored);
+    }
+    let all = store.profiles("photo", "a").await.unwrap();
+    let parts = replicates(store, "a", &all[0].of).await;
+    let costs: Vec<_> = parts.iter().map(Profile::timer_cost).collect();
+    let largest = TimerCost {
+        taken_off_milli: 35_000,
+        left_milli: 6_000,
+    };
+    assert_eq!(costs, [largest]);
 }
 
 pub(in crate::store) async fn profiles_are_forgotten_when_nothing_is_added_to_them(

@@ -274,8 +274,10 @@ fn basis(found: &ProfileDiff) -> String {
     } else {
         "too few spans of time were profiled for intervals".to_owned()
     };
+    let cost = found.diff.timer_cost.told(&of.unit);
+    let cost = cost.map_or(String::new(), |cost| format!("; {cost}"));
     format!(
-        "By {} of {} and {} profiled {what} ({taken}{age}); {sure}.",
+        "By {} of {} and {} profiled {what} ({taken}{age}); {sure}{cost}.",
         of.timer,
         format::count(before),
         format::count(after)
