@@ -143,11 +143,13 @@ impl AgentBuilder {
     }
 
     /// Where the stacks of requests cannot be sampled, those of the whole process are, so many per second of CPU: they belong to no
-    /// request, and are told under no endpoint. None by default, as it is done by a signal (`SIGPROF`), which calls that wait
-    /// for something may be interrupted by; 99 is enough, and the kernel gives one per tick at most. It needs frame pointers too,
-    /// and stays out of the way of a program that handles the signal itself. `APPWEIGHT_SAMPLE_PROCESS`
+    /// request, and are told under no endpoint. By default 99 where the stacks of requests were asked for and perf events are
+    /// forbidden, else none; with a number wherever those of requests cannot be had, also if they were not asked for; with 0 never. It is
+    /// done by a signal (`SIGPROF`), which calls that wait for something may be interrupted by, and the kernel gives one per tick at
+    /// most. It needs frame pointers too, and stays out of the way of a program that handles the signal itself.
+    /// `APPWEIGHT_SAMPLE_PROCESS`
     pub fn sample_process(mut self, per_second: u32) -> Self {
-        self.settings.sample_process = per_second.min(SAMPLES_PER_SECOND);
+        self.settings.sample_process = Some(per_second.min(SAMPLES_PER_SECOND));
         self
     }
 

@@ -43,8 +43,9 @@ pub(crate) struct Settings {
     pub(crate) profile_timers: Vec<Timer>,
     /// Samples per second; 0: none.
     pub(crate) sample_stacks: u32,
-    /// The same for the whole process, where requests cannot be sampled.
-    pub(crate) sample_process: u32,
+    /// The same for the whole process, where requests cannot be sampled. `None`: where they were to be, and perf events
+    /// are forbidden.
+    pub(crate) sample_process: Option<u32>,
     /// Bytes from one sample to the next; 0: none.
     pub(crate) sample_allocations: u64,
     pub(crate) check_clock: bool,
@@ -82,7 +83,7 @@ impl Default for Settings {
             profile_one_in: 1_000,
             profile_timers: Timer::DEFAULT.to_vec(),
             sample_stacks: 0,
-            sample_process: 0,
+            sample_process: None,
             sample_allocations: 0,
             check_clock: false,
             process_interval: Duration::from_secs(10),
@@ -234,7 +235,7 @@ impl Settings {
             put(&mut self.sample_stacks, parse_per_second(v))
         });
         read("APPWEIGHT_SAMPLE_PROCESS", &mut |v| {
-            put(&mut self.sample_process, parse_per_second(v))
+            put(&mut self.sample_process, parse_per_second(v).map(Some))
         });
         read("APPWEIGHT_SAMPLE_ALLOCATIONS", &mut |v| {
             put(&mut self.sample_allocations, parse_bytes(v))

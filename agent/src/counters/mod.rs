@@ -10,6 +10,8 @@ mod cores;
 mod counter;
 mod cpu;
 mod descriptor;
+#[cfg(test)]
+pub(crate) mod forced;
 mod fork;
 mod group;
 #[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -26,8 +28,6 @@ mod rusage;
 mod trial;
 mod wall;
 
-#[cfg(test)]
-pub(crate) use self::absence::tests::forced;
 pub(crate) use self::descriptor::close_on_exec;
 #[cfg(test)]
 pub(crate) use self::fork::tests::holds_in_a_child;

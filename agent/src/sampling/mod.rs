@@ -37,6 +37,7 @@ pub use self::status::SamplingStatus;
 use self::allocations::Snapshots;
 use self::hand_over::{HandOver, SeenSpan, Span, Taken};
 use self::process::Process;
+use self::refusal::Absence;
 use self::sampler::Tally;
 use self::threads::Threads;
 use self::trial::Found;
@@ -46,6 +47,9 @@ use crate::frames::are_kept;
 use crate::settings::Settings;
 
 const SWITCHED_OFF: &str = "it is switched off";
+const NOT_TRIED: &str = "it has not been tried yet";
+/// Samples of the whole process per second of CPU where nobody said how many: of all its work, not of one request in M.
+const OF_PROCESS: u32 = 99;
 const CUT_SHORT: &str = "stacks are cut short: this program was built without frame pointers: build it with \
                          RUSTFLAGS=\"-C force-frame-pointers=yes\"";
 
@@ -55,13 +59,13 @@ pub(crate) struct Sampling {
     /// Samples per second; 0: none are taken.
     per_second: u32,
     /// Once it was tried.
-    found: OnceLock<Result<Found, String>>,
+    found: OnceLock<Result<Found, Absence>>,
     threads: Threads,
     tally: Arc<Tally>,
     hand_over: HandOver,
     allocations: Result<Allocations, String>,
-    /// The same for the whole process, where requests cannot be sampled.
-    process_per_second: u32,
+    /// The same for the whole process, where requests cannot be sampled; `None`: as it turns out.
+    process_per_second: Option<u32>,
     process_found: OnceLock<Result<String, String>>,
     process: Mutex<Option<Process>>,
 }
@@ -97,7 +101,9 @@ impl Sampling {
 
     /// Whether anything is to be sampled.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wants_stacks() || self.allocations.is_ok() || self.process_per_second > 0
+        self.wants_stacks()
+            || self.allocations.is_ok()
+            || self.process_per_second.is_some_and(|number| number > 0)
     }
 
     /// Whether anything is, once it was tried.
@@ -168,15 +174,27 @@ impl Sampling {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How often the whole process is to be sampled, once it is known what of its requests can be; why not, if it is not.
+    fn process_wanted(&self) -> Result<u32, &'static str> {
+        match (self.process_per_second, self.found.get()) {
+            (Some(0), _) => Err(SWITCHED_OFF),
+            (_, Some(Ok(_))) => Err("not needed: the stacks of requests are sampled"),
+            (Some(number), _) => Ok(number),
+            (None, Some(Err(absence))) if absence.is_forbidden => {
+                Ok(self.per_second.min(OF_PROCESS))
+            }
+            (None, Some(Err(_))) => Err("it was not asked for, and perf events are not forbidden"),
+            (None, None) if self.wants_stacks() => Err(NOT_TRIED),
+            (None, None) => Err(SWITCHED_OFF),
+        }
+    }
+
     /// Samples the whole process, if that is wanted and its requests cannot be.
     fn begin_process(&self) {
-        if self.process_per_second == 0 {
+        let Ok(per_second) = self.process_wanted() else {
             return;
-        }
-        let found = match self.found.get() {
-            Some(Ok(_)) => Err("not needed: the stacks of requests are sampled".to_owned()),
-            _ => Process::begin(self.process_per_second),
         };
+        let found = Process::begin(per_second);
         self.process_found.get_or_init(|| match found {
             Ok(process) => {
                 let how = format!(
@@ -204,8 +222,8 @@ impl Sampling {
         let tally = |sum: &std::sync::atomic::AtomicU64| sum.load(Ordering::Relaxed);
         let (read_by, absent_because) = match self.found.get() {
             _ if !self.wants_stacks() => (None, Some(SWITCHED_OFF.to_owned())),
-            None => (None, Some("it has not been tried yet".to_owned())),
-            Some(Err(why)) => (None, Some(why.clone())),
+            None => (None, Some(NOT_TRIED.to_owned())),
+            Some(Err(absence)) => (None, Some(absence.why.clone())),
             Some(Ok(found)) => (Some(found.to_string()), None),
         };
         SamplingStatus {
@@ -228,8 +246,7 @@ impl Sampling {
                 .and_then(|found| found.clone().ok()),
             process_absent_because: match self.process_found.get() {
                 Some(found) => found.clone().err(),
-                None if self.process_per_second == 0 => Some(SWITCHED_OFF.to_owned()),
-                None => Some("it has not been tried yet".to_owned()),
+                None => Some(self.process_wanted().err().unwrap_or(NOT_TRIED).to_owned()),
             },
             build_id: build_id().map(str::to_owned),
             untracked_allocations: allocations::untracked(),

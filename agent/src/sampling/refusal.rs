@@ -1,6 +1,6 @@
 use std::io;
 
-use crate::counters::{Circumstances, explain};
+use crate::counters::{Cause, Circumstances, explain};
 
 /// Why a thread cannot be sampled.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,36 @@ pub(super) enum Refusal {
     Threads(usize),
     #[error("the agent has ended")]
     Ended,
+}
+
+/// Why no request of this process can be sampled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Absence {
+    pub(super) why: String,
+    /// Whether that is because the process may not have perf events at all.
+    pub(super) is_forbidden: bool,
+}
+
+impl From<Refusal> for Absence {
+    fn from(refusal: Refusal) -> Self {
+        let is_forbidden = match &refusal {
+            Refusal::Event(error) => Cause::of(error, Circumstances::look()).is_of_all(),
+            Refusal::Ring(_) | Refusal::Threads(_) | Refusal::Ended => false,
+        };
+        Self {
+            why: refusal.to_string(),
+            is_forbidden,
+        }
+    }
+}
+
+impl From<String> for Absence {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            is_forbidden: false,
+        }
+    }
 }
 
 fn explain_ring(error: &io::Error) -> String {
@@ -48,5 +78,20 @@ mod tests {
         ] {
             assert!(refusal.to_string().contains(said), "{refusal}");
         }
+    }
+
+    #[test]
+    fn events_are_forbidden_if_no_thread_gets_any() {
+        let is_forbidden = |refusal| Absence::from(refusal).is_forbidden;
+        for errno in [libc::EPERM, libc::EACCES, libc::ENOSYS] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert!(is_forbidden(Refusal::Event(error)), "{errno}");
+        }
+        for errno in [libc::EMFILE, libc::ENOENT] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert!(!is_forbidden(Refusal::Event(error)), "{errno}");
+        }
+        let error = io::Error::from_raw_os_error(libc::EPERM);
+        assert!(!is_forbidden(Refusal::Ring(error)));
     }
 }

@@ -38,15 +38,20 @@ pub(crate) fn name_functions(core: &Core) {
     if sampling.wants_stacks() {
         match sampling.found.get_or_init(|| trial(sampling.per_second)) {
             Ok(found) => tracing::info!("AppWeight: stacks are sampled by {found}"),
-            Err(why) => tracing::warn!("AppWeight: stacks are not sampled: {why}"),
+            Err(absence) => {
+                tracing::warn!(
+                    "AppWeight: the stacks of requests are not sampled: {}",
+                    absence.why
+                );
+            }
         }
     }
     sampling.begin_process();
     match sampling.process_found.get() {
         Some(Ok(how)) => tracing::info!(
-            "AppWeight: the process is sampled by {how}; these samples belong to no request"
+            "AppWeight: the whole process is sampled by {how}; these samples belong to no request, and are told under no endpoint"
         ),
-        Some(Err(why)) => tracing::info!("AppWeight: the process is not sampled: {why}"),
+        Some(Err(why)) => tracing::warn!("AppWeight: the whole process is not sampled: {why}"),
         None => {}
     }
     if !sampling.samples_any() {

@@ -2,7 +2,7 @@ use std::hint::black_box;
 
 use super::event::{Event, Pace, Unit};
 use super::record::Record;
-use super::refusal::Refusal;
+use super::refusal::Absence;
 use super::stacks_are_whole;
 use crate::frames::deep;
 use crate::sys;
@@ -43,7 +43,7 @@ const PERIOD_INSTRUCTIONS: u64 = 200_000;
 const PATIENCE_NS: u64 = 100_000_000;
 
 /// Takes some samples of the calling thread. Costs a few milliseconds of a CPU, 200 at most.
-pub(super) fn trial(per_second: u32) -> Result<Found, String> {
+pub(super) fn trial(per_second: u32) -> Result<Found, Absence> {
     let no_instructions = match tried(Unit::Instructions, PERIOD_INSTRUCTIONS) {
         Ok(()) => {
             return Ok(Found {
@@ -51,7 +51,7 @@ pub(super) fn trial(per_second: u32) -> Result<Found, String> {
                 no_instructions: None,
             });
         }
-        Err(why) => why,
+        Err(absence) => absence.why,
     };
     tried(Unit::Cpu, PERIOD_NS)?;
     Ok(Found {
@@ -60,9 +60,8 @@ pub(super) fn trial(per_second: u32) -> Result<Found, String> {
     })
 }
 
-fn tried(unit: Unit, period: u64) -> Result<(), String> {
-    let mut event =
-        Event::open(Pace { unit, period }).map_err(|refusal: Refusal| refusal.to_string())?;
+fn tried(unit: Unit, period: u64) -> Result<(), Absence> {
+    let mut event = Event::open(Pace { unit, period })?;
     // Whether the program's stacks can be walked at all, by whomsoever.
     stacks_are_whole()?;
     event
@@ -76,12 +75,14 @@ fn tried(unit: Unit, period: u64) -> Result<(), String> {
     }
     match seen {
         Seen { whole: true, .. } => Ok(()),
-        Seen { samples: 0, .. } => {
-            Err("no sample comes, though the kernel takes the event".to_owned())
-        }
-        Seen { .. } => {
-            Err("the kernel cuts stacks short: raise kernel.perf_event_max_stack (127)".to_owned())
-        }
+        Seen { samples: 0, .. } => Err("no sample comes, though the kernel takes the event"
+            .to_owned()
+            .into()),
+        Seen { .. } => Err(
+            "the kernel cuts stacks short: raise kernel.perf_event_max_stack (127)"
+                .to_owned()
+                .into(),
+        ),
     }
 }
 
@@ -118,12 +119,15 @@ mod tests {
     fn a_refusal_says_why() {
         assert!(holds_in_a_child(|| {
             forced::no_open_files();
-            trial(1_000).is_err_and(|why| why.contains("ulimit -n"))
+            trial(1_000)
+                .is_err_and(|absence| absence.why.contains("ulimit -n") && !absence.is_forbidden)
         }));
         for errno in [libc::EPERM, libc::EACCES, libc::ENOSYS] {
             assert!(holds_in_a_child(|| {
                 forced::seccomp(errno);
-                trial(1_000).is_err_and(|why| why.contains("seccomp filter"))
+                trial(1_000).is_err_and(|absence| {
+                    absence.why.contains("seccomp filter") && absence.is_forbidden
+                })
             }));
         }
     }
