@@ -12,6 +12,7 @@ mod program;
 mod python;
 mod receiver;
 mod service;
+mod speedscope;
 mod today;
 mod wait;
 
@@ -26,5 +27,6 @@ pub use program::{Ended, program, run};
 pub use python::python;
 pub use receiver::{Message, Receiver};
 pub use service::{Measured, Service};
+pub use speedscope::speedscope;
 pub use today::an_hour_ago;
 pub use wait::eventually;

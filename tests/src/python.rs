@@ -53,13 +53,14 @@ fn environment(name: &str) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-fn ran(command: &mut Command) -> Result<(), String> {
+/// What it says.
+pub(crate) fn ran(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
     let [out, err] = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+    if output.status.success() {
+        return Ok(out.into_owned());
+    }
     Err(format!("{command:?} failed: {out}{err}"))
 }
