@@ -40,7 +40,8 @@ pub fn union_of(before: &Profile, after: &Profile) -> Union {
 
 /// The profile with functions known by their names alone: a deploy moves lines and files about, which
 /// makes no other function of one.
-pub(super) fn by_name(profile: &Profile) -> Profile {
+#[must_use]
+pub fn by_name(profile: &Profile) -> Profile {
     let mut named = profile.emptied_of_functions();
     let functions: Vec<_> = profile
         .functions()

@@ -32,7 +32,7 @@ mod tree;
 mod testing;
 
 pub use builds::Builds;
-pub use context::union_of;
+pub use context::{by_name, union_of};
 pub use costs::{FunctionCost, function_costs};
 pub use culprit::ContextChange;
 pub use diff::{Diff, DiffError, FunctionChange, diff};

@@ -13,6 +13,7 @@ use crate::units;
         appweight profile --pprof cpu.pb.gz\n  \
         appweight profile --pprof cpu.pb.gz --format svg > cpu.svg\n  \
         appweight profile --deploy 8f2c1a9 --endpoint '/feed/{user}' --timer cpu\n  \
+        appweight profile --deploy 8f2c1a9 --endpoint '/feed/{user}' --callers store::query\n  \
         appweight profile diff 5f9cd00 8f2c1a9 --endpoint '/feed/{user}'\n  \
         appweight profile diff old.pb.gz new.pb.gz --requests 12000 11500\n  \
         appweight profile diff old/ new/ --max-increase 2%    (folders of five files or more give intervals)"
@@ -29,10 +30,32 @@ pub(crate) struct ProfileArgs {
     /// Requests behind it, so that costs are told per request; else per second, if the files say how long they took
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
+    /// Who calls that function, and what it costs on behalf of each: a function's whole name or its end, as load::query
+    #[arg(long, value_name = "FUNCTION", conflicts_with = "callees")]
+    pub(crate) callers: Option<String>,
+    /// What that function calls, and what each of them costs on its behalf
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) callees: Option<String>,
     #[command(flatten)]
     pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+/// Which side of a function is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Around {
+    Callers,
+    Callees,
+}
+
+impl ProfileArgs {
+    /// The function whose callers or callees are asked for.
+    pub(crate) fn around(&self) -> Option<(Around, &str)> {
+        let callers = self.callers.as_deref().map(|name| (Around::Callers, name));
+        let callees = self.callees.as_deref().map(|name| (Around::Callees, name));
+        callers.or(callees)
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,12 +1,13 @@
 //! Profiles that a collector keeps.
 
-use appweight::api::{ProfileDiff, ProfileView};
+use appweight::api::{ProfileDiff, ProfileSummary, ProfileView};
 use appweight::profile::{Builds, Profile, Taken, Timer, of_tree};
-use appweight_wire::Age;
+use appweight_wire::{Age, InstructionSource};
 
 use super::args::Kept;
 use super::files::Per;
 use crate::Collector;
+use crate::units::minute;
 
 /// A deploy's profile, with a line on what it is.
 #[derive(Debug)]
@@ -98,15 +99,40 @@ fn build(builds: &Builds) -> Option<String> {
     }
 }
 
+/// What was counted and how, and when.
+fn recorded(summary: &ProfileSummary) -> String {
+    let of = &summary.of;
+    let how = match of.instruction_source {
+        InstructionSource::None => "",
+        InstructionSource::HardwareUser => ", counted by the CPU in user mode",
+        InstructionSource::HardwareAll => ", counted by the CPU in user mode and in the kernel",
+        InstructionSource::Simulated => ", counted by a simulator",
+    };
+    let what = if of.unit == of.timer {
+        of.timer.clone()
+    } else {
+        format!("{} in {}", of.timer, of.unit)
+    };
+    let (from, until) = (minute(summary.from_us), minute(summary.until_us));
+    format!(
+        "{what}{how}, of {} profiled {}s, from {from} to {until}",
+        summary.requests,
+        of.kind.as_str(),
+    )
+}
+
 fn heading(view: &ProfileView) -> String {
     let of = &view.summary.of;
     let endpoint = match of.endpoint.as_str() {
-        "" => "whole processes",
+        "" => "whole processes (samples that belong to no request)",
         endpoint => endpoint,
     };
     let mut facts = vec![match of.taken {
         Taken::Scopes => "every call of the instrumented functions".to_owned(),
-        Taken::Sampled => format!("{} samples", view.summary.samples),
+        Taken::Sampled if of.unit == "bytes" => {
+            format!("{} sampled allocations", view.summary.samples)
+        }
+        Taken::Sampled => format!("{} sampled stacks", view.summary.samples),
     }];
     if view.summary.lost_samples > 0 {
         facts.push(format!("{} lost", view.summary.lost_samples));
@@ -124,9 +150,10 @@ fn heading(view: &ProfileView) -> String {
     let cost = view.tree.timer_cost.told(&of.unit);
     let cost = cost.map_or(String::new(), |cost| format!("\n{cost}"));
     format!(
-        "{} {}: {endpoint}, {}{cost}",
+        "{} {}: {endpoint}, {}\n{}{cost}",
         view.service,
         view.deploy,
-        facts.join(", ")
+        facts.join(", "),
+        recorded(&view.summary),
     )
 }

@@ -183,6 +183,46 @@ fn a_deploys_profile_in_every_form() {
 }
 
 #[test]
+fn callers_and_callees_of_a_function() {
+    fn of<'a>(words: &[&'a str]) -> Vec<&'a str> {
+        [&["--deploy", "8f2c1a9"], words].concat()
+    }
+    let served = Served::start();
+    let stacks = [
+        ("feed;store::query", 2_000_000),
+        ("inbox;store::query", 1_000_000),
+        ("inbox;store::query;parse", 3_000_000),
+        ("store::query", 500_000),
+        ("other::query::plan", 500_000),
+    ];
+    served.profiled(1, "8f2c1a9", &stacks, 6);
+    let (code, callers) = served.appweight(&of(&["--callers", "query"]));
+    assert_eq!(code, ExitCode::SUCCESS);
+    insta::assert_snapshot!(callers);
+    let (_, callees) = served.appweight(&of(&["--callees", "store::query"]));
+    insta::assert_snapshot!(callees);
+    let (_, json) = served.appweight(&of(&["--callers", "parse", "--format", "json"]));
+    insta::assert_snapshot!(json);
+    for (words, said) in [
+        (
+            &["--callers", "nobody"][..],
+            "no function of this profile is called nobody",
+        ),
+        (
+            &["--callers", "quer"],
+            "but other::query::plan, store::query",
+        ),
+        (
+            &["--callees", "parse", "--format", "svg"],
+            "as a table or as json",
+        ),
+    ] {
+        let complaint = served.complaint(&of(words));
+        assert!(complaint.contains(said), "{words:?}: {complaint}");
+    }
+}
+
+#[test]
 fn a_profile_without_functions_says_what_to_do() {
     let served = Served::start();
     served.profiled(1, "8f2c1a9", &[], 1);

@@ -6,6 +6,7 @@ mod files;
 mod kept;
 #[cfg(test)]
 mod kept_tests;
+mod neighbours;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use appweight::text;
 pub(crate) use self::args::ProfileArgs;
 use self::args::{DiffArgs, ProfileCommand, ProfileFormat, Shown};
 use self::files::{Per, Side};
+use self::neighbours::Found;
 use crate::logging::complain;
 
 /// Exit statuses are those of `appweight gate`.
@@ -53,6 +55,20 @@ fn show(options: &ProfileArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         }
     };
     let profile = options.shown.look_through(&profile);
+    if let Some((around, name)) = options.around() {
+        let found = Found::of(&profile, name)?;
+        match options.shown.format {
+            ProfileFormat::Table => {
+                head(out, heading.as_deref())?;
+                found.table(out, around, per, options.shown.top)?;
+            }
+            ProfileFormat::Json => json(out, &found.json())?,
+            ProfileFormat::Folded | ProfileFormat::Pprof | ProfileFormat::Svg => {
+                anyhow::bail!("callers and callees are told as a table or as json")
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let title = heading.clone().unwrap_or_else(|| {
         let paths = options.pprof.iter().map(|path| path.display().to_string());
         paths.collect::<Vec<_>>().join(", ")
@@ -66,12 +82,14 @@ fn show(options: &ProfileArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         ProfileFormat::Folded => out.write_all(folded::write(&profile).as_bytes())?,
         ProfileFormat::Pprof => out.write_all(&pprof::write(&profile))?,
         ProfileFormat::Svg => out.write_all(&flamegraph::draw(&profile, &title)?)?,
-        ProfileFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &table::json(&profile))?;
-            writeln!(out)?;
-        }
+        ProfileFormat::Json => json(out, &table::json(&profile))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn json(out: &mut dyn Write, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    Ok(writeln!(out)?)
 }
 
 fn compare(options: &DiffArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -94,10 +112,7 @@ fn compare(options: &DiffArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
             );
             out.write_all(&flamegraph::draw_difference(&before, &after, &title)?)?;
         }
-        ProfileFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &found)?;
-            writeln!(out)?;
-        }
+        ProfileFormat::Json => json(out, &found)?,
         ProfileFormat::Pprof => anyhow::bail!(
             "a difference has no pprof form: take table, json, folded or svg, or give both files to `go tool pprof -diff_base`"
         ),

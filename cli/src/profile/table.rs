@@ -182,7 +182,7 @@ fn moved(unit: &str, found: &Move) -> String {
     )
 }
 
-fn named(function: &Function) -> String {
+pub(super) fn named(function: &Function) -> String {
     // What a name holds goes to a terminal.
     let name: String = text::function(&function.name)
         .chars()
@@ -197,7 +197,7 @@ fn named(function: &Function) -> String {
     }
 }
 
-fn left_out(out: &mut dyn Write, all: usize, top: usize) -> io::Result<()> {
+pub(super) fn left_out(out: &mut dyn Write, all: usize, top: usize) -> io::Result<()> {
     match all.checked_sub(top) {
         Some(more) if more > 0 => writeln!(out, "  and {more} more (--top)"),
         _ => Ok(()),
@@ -205,7 +205,7 @@ fn left_out(out: &mut dyn Write, all: usize, top: usize) -> io::Result<()> {
 }
 
 /// Columns to the right, the last, the function, to the left.
-fn print(out: &mut dyn Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+pub(super) fn print(out: &mut dyn Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
     let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
     let last = rows[0].len() - 1;
