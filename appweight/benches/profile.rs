@@ -16,15 +16,15 @@ fn functions(count: usize) -> Vec<Function> {
         .collect()
 }
 
-/// One request's tree, of so many nodes of 60 functions; half of the nodes are alike in all requests.
-fn request(nodes: usize, seed: u64, functions: &[Function]) -> Profile {
+/// One request's tree, of so many nodes of 60 functions; as many of the nodes are alike in all requests.
+fn request(nodes: usize, shared: usize, seed: u64, functions: &[Function]) -> Profile {
     let replicate = usize::try_from(seed).unwrap_or(0) % REPLICATES;
     let mut profile = Profile::of_replicate(Timer::new("cpu", "ns"), replicate);
     let mut alike = fastrand::Rng::with_seed(0);
     let mut own = fastrand::Rng::with_seed(seed);
     let mut known: Vec<NodeId> = vec![profile.root()];
     while known.len() < nodes {
-        let random = if known.len() < nodes / 2 {
+        let random = if known.len() < shared {
             &mut alike
         } else {
             &mut own
@@ -40,13 +40,23 @@ fn request(nodes: usize, seed: u64, functions: &[Function]) -> Profile {
     profile
 }
 
+/// Half of each request's nodes are its own, so that the sum grows with their number.
 fn merging(criterion: &mut Criterion) {
+    merge(criterion, "merge profiles of 200 nodes", 100);
+}
+
+/// All requests have the same nodes, so that the sum has the same size however many there are.
+fn merging_alike(criterion: &mut Criterion) {
+    merge(criterion, "merge profiles of the same 200 nodes", 200);
+}
+
+fn merge(criterion: &mut Criterion, name: &str, shared: usize) {
     let functions = functions(60);
-    let mut group = criterion.benchmark_group("merge profiles of 200 nodes");
+    let mut group = criterion.benchmark_group(name);
     group.sample_size(10);
     for count in [1_000, 3_000, 10_000] {
         let profiles: Vec<Profile> = (0..count)
-            .map(|seed| request(200, seed, &functions))
+            .map(|seed| request(200, shared, seed, &functions))
             .collect();
         group.throughput(Throughput::Elements(count * 200));
         group.bench_with_input(
@@ -113,5 +123,5 @@ fn comparing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, merging, comparing);
+criterion_group!(benches, merging, merging_alike, comparing);
 criterion_main!(benches);

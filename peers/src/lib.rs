@@ -1,5 +1,6 @@
 //! What the comparisons with peers measure by.
 
+pub mod collector;
 pub mod layers;
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What a scope costs that is entered and left, not recording and recording, beside the scopes of others.
+//! What a scope costs that is entered and left, not recording and recording, beside the scopes of others, and whether each call
+//! was recorded.
 //!
 //! `cargo run --release --bin scopes` in this folder.
 
@@ -6,9 +7,11 @@ mod families;
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use appweight_agent::{Agent, Timer};
+use appweight_peers::collector::Collector;
 use appweight_peers::{clock, median};
 
 use families::SCOPES;
@@ -18,6 +21,18 @@ const RUNS: u32 = 100;
 /// Measurements of one case in a round.
 const MEASUREMENTS: u32 = 20;
 const ROUNDS: usize = 31;
+/// Before that, which fill caches.
+const FIRST_ROUNDS: usize = 2;
+/// Calls of each case in all.
+const CALLS: u64 = (ROUNDS + FIRST_ROUNDS) as u64 * (MEASUREMENTS * RUNS * SCOPES) as u64;
+
+/// What the others have recorded.
+static OF_PUFFIN: AtomicU64 = AtomicU64::new(0);
+static OF_FASTRACE: AtomicU64 = AtomicU64::new(0);
+
+/// The service that nothing is profiled of, and the one by three timers.
+const NOT_PROFILED: &str = "not profiled";
+const THREE: &str = "CPU and wall time and page faults";
 
 /// One way of having scopes, and what is round the runs of one measurement.
 struct Case {
@@ -38,23 +53,25 @@ fn runs(family: fn(u64) -> u64) {
     }
 }
 
-fn agent(profile_one_in: u64, timers: impl IntoIterator<Item = Timer>) -> Agent {
+fn agent(collector: &Collector, service: &str, timers: impl IntoIterator<Item = Timer>) -> Agent {
     Agent::builder()
-        .service("peers")
-        .collector("http://127.0.0.1:1")
+        .service(service)
+        .collector(collector.url())
         .record_one_in(0)
-        .profile_one_in(profile_one_in)
+        .profile_one_in(u64::from(service != NOT_PROFILED))
         .profile_timers(timers)
         .start()
 }
 
 fn main() {
+    let collector = Collector::start();
     let (quiet, cpu, wall) = (
-        agent(0, []),
-        agent(1, [Timer::CpuTime]),
-        agent(1, [Timer::WallTime]),
+        agent(&collector, NOT_PROFILED, []),
+        agent(&collector, "CPU time", [Timer::CpuTime]),
+        agent(&collector, "wall time", [Timer::WallTime]),
     );
-    let three = agent(1, [Timer::CpuTime, Timer::WallTime, Timer::PageFaults]);
+    let of_three = [Timer::CpuTime, Timer::WallTime, Timer::PageFaults];
+    let three = agent(&collector, THREE, of_three);
     let in_task = |name: &str, agent: &Agent| {
         let agent = agent.clone();
         case(name, move || {
@@ -82,7 +99,10 @@ fn main() {
         ],
     );
 
-    fastrace::set_reporter(Discard, fastrace::collector::Config::default());
+    fastrace::set_reporter(Count, fastrace::collector::Config::default());
+    puffin::GlobalProfiler::lock().add_sink(Box::new(|frame| {
+        OF_PUFFIN.fetch_add(frame.meta().num_scopes as u64, Ordering::Relaxed);
+    }));
     let registry = tracing::Dispatch::new(tracing_subscriber::registry());
     compare(
         "recording",
@@ -104,7 +124,7 @@ fn main() {
                 puffin::set_scopes_on(false);
             }),
             case("fastrace", || {
-                let root = fastrace::Span::root("root", fastrace::collector::SpanContext::random());
+                let root = fastrace::Span::root(ROOT, fastrace::collector::SpanContext::random());
                 let parent = root.set_local_parent();
                 runs(families::fastrace_spans::run);
                 drop(parent);
@@ -117,22 +137,43 @@ fn main() {
         ],
     );
     for agent in [quiet, cpu, wall, three] {
-        agent.shutdown(Duration::ZERO);
+        assert!(agent.shutdown(Duration::from_secs(30)), "all is sent");
+    }
+    fastrace::flush();
+    println!("\n| of {CALLS} calls | recorded | lost |");
+    println!("| --- | ---: | ---: |");
+    let told = |name: &str, recorded: u64| {
+        let lost = 100.0 * (CALLS as f64 - recorded as f64) / CALLS as f64;
+        println!("| {name} | {recorded} | {lost:.2} % |");
+    };
+    let services = ["CPU time", "wall time", THREE];
+    for service in services {
+        told(&format!("AppWeight, {service}"), collector.calls(service));
+    }
+    told("puffin", OF_PUFFIN.load(Ordering::Relaxed));
+    told("fastrace", OF_FASTRACE.load(Ordering::Relaxed));
+    for service in services {
+        assert_eq!(collector.calls(service), CALLS, "every call is recorded");
     }
 }
 
-struct Discard;
+struct Count;
 
-impl fastrace::collector::Reporter for Discard {
+impl fastrace::collector::Reporter for Count {
     fn report(&mut self, spans: Vec<fastrace::collector::SpanRecord>) {
+        let of_calls = spans.iter().filter(|span| span.name != ROOT).count();
+        OF_FASTRACE.fetch_add(of_calls as u64, Ordering::Relaxed);
         drop(black_box(Arc::new(spans)));
     }
 }
 
+/// The span of fastrace that stands for the request.
+const ROOT: &str = "root";
+
 /// All cases in turn in each round, so that what else the machine does falls on all alike.
 fn compare(title: &str, cases: &[Case]) {
     let mut here: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
-    for round in 0..ROUNDS + 2 {
+    for round in 0..ROUNDS + FIRST_ROUNDS {
         for (at, case) in cases.iter().enumerate() {
             let begun = clock(libc::CLOCK_THREAD_CPUTIME_ID);
             for _ in 0..MEASUREMENTS {
@@ -141,8 +182,7 @@ fn compare(title: &str, cases: &[Case]) {
             // What is done later, by threads of the profiler's own, is not in it.
             let used = clock(libc::CLOCK_THREAD_CPUTIME_ID) - begun;
             let scopes = f64::from(SCOPES * RUNS * MEASUREMENTS);
-            // The first rounds fill caches.
-            if round >= 2 {
+            if round >= FIRST_ROUNDS {
                 here[at].push(used.as_nanos() as f64 / scopes);
             }
         }
