@@ -8,7 +8,8 @@
 //! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI;
 //! [`live`] runs the detector ([`detect`]) on a service's cells as a store has them;
 //! [`alerts`] tells whether what became heavier is as light again.
-//! [`changepoints`](changepoints::changepoints) finds where a series of days or weeks changed.
+//! [`changepoints`](changepoints::changepoints) finds where a series of days or weeks changed;
+//! [`drift`] looks for it, and for slow trends, in what a service weighed and its endpoints cost day by day.
 //! [`profile`] is the algebra of function profiles. [`api`] holds the questions and answers of the query API, which speak in these terms.
 
 pub mod alerts;
@@ -17,6 +18,7 @@ pub mod cells;
 pub mod changepoints;
 pub mod compare;
 pub mod detect;
+pub mod drift;
 pub mod evidence;
 pub mod gate;
 pub mod judge;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::{Change, DetectedVerdict, Metric};
+use crate::api::{Change, DetectedVerdict, Metric, Trend};
 
 /// `+1.3 %`
 #[must_use]
@@ -30,6 +30,25 @@ pub fn change(change: &Change) -> String {
         bare(change.low),
         bare(change.high)
     )
+}
+
+/// `+1.24 % a week (0.90 … 1.51)`
+#[must_use]
+pub fn trend(trend: &Trend) -> String {
+    let bare = |fraction: f64| format!("{:.2}", fraction * 100.0).replace('-', "−");
+    let sign = if trend.per_week < 0.0 { "" } else { "+" };
+    format!(
+        "{sign}{} % a week ({} … {})",
+        bare(trend.per_week),
+        bare(trend.low),
+        bare(trend.high)
+    )
+}
+
+/// `99.71 %`, cut and not rounded: nothing is wholly sure.
+#[must_use]
+pub fn confidence(share: f64) -> String {
+    format!("{:.2} %", (share * 10_000.0).floor().min(9_999.0) / 100.0)
 }
 
 /// The metric's name: `CPU time` or `instructions`.

@@ -7,6 +7,7 @@ mod alert;
 mod compare;
 mod deploy;
 mod detected;
+mod drift;
 mod process;
 mod profile;
 mod weight;
@@ -20,6 +21,7 @@ pub use deploy::{
     DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison,
 };
 pub use detected::{Detected, DetectedChange, DetectedVerdict};
+pub use drift::{DriftReport, DriftSeries, EndpointDrift, LevelChange, SeriesScan, Trend};
 pub use process::{ProcessView, RequestView, ServiceSummary};
 pub use profile::{ProfileDiff, ProfileOf, ProfileSummary, ProfileView};
 pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};
