@@ -59,6 +59,8 @@ pub(crate) fn run(options: &Export, out: &mut dyn Write) -> anyhow::Result<()> {
         ("cells", exported.cells),
         ("requests", exported.requests),
         ("processes", exported.processes),
+        ("days", exported.days),
+        ("endpoint_days", exported.endpoint_days),
     ] {
         let path = options.into.join(name).with_extension("parquet");
         writeln!(out, "{}: {rows} rows", path.display())?;

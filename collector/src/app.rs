@@ -3,6 +3,7 @@ use std::sync::Arc;
 use crate::CollectorOptions;
 use crate::alerts::Followed;
 use crate::committer::Committer;
+use crate::days::NextDays;
 use crate::endpoints::Endpoints;
 use crate::live::Detectors;
 use crate::metrics::Metrics;
@@ -21,6 +22,7 @@ pub(crate) struct App {
     pub(crate) alerts: Followed,
     pub(crate) rolling: Rolling,
     pub(crate) detectors: Detectors,
+    pub(crate) days: NextDays,
 }
 
 impl App {
@@ -39,6 +41,7 @@ impl App {
             alerts: Followed::default(),
             rolling: Rolling::default(),
             detectors: Detectors::default(),
+            days: NextDays::default(),
             store,
             options,
             metrics,

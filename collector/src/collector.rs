@@ -10,7 +10,7 @@ use crate::store::copy::refuse_half_copied;
 #[cfg(feature = "clickhouse")]
 use crate::store::{ClickhouseStore, Keep};
 use crate::store::{SqliteStore, Store, StoreError};
-use crate::{CollectorOptions, alerts, retention, routes, watch};
+use crate::{CollectorOptions, alerts, days, retention, routes, watch};
 
 /// A collector: an HTTP API and a watch loop over one store.
 ///
@@ -78,7 +78,7 @@ impl Collector {
         routes::inner_router(Arc::clone(&self.0))
     }
 
-    /// Judges roll-outs, tells of alerts, and forgets what is too old, until `shutdown` is done. What is being judged then
+    /// Judges roll-outs, tells of alerts, keeps what is left of days, and forgets what is too old, until `shutdown` is done. What is being judged then
     /// is finished first.
     pub async fn watch(&self, shutdown: impl Future<Output = ()> + Send) {
         let app = &self.0;
@@ -89,8 +89,9 @@ impl Collector {
         };
         let judging = watch::keep_looking(app, closed(stopped.clone()));
         let forgetting = retention::keep_forgetting(app, closed(stopped.clone()));
+        let keeping = days::keep_days(app, closed(stopped.clone()));
         let telling = alerts::keep_telling(app, closed(stopped));
-        tokio::join!(until_shutdown, judging, forgetting, telling);
+        tokio::join!(until_shutdown, judging, forgetting, keeping, telling);
     }
 
     /// Looks once for roll-outs whose time has come, and judges them for good.

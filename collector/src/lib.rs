@@ -11,6 +11,7 @@ mod clock;
 mod clocks;
 mod collector;
 mod committer;
+mod days;
 mod encoding;
 mod endpoints;
 #[cfg(feature = "parquet")]

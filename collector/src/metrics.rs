@@ -14,12 +14,13 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::store::{DiskUse, Forgotten};
 
 /// What is forgotten, as its label says it.
-const FORGOTTEN: [&str; 8] = [
+const FORGOTTEN: [&str; 9] = [
     "record",
     "batch_id",
     "profile",
     "folded_cell",
     "cell",
+    "day",
     "endpoint",
     "deploy",
     "service",
@@ -275,6 +276,7 @@ impl Metrics {
             step.profiles,
             step.folded,
             step.cells,
+            step.days,
             step.endpoints,
             step.deploys,
             step.services,

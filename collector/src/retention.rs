@@ -13,8 +13,8 @@ use crate::store::{Forgotten, Horizons, StoreError};
 const EVERY: Duration = Duration::from_secs(60);
 
 /// After a step the store is left to others for so many times as long as the step took, up to a second.
-const PAUSE: u32 = 3;
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: u32 = 3;
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Records go by the hour: a block of them that straddles the horizon is written anew, and so only a few are.
 const RECORDS_STEP_US: u64 = 3_600_000_000;
@@ -59,7 +59,7 @@ pub(crate) async fn forget(app: &App) -> Result<Forgotten, StoreError> {
     }
 }
 
-fn horizons(app: &App, now_us: u64) -> Horizons {
+pub(crate) fn horizons(app: &App, now_us: u64) -> Horizons {
     let options = &app.options;
     let before = |kept: Duration| now_us.saturating_sub(micros(kept));
     let records_us = before(options.keep_records);

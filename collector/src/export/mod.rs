@@ -6,6 +6,7 @@ mod tables;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use appweight::drift::Day;
 use appweight_wire::Cell;
 
 use self::table::{Table, TableError};
@@ -31,6 +32,10 @@ pub struct Exported {
     pub requests: u64,
     /// Process records.
     pub processes: u64,
+    /// Peaks of days.
+    pub days: u64,
+    /// Endpoints of days.
+    pub endpoint_days: u64,
 }
 
 /// Why nothing, or not all, was exported.
@@ -59,9 +64,9 @@ impl ExportError {
 }
 
 impl Collector {
-    /// Writes `deploys.parquet`, `cells.parquet`, `requests.parquet` and `processes.parquet` into a folder, of all
-    /// services. What began in that time is written, from its first µs up to but without the last; files that
-    /// are there already are replaced once the new ones are whole.
+    /// Writes `deploys.parquet`, `cells.parquet`, `requests.parquet`, `processes.parquet`, `days.parquet` and
+    /// `endpoint_days.parquet` into a folder, of all services. What began in that time is written, from its first µs
+    /// up to but without the last; files that are there already are replaced once the new ones are whole.
     ///
     /// # Errors
     /// If the store cannot be read or a file cannot be written.
@@ -81,6 +86,18 @@ impl Collector {
             cells: self.cells_into(folder, time).await?,
             requests: self.requests_into(folder, time).await?,
             processes: self.processes_into(folder, time).await?,
+            days: self
+                .days_into(folder, "days", &tables::days(), tables::day, time)
+                .await?,
+            endpoint_days: self
+                .days_into(
+                    folder,
+                    "endpoint_days",
+                    &tables::endpoint_days(),
+                    tables::endpoint_day,
+                    time,
+                )
+                .await?,
         })
     }
 
@@ -174,6 +191,25 @@ impl Collector {
                         .iter()
                         .try_for_each(|point| tables::process(table, &service, point))
                 })
+                .await?;
+        }
+        file.finish().await
+    }
+
+    async fn days_into(
+        &self,
+        folder: &Path,
+        name: &str,
+        columns: &[table::Column],
+        add: fn(&mut Table, &Day) -> Result<(), TableError>,
+        time: TimeRange,
+    ) -> Result<u64, ExportError> {
+        let mut file = File::create(folder, name, columns)?;
+        let store = &self.app().store;
+        for known in store.services().await? {
+            let days = store.days(&known.service, time).await?;
+            file = file
+                .add(move |table| days.iter().try_for_each(|day| add(table, day)))
                 .await?;
         }
         file.finish().await

@@ -1,6 +1,7 @@
 //! The columns of each table, and a row of it.
 
 use appweight::api::{DeployVerdict, RequestView};
+use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight_wire::Distribution;
 use parquet::basic::Repetition;
@@ -153,6 +154,68 @@ pub(super) fn cell(
         ]);
     }
     table.row(&row)
+}
+
+pub(super) fn days() -> Vec<Column> {
+    columns(&[
+        ("service", Text, REQUIRED),
+        ("day", Time, REQUIRED),
+        ("peak_start", Time, OPTIONAL),
+        ("active_users", Count, OPTIONAL),
+        ("requests", Count, OPTIONAL),
+        ("cpu_ns", Count, OPTIONAL),
+        ("instructions", Count, OPTIONAL),
+        ("minutes", Count, OPTIONAL),
+    ])
+}
+
+/// The day's peak minute.
+pub(super) fn day(table: &mut Table, day: &Day) -> Result<(), TableError> {
+    let peak = day.peak.as_ref();
+    table.row(&[
+        Value::Text(&day.service),
+        Value::Count(day.start_us),
+        count(peak.map(|peak| peak.start_us)),
+        count(peak.map(|peak| peak.active_users)),
+        count(peak.map(|peak| peak.requests)),
+        count(peak.map(|peak| peak.cpu_ns)),
+        count(peak.and_then(|peak| peak.instructions)),
+        count(peak.map(|peak| peak.minutes.into())),
+    ])
+}
+
+pub(super) fn endpoint_days() -> Vec<Column> {
+    columns(&[
+        ("service", Text, REQUIRED),
+        ("day", Time, REQUIRED),
+        ("kind", Text, REQUIRED),
+        ("endpoint", Text, REQUIRED),
+        ("requests", Count, REQUIRED),
+        ("cpu_requests", Count, OPTIONAL),
+        ("cpu_ns", Count, OPTIONAL),
+        ("instruction_source", Text, OPTIONAL),
+        ("instruction_requests", Count, OPTIONAL),
+        ("instructions", Count, OPTIONAL),
+    ])
+}
+
+/// A row for each of the day's endpoints: what so many requests of warm processes cost.
+pub(super) fn endpoint_day(table: &mut Table, day: &Day) -> Result<(), TableError> {
+    day.endpoints.iter().try_for_each(|of| {
+        let instructions = of.instructions;
+        table.row(&[
+            Value::Text(&day.service),
+            Value::Count(day.start_us),
+            Value::Text(of.kind.as_str()),
+            Value::Text(&of.endpoint),
+            Value::Count(of.requests),
+            count(of.cpu_ns.map(|cost| cost.requests)),
+            count(of.cpu_ns.map(|cost| cost.total)),
+            text(instructions.map(|of| of.source.as_str())),
+            count(instructions.map(|of| of.cost.requests)),
+            count(instructions.map(|of| of.cost.total)),
+        ])
+    })
 }
 
 pub(super) fn requests() -> Vec<Column> {

@@ -1,9 +1,36 @@
 use std::collections::BTreeMap;
 
+use appweight::drift::{Cost, Day, EndpointDay, Peak};
+use appweight_wire::Kind;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
 use crate::testing::{Bench, NOON, SECOND, batch, cell, process, request};
+
+fn day(start_us: u64) -> Day {
+    Day {
+        service: "photo".into(),
+        start_us,
+        peak: Some(Peak {
+            start_us,
+            active_users: 3,
+            requests: 7,
+            cpu_ns: 900,
+            instructions: None,
+            minutes: 1_440,
+        }),
+        endpoints: vec![EndpointDay {
+            kind: Kind::Request,
+            endpoint: "/feed".into(),
+            requests: 7,
+            cpu_ns: Some(Cost {
+                requests: 7,
+                total: 35,
+            }),
+            instructions: None,
+        }],
+    }
+}
 
 /// The rows of a file, each by the names of its columns.
 fn rows(path: &std::path::Path) -> Vec<BTreeMap<String, Field>> {
@@ -26,6 +53,8 @@ async fn every_row_is_written_once_with_what_is_absent_left_out() {
         batch.requests[1].status = Some(503);
         assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
     }
+    let store = &bench.collector.app().store;
+    store.put_day(day(NOON)).await.unwrap();
     let folder = bench.folder.path().join("new").join("folder");
     let exported = bench.collector.export(&folder, 0, u64::MAX).await.unwrap();
     let counts = (
@@ -57,6 +86,11 @@ async fn every_row_is_written_once_with_what_is_absent_left_out() {
     assert_eq!(deploys[0]["replaced"], Field::Str("a".into()));
     assert_eq!(of("processes")[1]["cpu_ns"], Field::ULong(500_000_000));
 
+    assert_eq!((exported.days, exported.endpoint_days), (1, 1));
+    assert_eq!(of("days")[0]["cpu_ns"], Field::ULong(900));
+    assert_eq!(of("endpoint_days")[0]["cpu_ns"], Field::ULong(35));
+    assert_eq!(of("endpoint_days")[0]["instructions"], Field::Null);
+
     // Of a later time alone, in the place of what was there.
     let later = NOON + 3_600 * SECOND;
     let exported = bench
@@ -67,7 +101,7 @@ async fn every_row_is_written_once_with_what_is_absent_left_out() {
     assert_eq!((exported.deploys, exported.cells), (1, 2));
     assert_eq!(of("cells").len(), 2);
     let names: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
-    assert_eq!(names.len(), 4, "nothing is left beside them: {names:?}");
+    assert_eq!(names.len(), 6, "nothing is left beside them: {names:?}");
 }
 
 #[tokio::test]

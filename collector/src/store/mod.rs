@@ -6,6 +6,7 @@ mod cell_sums;
 mod clickhouse;
 mod code;
 pub(crate) mod copy;
+mod days;
 mod profiles;
 mod retention;
 mod rollouts;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use appweight::api::{
     DeployReport, ProcessView, ProfileOf, ProfileSummary, RequestView, ServiceSummary,
 };
+use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
 use appweight_wire::{Batch, Deploy};
@@ -63,6 +65,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Keeps what was done about an alert. `false` if its version is not the one after that which is kept: somebody
     /// else was first.
     async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError>;
+    /// Keeps what is left of a service's day. One that is there stays as it is.
+    async fn put_day(&self, day: Day) -> Result<(), StoreError>;
 
     /// Every service with a cell, a record or a deploy, by name.
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError>;
@@ -110,6 +114,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     ) -> Result<Vec<ProcessView>, StoreError>;
     /// The endpoints of a service that were counted lately: since [`Horizons::minutes_us`], to the day. At most so many.
     async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+    /// What was kept of a service's days that begin in that time, in order.
+    async fn days(&self, service: &str, time: TimeRange) -> Result<Vec<Day>, StoreError>;
     /// Recorded requests.
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError>;
 

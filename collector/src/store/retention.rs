@@ -17,7 +17,7 @@ pub(crate) struct Horizons {
     /// Cells that began before are folded to hours; rounded down to an hour. Endpoints that were not counted
     /// since are no longer known.
     pub(crate) minutes_us: u64,
-    /// Cells that began before are forgotten.
+    /// Cells that began before are forgotten, and what was kept of days.
     pub(crate) cells_us: u64,
     /// Roll-outs that were replaced before are forgotten with their reports, and with the last of them their
     /// service, if nothing has come of it since.
@@ -51,6 +51,8 @@ pub(crate) struct Forgotten {
     pub(crate) folded: u64,
     /// Cells.
     pub(crate) cells: u64,
+    /// What was kept of days.
+    pub(crate) days: u64,
     /// Endpoints, which make room for others.
     pub(crate) endpoints: u64,
     /// Roll-outs, with their reports.
@@ -71,6 +73,7 @@ impl Forgotten {
         self.profiles += later.profiles;
         self.folded += later.folded;
         self.cells += later.cells;
+        self.days += later.days;
         self.endpoints += later.endpoints;
         self.deploys += later.deploys;
         self.services += later.services;

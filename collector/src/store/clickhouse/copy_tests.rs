@@ -43,6 +43,8 @@ async fn fill(store: &impl Store) {
         batch.cells = vec![cell(start_us, &[at + 1]), cell(start_us + SECOND, &[7])];
         batch.requests = vec![request(start_us, at), request(start_us, 3)];
         batch.processes = vec![process(start_us, 3)];
+        let day = suite::day(&batch.origin.service, start_us, at);
+        store.put_day(day).await.unwrap();
         batch.profiles = vec![profile(start_us, &[("feed", 5), ("feed;query", 7)])];
         store.put_batch(suite::new(batch)).await.unwrap();
     }

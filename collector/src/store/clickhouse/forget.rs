@@ -44,6 +44,7 @@ pub(super) async fn forget(
     let profiles = old_profiles(client, horizons.profiles_us).await?;
     delete(client, ddl, "profiles", &old, horizons.profiles_us).await?;
     let cells = fold::forget(client, ddl, horizons.cells_us).await?;
+    let days = delete(client, ddl, "days", "start_us < ?", horizons.cells_us).await?;
     let of = "(service, endpoint)";
     let old = format!(
         "{of} IN (SELECT {of} FROM endpoints GROUP BY service, endpoint HAVING max(counted_us) < ?)"
@@ -60,6 +61,7 @@ pub(super) async fn forget(
         batches,
         profiles,
         cells,
+        days,
         endpoints,
         deploys,
         services,

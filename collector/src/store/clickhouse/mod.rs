@@ -10,6 +10,7 @@ mod claims;
 mod connection;
 #[cfg(test)]
 mod copy_tests;
+mod days;
 mod ddl;
 mod deploys;
 mod endpoints;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
+use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
 use appweight_wire::Deploy;
@@ -144,6 +146,10 @@ impl Store for ClickhouseStore {
         alerts::put(&self.client, &status).await
     }
 
+    async fn put_day(&self, day: Day) -> Result<(), StoreError> {
+        days::put(&self.client, &day).await
+    }
+
     async fn alert_statuses(&self) -> Result<Vec<AlertStatus>, StoreError> {
         alerts::list(&self.client).await
     }
@@ -222,6 +228,10 @@ impl Store for ClickhouseStore {
         since_us: u64,
     ) -> Result<Vec<ProcessView>, StoreError> {
         records::process_views(&self.client, service, since_us).await
+    }
+
+    async fn days(&self, service: &str, time: TimeRange) -> Result<Vec<Day>, StoreError> {
+        days::list(&self.client, service, time).await
     }
 
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError> {

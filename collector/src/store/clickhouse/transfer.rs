@@ -10,7 +10,7 @@ use super::endpoints::EndpointRow;
 use super::records::{RequestRow, RequestRows};
 use super::services::ServiceRow;
 use super::{
-    Tables, alerts, cell_rows, cells, claims, deploys, endpoints, fold, profiles, records,
+    Tables, alerts, cell_rows, cells, claims, days, deploys, endpoints, fold, profiles, records,
 };
 use crate::store::StoreError;
 use crate::store::cell_sums::CellSums;
@@ -83,6 +83,7 @@ impl Transfer for Tables {
                 hours_us: fold::folded_until(client, "hours").await?,
                 rollouts: deploys::every_rollout(client).await?,
                 alerts: alerts::list(client).await?,
+                days: days::every_one(client).await?,
             }),
             Table::Batches => Rows::Batches(claims::every_batch(client, part.time).await?),
             Table::Cells => {
@@ -164,6 +165,7 @@ async fn known_count(client: &Client) -> Result<Vec<Count>, StoreError> {
         "(SELECT DISTINCT step, until_us FROM folded)",
         "deploys",
         "alerts",
+        "(SELECT DISTINCT service, start_us FROM days)",
     ] {
         let count = client.query(&format!("SELECT count() FROM {of}"));
         rows += count.fetch_one::<u64>().await?;
@@ -199,5 +201,6 @@ async fn give_known(client: &Client, token: Option<&str>, known: Known) -> Resul
         fold::tell(client, step, until_us).await?;
     }
     alerts::give(client, token, &known.alerts).await?;
+    days::give(client, token, &known.days).await?;
     deploys::give_rollouts(client, token, &known.rollouts).await
 }

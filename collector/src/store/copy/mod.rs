@@ -5,6 +5,7 @@
 
 mod parts;
 
+use appweight::drift::Day;
 use appweight::evidence::PlacedCell;
 use appweight_wire::{Origin, ProcessRecord, RequestRecord};
 use async_trait::async_trait;
@@ -67,6 +68,8 @@ pub(crate) struct Known {
     pub(crate) rollouts: Vec<(Rollout, Option<String>)>,
     /// What was done about alerts.
     pub(crate) alerts: Vec<AlertStatus>,
+    /// What was kept of days.
+    pub(crate) days: Vec<Day>,
 }
 
 /// A batch that came.

@@ -71,6 +71,11 @@ fn in_transaction(
     }
     if forgotten.records + forgotten.batches + forgotten.profiles == 0 {
         forgotten.cells = forget_cells(transaction, horizons.cells_us)?;
+        forgotten.days = delete(
+            "DELETE FROM days WHERE (service, start_us) IN (SELECT service, start_us FROM days WHERE start_us < ?1 LIMIT ?2)",
+            horizons.cells_us,
+            AT_ONCE,
+        )?;
         forgotten.endpoints = endpoints::forget(transaction, horizons.minutes_us, AT_ONCE)?;
     }
     if forgotten == Forgotten::default() {

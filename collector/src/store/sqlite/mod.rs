@@ -9,6 +9,7 @@ mod backup;
 mod blocks;
 mod cells;
 mod code;
+mod days;
 mod deploys;
 mod endpoints;
 mod fold;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
+use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
 use appweight_wire::Deploy;
@@ -221,6 +223,11 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn put_day(&self, day: Day) -> Result<(), StoreError> {
+        self.write(move |connection| days::put(connection, &day))
+            .await
+    }
+
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {
         self.read(read::services).await
     }
@@ -309,6 +316,12 @@ impl Store for SqliteStore {
     async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let service = service.to_owned();
         self.read(move |connection| endpoints::list(connection, &service, limit))
+            .await
+    }
+
+    async fn days(&self, service: &str, time: TimeRange) -> Result<Vec<Day>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| days::list(connection, &service, time))
             .await
     }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::fold::Folded;
-use super::{SqliteStore, alerts, blocks, cells, code, deploys, profiles, read, write};
+use super::{SqliteStore, alerts, blocks, cells, code, days, deploys, profiles, read, write};
 use crate::store::cell_sums::CellSums;
 use crate::store::copy::{Count, KeptProcess, Known, KnownBatch, Part, Rows, Table, Transfer};
 use crate::store::{StoreError, TimeRange};
@@ -43,7 +43,8 @@ fn counts(connection: &Connection, table: Table) -> Result<Vec<Count>, StoreErro
         Table::Known => {
             "SELECT '', '', 0, (SELECT count(*) FROM services) + (SELECT count(*) FROM endpoints)
                 + (SELECT count(*) FROM deploys) + (SELECT count(*) FROM reports)
-                + (SELECT coalesce(sum(version), 0) FROM alerts) + (SELECT count(*) FROM folded)"
+                + (SELECT coalesce(sum(version), 0) FROM alerts) + (SELECT count(*) FROM folded)
+                + (SELECT count(*) FROM days)"
         }
         .to_owned(),
         Table::Batches => {
@@ -107,6 +108,7 @@ fn known(connection: &Connection) -> Result<Known, StoreError> {
     known.endpoints = endpoints.collect::<Result<_, _>>()?;
     known.rollouts = deploys::every_rollout(connection)?;
     known.alerts = alerts::list(connection)?;
+    known.days = days::every_one(connection)?;
     Ok(known)
 }
 
@@ -233,6 +235,9 @@ fn add_known(transaction: &Transaction<'_>, known: &Known) -> Result<(), StoreEr
     folded.write(transaction)?;
     for status in &known.alerts {
         alerts::add(transaction, status)?;
+    }
+    for day in &known.days {
+        days::put(transaction, day)?;
     }
     deploys::add_rollouts(transaction, &known.rollouts)
 }

@@ -85,6 +85,11 @@ async fn done(store: &impl Store, deed: &Deed, now_us: u64) -> String {
             }
             format!("{kept:?}")
         }
+        Deed::Day(service, span, requests) => {
+            let day = super::day(service, NOON + span * SECOND, *requests);
+            store.put_day(day).await.unwrap();
+            String::new()
+        }
         Deed::Forget(horizons) => {
             // How often a cell is folded, and what that gives back, is each store's own.
             let forgotten = Forgotten {
@@ -170,6 +175,8 @@ async fn account(store: &impl Store) -> Vec<String> {
         all.push(format!("{:#?}", store.requests(requests).await.unwrap()));
         let deploys = store.deploys(deploys_of(service, None, 100)).await.unwrap();
         all.push(format!("{deploys:#?}"));
+        let days = store.days(service, TimeRange::ALL).await.unwrap();
+        all.push(format!("{days:#?}"));
         all.push(format!(
             "{:#?}",
             store.endpoints(service, 100).await.unwrap()
@@ -201,6 +208,8 @@ async fn all_answers(store: &impl Store) -> Vec<(String, String)> {
         let widths = store.cell_widths(service).await.unwrap();
         all.push((of("widths"), format!("{widths:?}")));
         for time in times() {
+            let days = store.days(service, time).await.unwrap();
+            all.push((of("days"), format!("{time:?}: {days:#?}")));
             all.extend(cell_answers(store, service, time).await);
             all.extend(process_answers(store, service, time).await);
         }

@@ -21,6 +21,8 @@ pub(in crate::store) enum Deed {
     Judge(&'static str, f64),
     /// What was done about an alert of that deploy, once and again.
     Alert(&'static str, &'static str, AlertState),
+    /// What is kept of a day of that service, once and again.
+    Day(&'static str, u64, u64),
     Forget(Horizons),
 }
 
@@ -70,11 +72,14 @@ pub(in crate::store) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         select(states.to_vec()),
     )
         .prop_map(|(service, deploy, state)| Deed::Alert(service, deploy, state));
+    let day = (select(&SERVICES[..]), 0..SPANS, any::<u64>())
+        .prop_map(|(service, span, requests)| Deed::Day(service, span, requests));
     let deed = prop_oneof![
         8 => put,
         2 => post().prop_map(Deed::Post),
         1 => judge,
         1 => alert,
+        1 => day,
         1 => forget,
     ];
     prop::collection::vec(deed, 1..12)

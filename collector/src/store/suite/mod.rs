@@ -30,6 +30,7 @@ macro_rules! store_suite {
             each_process_shows_its_newest_record,
             a_process_whose_clock_is_apart_is_marked,
             endpoints_are_known_until_they_are_long_gone,
+            a_day_is_kept_once_and_forgotten_with_its_cells,
             process_records_are_found_by_time_deploy_and_age,
             the_past_is_forgotten_but_its_cells_stay,
             old_cells_are_folded_step_by_step_and_then_forgotten,
@@ -54,6 +55,7 @@ pub(in crate::store) use store_suite;
 
 #[cfg(feature = "clickhouse")]
 mod conformance;
+mod days;
 #[cfg(feature = "clickhouse")]
 mod deeds;
 mod deploys;
@@ -64,6 +66,7 @@ mod records;
 
 #[cfg(feature = "clickhouse")]
 pub(in crate::store) use conformance::*;
+pub(in crate::store) use days::*;
 #[cfg(feature = "clickhouse")]
 pub(in crate::store) use deeds::deeds;
 pub(in crate::store) use deploys::*;
