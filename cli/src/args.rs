@@ -50,6 +50,12 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Show which deploys made a service heavier, and say what is done about it
     Alerts(Box<crate::alerts::AlertsArgs>),
+    /// Show what became heavier slowly: changes of level and trends over days and weeks
+    ///
+    /// Asks a collector for the weight of each day's peak minute and the daily cost of a request of each endpoint. Of
+    /// all that is looked at, at most one in twenty that is told is false on average; the rest is there with --format json.
+    /// A trend takes four weeks of days. Exits 0 whatever is found, 2 if the collector does not answer.
+    Drift(crate::drift::DriftArgs),
     /// Show which function costs what, and what changed between two deploys or profiles
     Profile(Box<crate::profile::ProfileArgs>),
     /// Find where a series of days or weeks changed for good
@@ -93,7 +99,7 @@ pub(crate) enum Chore {
     ///
     /// The copy is of the moment at which it begins. It has its name once it is whole, was looked through and lies
     /// on the disk. To go back to it, stop the collector and start it with --database on the copy.
-    Backup(Backup),
+    Backup(crate::backup::Backup),
     /// Write what is in an SQLite store as Parquet files, also while a collector runs on it
     Export(crate::export::Export),
     /// Bring a store to the schema of this program, as a collector does when it starts
@@ -103,20 +109,6 @@ pub(crate) enum Chore {
     /// End the collectors of both first. Begun again after an interruption it goes on where it was; until it is done no
     /// collector starts on the target. A target that holds anything else is refused. To copy a file to a file, use backup.
     Copy(crate::stores::Copy),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Backup {
-    /// The SQLite file to copy
-    #[arg(
-        long,
-        env = "APPWEIGHT_DATABASE",
-        default_value = "appweight.db",
-        value_name = "FILE"
-    )]
-    pub(crate) database: PathBuf,
-    /// The copy; must not be there yet
-    pub(crate) copy: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

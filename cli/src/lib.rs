@@ -8,6 +8,7 @@ mod changepoints;
 mod collector;
 mod deploy;
 mod doctor;
+mod drift;
 mod evaluate;
 mod export;
 mod gate;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Gate(options) => return gate::run(&options, &mut std::io::stdout().lock()),
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
         Command::Alerts(options) => alerts::run(&options, &mut std::io::stdout().lock()),
+        Command::Drift(options) => drift::run(&options, &mut std::io::stdout().lock()),
         Command::Judge(options) => {
             judge::run(&options, &mut BufWriter::new(std::io::stdout().lock()))
         }

@@ -64,12 +64,19 @@ pub(crate) fn confidence(text: &str) -> Result<f64, String> {
 
 /// `2026-11-29 18:12 UTC`.
 pub(crate) fn minute(us: u64) -> String {
+    written(us, "%Y-%m-%d %H:%M UTC")
+}
+
+/// `2026-11-29`, of UTC.
+pub(crate) fn day(us: u64) -> String {
+    written(us, "%Y-%m-%d")
+}
+
+fn written(us: u64, form: &str) -> String {
     let at = i64::try_from(us)
         .ok()
         .and_then(|us| Timestamp::from_microsecond(us).ok());
-    at.map_or_else(String::new, |at| {
-        at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-    })
+    at.map_or_else(String::new, |at| at.strftime(form).to_string())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::{ingest, query, routes};
         query::deploys::one,
         query::weight::weight,
         query::compare::compare,
+        query::drift::drift,
         query::profiles::list,
         query::profiles::one,
         query::profiles::diff,
@@ -86,7 +87,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(questions, 11);
+        assert_eq!(questions, 12);
     }
 
     #[test]
