@@ -3,8 +3,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use appweight::api::{
-    Alert, DeployReport, DeploySummary, Problem, ProcessView, ProfileDiff, ProfileSummary,
-    ProfileView, RequestView, ServiceSummary, WeightSeries,
+    Alert, DeployReport, DeploySummary, DriftReport, Problem, ProcessView, ProfileDiff,
+    ProfileSummary, ProfileView, RequestView, ServiceSummary, WeightSeries,
 };
 use appweight_wire::{Deploy, Kind};
 use axum::Router;
@@ -247,6 +247,24 @@ impl QueryClient {
                 ("from_us", span.from_us.map(|us| us.to_string())),
                 ("until_us", span.until_us.map(|us| us.to_string())),
                 ("window_us", span.window_us.map(|us| us.to_string())),
+            ],
+        )
+    }
+
+    pub(crate) async fn drift(
+        &self,
+        service: &str,
+        from_us: u64,
+    ) -> Result<DriftReport, QueryError> {
+        self.ask(&Self::drift_question(service, from_us)).await
+    }
+
+    pub(crate) fn drift_question(service: &str, from_us: u64) -> String {
+        href::with_query(
+            "/v1/drift",
+            &[
+                ("service", Some(service.to_owned())),
+                ("from_us", Some(from_us.to_string())),
             ],
         )
     }

@@ -50,6 +50,16 @@ pub(crate) fn fleet(service: &str) -> String {
     with_query("/processes", &[("service", Some(service.to_owned()))])
 }
 
+pub(crate) fn trends(service: &str, weeks: Option<u64>) -> String {
+    with_query(
+        "/trends",
+        &[
+            ("service", Some(service.to_owned())),
+            ("weeks", weeks.map(|weeks| weeks.to_string())),
+        ],
+    )
+}
+
 /// The page of one roll-out: a roll-back ships an old id again, so the start belongs to it.
 pub(crate) fn deploy(deploy: &Deploy) -> String {
     with_query(

@@ -22,6 +22,7 @@ pub(crate) const SOON: Option<u32> = Some(3);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Overview,
+    Trends,
     Deploy,
     Fleet,
     Requests,
@@ -106,6 +107,7 @@ impl Page {
                     span.service { bdi { (service) } }
                     nav aria-label="Pages" {
                         (link(Place::Overview, href::home(service), "Weight"))
+                        (link(Place::Trends, href::trends(service, None), "Trends"))
                         (link(Place::Fleet, href::fleet(service), "Fleet"))
                         (link(Place::Requests, href::requests(service, None, None), "Requests"))
                     }

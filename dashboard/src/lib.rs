@@ -7,6 +7,7 @@ mod assets;
 mod chart;
 mod client;
 mod connector;
+mod days_chart;
 mod format;
 mod glyph;
 mod href;
@@ -23,7 +24,7 @@ use axum::routing::get;
 
 pub use client::{QueryClient, QueryError};
 
-/// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests`, `/profiles/flamegraph.svg` and `/assets/…`.
+/// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests`, `/trends`, `/profiles/flamegraph.svg` and `/assets/…`.
 ///
 /// Any other address gets a page that says so: beside the collector's routes, serve it as their
 /// fallback.
@@ -33,6 +34,7 @@ pub fn router(client: QueryClient) -> Router {
         .route("/deploys/{id}", get(pages::deploy))
         .route("/processes", get(pages::fleet))
         .route("/endpoints/requests", get(pages::requests))
+        .route("/trends", get(pages::trends))
         .route("/profiles/flamegraph.svg", get(pages::flamegraph))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/app.js", get(assets::script))

@@ -74,6 +74,13 @@ async fn a_deploys_page_reads_well() {
 }
 
 #[tokio::test]
+async fn trends_read_well() {
+    let (status, html) = page(client(), "/trends").await;
+    assert_eq!(status, StatusCode::OK);
+    insta::assert_snapshot!(readable(&html));
+}
+
+#[tokio::test]
 async fn the_fleet_reads_well() {
     let (status, html) = page(client(), "/processes").await;
     assert_eq!(status, StatusCode::OK);

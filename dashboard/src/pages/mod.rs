@@ -13,6 +13,7 @@ mod home;
 mod memory;
 mod requests;
 mod split;
+mod trends;
 
 pub(crate) use deploy::deploy;
 pub(crate) use failure::not_found;
@@ -20,6 +21,7 @@ pub(crate) use flamegraph::flamegraph;
 pub(crate) use fleet::fleet;
 pub(crate) use home::home;
 pub(crate) use requests::requests;
+pub(crate) use trends::trends;
 
 use maud::{Markup, html};
 
