@@ -6,7 +6,7 @@ pub use detected::gate_detected;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Arm, Change, Comparison, Control};
+use crate::api::{AddedCost, Arm, Change, Comparison, Control};
 use crate::compare::{noise_scale, quantile};
 use crate::text;
 use crate::thresholds::Thresholds;
@@ -39,6 +39,9 @@ pub struct GateLine {
     /// The start of the minute whose cells made the detector sure that it changed, µs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sure_since_us: Option<u64>,
+    /// Of what the detector calls: what it costs the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<AddedCost>,
     /// The answer in a sentence.
     pub reason: String,
     /// Why, if the detector judged: each check with its figures.
@@ -57,6 +60,7 @@ impl GateLine {
             change: None,
             more_requests: None,
             sure_since_us: None,
+            cost: None,
             reason,
             checks: Vec::new(),
         }

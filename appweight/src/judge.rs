@@ -143,6 +143,7 @@ fn findings(comparison: &Comparison, memory: Option<&MemoryComparison>) -> Vec<F
                 endpoint: Some(endpoint.endpoint.clone()),
                 heavier: endpoint.verdict == Verdict::Regressed,
                 change: Some(change),
+                cost: None,
                 text: format!(
                     "{} {} {} per request, {} → {}",
                     endpoint.endpoint,
@@ -164,6 +165,7 @@ fn findings(comparison: &Comparison, memory: Option<&MemoryComparison>) -> Vec<F
             endpoint: None,
             heavier: memory.leaks,
             change: None,
+            cost: None,
             text: format!(
                 "Memory grows by {} per request, it was {} (difference {} … {})",
                 text::bytes(after),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::{Change, DetectedVerdict, Metric, Trend};
+use crate::api::{AddedCost, Change, DetectedVerdict, Metric, Trend};
 
 /// `+1.3 %`
 #[must_use]
@@ -49,6 +49,33 @@ pub fn trend(trend: &Trend) -> String {
 #[must_use]
 pub fn confidence(share: f64) -> String {
     format!("{:.2} %", (share * 10_000.0).floor().min(9_999.0) / 100.0)
+}
+
+/// `+1.3 % of the service's CPU, 2.1 of 160 cores`, or of its instructions
+#[must_use]
+pub fn added(cost: &AddedCost) -> String {
+    let sign = if cost.share > 0.0 { "+" } else { "" };
+    let share = format!("{sign}{} %", two_digits(cost.share * 100.0));
+    match (cost.cores, cost.of_cores) {
+        (Some(cores), Some(all)) => format!(
+            "{share} of the service's CPU, {} of {} cores",
+            two_digits(cores),
+            two_digits(all)
+        ),
+        _ => format!("{share} of the service's instructions"),
+    }
+}
+
+/// A number to two digits, or to the unit where it has more.
+fn two_digits(value: f64) -> String {
+    /// What is less is nothing.
+    const LEAST: i32 = -4;
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let digits = (1 - magnitude.max(LEAST)).max(0) as usize;
+    format!("{value:.digits$}").replace('-', "−")
 }
 
 /// The metric's name: `CPU time` or `instructions`.
@@ -242,6 +269,31 @@ mod tests {
         assert_eq!(cost(Metric::Instructions, 3_140_000.0), "3.14 M");
         assert_eq!(bytes(1_572_864.0), "1.5 MiB");
         assert_eq!(bytes(-12.0), "−12 B");
+    }
+
+    #[test]
+    fn what_a_change_costs_is_told_in_cores_where_they_are_known() {
+        let mut cost = AddedCost {
+            share: 2.1 / 160.0,
+            cores: Some(2.1),
+            of_cores: Some(160.4),
+        };
+        assert_eq!(
+            added(&cost),
+            "+1.3 % of the service's CPU, 2.1 of 160 cores"
+        );
+        cost = AddedCost {
+            share: -0.000_72,
+            cores: Some(-0.0013),
+            of_cores: Some(1.8),
+        };
+        assert_eq!(
+            added(&cost),
+            "−0.072 % of the service's CPU, −0.0013 of 1.8 cores"
+        );
+        cost.cores = None;
+        assert_eq!(added(&cost), "−0.072 % of the service's instructions");
+        assert_eq!([0.0, 9.96, 12.4].map(two_digits), ["0", "10.0", "12"]);
     }
 
     #[test]

@@ -123,6 +123,8 @@ fn a_change_is_told_while_its_roll_out_is_under_watch() {
                     found += 1;
                     assert!(change.sure_since_us < detected.until_us, "{change:?}");
                     assert!(!change.checks.is_empty(), "{change:?}");
+                    let cost = change.cost.expect("it is called");
+                    assert!(cost.share > 0.0 && cost.share < relative, "{change:?}");
                 }
             }
         }

@@ -203,6 +203,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_called_says_what_it_costs_the_service() {
+        let cost = |lines: &str| last(&judged(lines, &[]).unwrap(), "/feed")["cost"].clone();
+        // All hosts have it by the end, and it is the only endpoint.
+        let share = 1.0 - (-0.1_f64).exp();
+        let is_near = |value: &serde_json::Value, wanted: f64| {
+            let value = value.as_f64().unwrap();
+            assert!((value / wanted - 1.0).abs() < 0.05, "{value} {wanted}");
+        };
+        let instructions = cost(&day(0.1));
+        is_near(&instructions["share"], share);
+        assert!(instructions["cores"].is_null(), "{instructions}");
+        let cpu = cost(&day(0.1).replace("instructions", "cpu_ns"));
+        is_near(&cpu["share"], share);
+        let of_cores = 4.0 * 400.0 * 2.1_f64.exp() / 60e9;
+        is_near(&cpu["of_cores"], of_cores);
+        is_near(&cpu["cores"], share * of_cores);
+        assert!(cost(&day(0.0)).is_null());
+    }
+
+    #[test]
     fn a_cell_without_a_deploy_line_is_an_error_that_names_the_line() {
         let lines = format!("{DEPLOYS}{}\n", cell(1, "c", 0, 2.0, 0.01));
         let error = judged(&lines, &[]).unwrap_err();
@@ -254,7 +274,8 @@ mod tests {
             .collect();
         let alone = judged(&day(0.1), &[]).unwrap();
         assert_eq!(judged(&mixed, &[]).unwrap(), alone);
-        assert_eq!(judged(&mixed, &["--metric", "cpu"]).unwrap(), alone);
+        let of_cpu = judged(&day(0.1).replace("instructions", "cpu_ns"), &[]).unwrap();
+        assert_eq!(judged(&mixed, &["--metric", "cpu"]).unwrap(), of_cpu);
         assert!(judged(&day(0.1), &["--metric", "cpu"]).unwrap().is_empty());
     }
 

@@ -87,6 +87,7 @@ mod tests {
                     endpoint: endpoint.map(str::to_owned),
                     heavier: *heavier,
                     change: None,
+                    cost: None,
                     text: String::new(),
                 })
                 .collect(),

@@ -2,7 +2,7 @@ use appweight_wire::{Deploy, Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Change, Comparison, Detected, WeightSplit};
+use super::{AddedCost, Change, Comparison, Detected, WeightSplit};
 
 /// Where a deploy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -46,6 +46,9 @@ pub struct Finding {
     pub heavier: bool,
     /// The relative change of an endpoint.
     pub change: Option<Change>,
+    /// What it costs the service, if the detector judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<AddedCost>,
     /// One sentence with the numbers.
     pub text: String,
 }

@@ -53,8 +53,24 @@ pub struct DetectedChange {
     /// Of what is undecided: at least how many more requests of each side it takes to decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more_requests: Option<u64>,
+    /// Of what is called: what it costs the service once it is rolled out, at the present load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<AddedCost>,
     /// Why: each check with its figures.
     pub checks: Vec<String>,
+}
+
+/// What a change costs a service at its present load, once all its hosts have it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AddedCost {
+    /// As a part of what all requests of the service use now: 0.013 is +1.3 % of its CPU, or of its instructions.
+    pub share: f64,
+    /// Cores, if CPU time is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<f64>,
+    /// Of so many that all requests of the service keep busy now, if CPU time is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_cores: Option<f64>,
 }
 
 /// What the detector can say.

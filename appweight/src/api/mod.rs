@@ -20,7 +20,7 @@ pub use compare::{
 pub use deploy::{
     DeployReport, DeployStatus, DeploySummary, DeployVerdict, Finding, MemoryComparison,
 };
-pub use detected::{Detected, DetectedChange, DetectedVerdict};
+pub use detected::{AddedCost, Detected, DetectedChange, DetectedVerdict};
 pub use drift::{DriftReport, DriftSeries, EndpointDrift, LevelChange, SeriesScan, Trend};
 pub use process::{ProcessView, RequestView, ServiceSummary};
 pub use profile::{ProfileDiff, ProfileOf, ProfileSummary, ProfileView};

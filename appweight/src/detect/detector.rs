@@ -1,3 +1,4 @@
+mod cost;
 mod jumps;
 mod look;
 mod minute;
@@ -242,6 +243,8 @@ impl Detector {
             sum: line.sum,
             sum_log: line.sumlog,
             sum_square_log: line.sumsqlog,
+            // A cell that does not say so stands for its own requests alone.
+            spent: line.sum * (line.weight / line.n).max(1.0),
         };
         match (&line.flag, &line.value) {
             (Some(flag), Some(value)) => self.flag_cells.push(FlagCell {
@@ -268,6 +271,7 @@ impl Detector {
         for arm in 0..self.flags.arms.len() {
             self.tell_flag(arm, minute, &mut told);
         }
+        self.price(&mut told);
         told
     }
 

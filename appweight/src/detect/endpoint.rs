@@ -3,6 +3,7 @@ use super::filter::LevelFilter;
 use super::learn::Prepared;
 use super::noise::NoiseLearner;
 use super::regression::{Estimate, Regression};
+use super::spend::Spend;
 use super::tail::Tail;
 
 /// A cell with its names as numbers.
@@ -16,6 +17,8 @@ pub(crate) struct Cell {
     pub(crate) sum: f64,
     pub(crate) sum_log: f64,
     pub(crate) sum_square_log: f64,
+    /// Of all requests that it stands for.
+    pub(crate) spent: f64,
 }
 
 impl Cell {
@@ -44,6 +47,7 @@ pub(crate) struct Endpoint {
     /// What standard errors are multiplied by.
     pub(crate) scale: f64,
     pub(crate) tail: Tail,
+    pub(crate) spend: Spend,
     /// By column: the effect where the data demand one, else 0.
     pub(crate) effects: Vec<f64>,
     /// By column: what was said.
@@ -142,6 +146,7 @@ impl Endpoint {
             calibration: Calibration::default(),
             scale: 1.0,
             tail: Tail::default(),
+            spend: Spend::default(),
             effects: vec![0.0; columns],
             pairs: vec![Pair::default(); columns],
             chosen: Vec::new(),

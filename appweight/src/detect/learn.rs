@@ -247,6 +247,7 @@ impl TotalCells {
                     sum: 1.0,
                     sum_log: 0.0,
                     sum_square_log: 0.0,
+                    spent: 0.0,
                 },
                 value: total.sum / total.weight,
                 sampling: total.square_weight / (total.weight * total.weight),

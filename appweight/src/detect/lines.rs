@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::AddedCost;
+
 /// A deploy: which code, in place of which, from when to when it was rolled out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployLine {
@@ -114,6 +116,9 @@ pub struct VerdictLine {
     /// Of an undecided endpoint: at least how many more requests of each side it takes to decide, if the estimate stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more_requests: Option<u64>,
+    /// Of what is called: what it costs the service once it is rolled out, at the present load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<AddedCost>,
     /// Why: each check with its figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,

@@ -17,6 +17,7 @@ mod lines;
 mod noise;
 mod regression;
 mod settings;
+mod spend;
 mod stream;
 mod tail;
 mod tell;

@@ -170,6 +170,7 @@ pub(crate) fn verdict(
         high: ends.map(|(_, high)| high.exp_m1()),
         at_minute: minute,
         more_requests: None,
+        cost: None,
         checks: Vec::new(),
     }
 }

@@ -40,6 +40,7 @@ pub fn gate_detected(
         change: Some(change),
         more_requests: said.more_requests.filter(|_| is_told),
         sure_since_us: said.sure_since_us,
+        cost: said.cost,
         checks: said.checks.clone(),
         ..cannot_tell(reason)
     })
@@ -111,6 +112,7 @@ mod tests {
                 change: (verdict != NoData).then_some(change),
                 sure_since_us: None,
                 more_requests: (verdict == Undecided).then_some(7_000),
+                cost: None,
                 checks: vec!["evidence".to_owned()],
             }),
         }

@@ -100,6 +100,7 @@ impl Live {
                 change: change_of(line),
                 sure_since_us: since.map(|minute| us(*minute)),
                 more_requests: line.more_requests,
+                cost: line.cost,
                 checks: line.checks.clone(),
             };
             if pair.1.is_none() {
@@ -190,6 +191,7 @@ mod tests {
             high: at(Z_95),
             at_minute: 0,
             more_requests: None,
+            cost: None,
             checks: Vec::new(),
         };
         let change = change_of(&line).unwrap();

@@ -95,13 +95,17 @@ fn finding(
                 text::cost(metric, compared.after.mean)
             )
         });
+    let costs = found
+        .cost
+        .map_or_else(String::new, |cost| format!(": {}", text::added(&cost)));
     let finding = Finding {
         kind: found.kind,
         endpoint: found.endpoint.clone(),
         heavier: found.verdict == DetectedVerdict::Regressed,
         change: Some(change),
+        cost: found.cost,
         text: format!(
-            "{} {} {} per request{means}",
+            "{} {} {} per request{means}{costs}",
             found
                 .endpoint
                 .as_deref()
@@ -111,7 +115,8 @@ fn finding(
         ),
     };
     let share = compared.map_or(1.0, |compared| compared.share);
-    Some((change.relative * share, finding))
+    let added = found.cost.map(|cost| cost.share);
+    Some((added.unwrap_or(change.relative * share), finding))
 }
 
 fn verdict(detected: &Detected, findings: &[Finding]) -> DeployVerdict {

@@ -190,13 +190,16 @@ fn table(out: &mut dyn Write, answer: &Answer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Since when it is sure, and how sure that is.
+/// With what it costs, since when it is sure, and how sure that is.
 fn told(line: &GateLine, confidence: f64) -> String {
     let since = line.sure_since_us.map_or_else(String::new, |since_us| {
         format!(", sure since {}", minute(since_us))
     });
+    let cost = line
+        .cost
+        .map_or_else(String::new, |cost| format!(", {}", text::added(&cost)));
     let confidence = text::percent(confidence);
-    format!("{}{since} (confidence {confidence})", line.reason)
+    format!("{}{cost}{since} (confidence {confidence})", line.reason)
 }
 
 /// Who passes needs no reasons.

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use appweight::api::{
-    Arm, Change, Comparison, Control, DeployReport, DeployStatus, DeploySummary, DeployVerdict,
-    Detected, DetectedChange, DetectedVerdict, EndpointComparison, Metric, TotalComparison,
-    Verdict,
+    AddedCost, Arm, Change, Comparison, Control, DeployReport, DeployStatus, DeploySummary,
+    DeployVerdict, Detected, DetectedChange, DetectedVerdict, EndpointComparison, Metric,
+    TotalComparison, Verdict,
 };
 use appweight_wire::{Deploy, InstructionSource, Kind};
 use clap::Parser;
@@ -95,6 +95,11 @@ fn report() -> DeployReport {
         sure_since_us: (verdict == DetectedVerdict::Regressed)
             .then_some(UNTIL_US - 12 * 60_000_000),
         more_requests: (verdict == DetectedVerdict::Undecided).then_some(12_000),
+        cost: (verdict == DetectedVerdict::Regressed).then_some(AddedCost {
+            share: 0.0131,
+            cores: Some(2.1),
+            of_cores: Some(160.0),
+        }),
         checks: vec!["evidence: 32.0 standard errors, called from 5.1 on now".into()],
     };
     DeployReport {

@@ -124,6 +124,7 @@ mod tests {
                 endpoint: None,
                 heavier: true,
                 change: None,
+                cost: None,
                 text: "/feed <!channel> +17 %".into(),
             }],
             opened_us: 9,

@@ -63,6 +63,7 @@ pub(super) fn render(detected: &Detected) -> Markup {
 
 fn row(change: &DetectedChange, i: usize, scale: f64) -> Markup {
     let look = look(change.verdict);
+    let cost = change.cost;
     html! {
         tr.(look.class()) {
             th scope="row" {
@@ -83,6 +84,7 @@ fn row(change: &DetectedChange, i: usize, scale: f64) -> Markup {
                 @if let Some(change) = &change.change {
                     (glyph::interval(change, look, scale))
                     span { (format::change(change)) }
+                    @if let Some(cost) = &cost { small { (text::added(cost)) } }
                 } @else { span.muted { "–" } }
             }
             td {
@@ -108,6 +110,8 @@ fn look(verdict: DetectedVerdict) -> Look {
 
 #[cfg(test)]
 mod tests {
+    use appweight::api::{AddedCost, Change};
+
     use super::*;
 
     fn detected(judges: bool) -> Detected {
@@ -115,9 +119,20 @@ mod tests {
             kind: endpoint.map(|_| Kind::Request),
             endpoint: endpoint.map(str::to_owned),
             verdict,
-            change: None,
+            change: Some(Change {
+                relative: 0.032,
+                low: 0.02,
+                high: 0.044,
+                confidence: 0.95,
+                standard_error: 0.006,
+            }),
             sure_since_us: None,
             more_requests: Some(12_000),
+            cost: endpoint.map(|_| AddedCost {
+                share: 0.0131,
+                cores: Some(2.1),
+                of_cores: Some(160.0),
+            }),
             checks: vec!["evidence: 6.1 standard errors".to_owned()],
         };
         Detected {
@@ -144,6 +159,7 @@ mod tests {
             "6.1 standard errors",
             "3 requests",
             "2 minutes",
+            "+1.3 % of the service's CPU, 2.1 of 160 cores",
         ] {
             assert!(page.contains(word), "{word}: {page}");
         }

@@ -63,6 +63,7 @@ fn detected(said: &[(&str, DetectedVerdict)], total: DetectedVerdict) -> QueryCl
         change: None,
         sure_since_us: None,
         more_requests: None,
+        cost: None,
         checks: Vec::new(),
     };
     let detected = Detected {

@@ -29,6 +29,7 @@ impl Detector {
         self.last_minute = Some(minute);
         let cells = std::mem::take(&mut self.cells);
         let flag_cells = std::mem::take(&mut self.flag_cells);
+        self.note_spent(&cells, minute);
         self.group(&cells);
         self.open_columns(&cells, &flag_cells, minute);
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
@@ -79,6 +80,7 @@ impl Detector {
         self.look_at_flags(minute, &mut told);
         self.learn_warm_up(minute);
         self.retire(minute, &columns, &cells, &mut told);
+        self.price(&mut told);
         self.cells = cells;
         self.cells.clear();
         told
