@@ -14,6 +14,9 @@ pub struct Thresholds {
     pub min_change: f64,
     /// [`Thresholds::min_change`] by endpoint.
     pub min_change_by_endpoint: BTreeMap<String, f64>,
+    /// The expected share of false ones among all that the detector calls of a service in a day. With 0.2 a service that changes
+    /// nothing is alarmed once in some days, and the figures of `docs/performance.md` were measured.
+    pub false_discoveries: f64,
     /// Requests that each side of an endpoint must have. With fewer, one odd request is the mean.
     pub min_requests: u64,
     /// Relative standard deviation between two processes that run the same code side by side:
@@ -41,6 +44,7 @@ impl Default for Thresholds {
             confidence: 0.999,
             min_change: 0.01,
             min_change_by_endpoint: BTreeMap::new(),
+            false_discoveries: 0.2,
             min_requests: 100,
             instance_noise: 0.01,
             restart_effect: 0.01,

@@ -211,6 +211,7 @@ fn collector_options(options: &Serve, access: Access, hooks: Vec<Hook>) -> Colle
             confidence: options.confidence,
             min_change: options.min_change,
             min_change_by_endpoint: options.min_change_of.iter().cloned().collect(),
+            false_discoveries: options.false_discoveries,
             min_requests: options.min_requests,
             ..Thresholds::default()
         },

@@ -90,6 +90,7 @@ impl Live {
         let settings = Settings {
             min_change: thresholds.min_change,
             min_change_of,
+            false_discovery_rate: thresholds.false_discoveries,
             ..Settings::default()
         };
         Self {
