@@ -2,7 +2,7 @@ mod gate;
 mod serve;
 
 pub(crate) use gate::{Gate, OutputFormat};
-pub(crate) use serve::{Backup, Chore, Collector, Serve};
+pub(crate) use serve::{Chore, Collector, Serve};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,9 +1,13 @@
 //! `appweight evaluate`: the detector's verdicts on simulated days against what is true of them.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use appweight::simulate::{Score, score};
+use anyhow::bail;
+use appweight::detect::Detector;
+use appweight::simulate::{Power, Score, score};
 
+use crate::cell_lines::{Line, each_line};
 use crate::simulate::ShapeArgs;
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +26,15 @@ pub(crate) struct Evaluate {
     /// Tell by endpoint the smallest change that is seen in 5, 15 and 60 minutes
     #[arg(long, env = "APPWEIGHT_EVALUATE_POWER")]
     pub(crate) power: bool,
+    /// With --power: tell it of your own traffic, from a file as `appweight judge` reads it, instead of simulated days
+    #[arg(
+        long,
+        env = "APPWEIGHT_EVALUATE_CELLS",
+        requires = "power",
+        conflicts_with_all = ["seed", "seeds", "mistakes"],
+        value_name = "FILE"
+    )]
+    pub(crate) cells: Option<PathBuf>,
 }
 
 /// Standard errors that a change must have to be called in four cases of five after 5, 15 and 60 minutes: 4.8 in a usual
@@ -30,6 +43,9 @@ const SEEN_AT: [f64; 3] = [5.64, 5.64, 4.54];
 
 /// Simulates, judges and prints the score.
 pub(crate) fn run(options: &Evaluate, out: &mut dyn Write) -> anyhow::Result<()> {
+    if let Some(cells) = &options.cells {
+        return print_power(out, &power_of(cells)?);
+    }
     let shape = options.shape.shape();
     let mut all = Score::default();
     for seed in options.seed..options.seed + options.seeds {
@@ -37,7 +53,8 @@ pub(crate) fn run(options: &Evaluate, out: &mut dyn Write) -> anyhow::Result<()>
     }
     print(out, &all)?;
     if options.power {
-        print_power(out, &all)?;
+        writeln!(out)?;
+        print_power(out, &all.power)?;
     }
     if options.mistakes {
         writeln!(out)?;
@@ -151,14 +168,44 @@ fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_power(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
-    writeln!(out, "\nsmallest change seen in four cases of five")?;
+/// What a detector could see in those cells after each of their roll-outs.
+fn power_of(cells: &Path) -> anyhow::Result<Power> {
+    let (mut detector, mut power) = (Detector::new(), Power::default());
+    let mut minute = None;
+    each_line(cells, |line| {
+        match line {
+            Line::Deploy(deploy) => {
+                power.note_deploy(&deploy);
+                detector.add_deploy(deploy);
+            }
+            Line::Cell(cell) => {
+                detector.add_cell(&cell)?;
+                power.note_cell(&cell);
+                if let Some(closed) = minute.filter(|minute| *minute < cell.minute) {
+                    power.look(&detector, closed);
+                }
+                minute = Some(cell.minute);
+            }
+        }
+        Ok(())
+    })?;
+    if power.median_errors().next().is_none() {
+        bail!(
+            "{} has no roll-out after which a detector could see anything for five minutes: what replaces a deploy of the file has to be in it, with minutes before and after",
+            cells.display()
+        );
+    }
+    Ok(power)
+}
+
+fn print_power(out: &mut dyn Write, power: &Power) -> anyhow::Result<()> {
+    writeln!(out, "smallest change seen in four cases of five")?;
     writeln!(
         out,
         "{:<20} {:>12} {:>8} {:>8} {:>8}",
         "endpoint", "requests/min", "5 min", "15 min", "60 min"
     )?;
-    for (endpoint, per_minute, errors) in score.median_errors() {
+    for (endpoint, per_minute, errors) in power.median_errors() {
         let seen: [String; 3] = std::array::from_fn(|at| {
             errors[at].map_or("-".to_owned(), |error| {
                 format!("{:.2} %", 100.0 * (SEEN_AT[at] * error).exp_m1())

@@ -1,13 +1,12 @@
 //! `appweight judge`: cells as lines of JSON in, verdicts as lines of JSON out.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::Context;
-use appweight::detect::{CellLine, DeployLine, Detector, Settings, VerdictLine};
-use flate2::read::MultiGzDecoder;
+use appweight::detect::{Detector, Settings, VerdictLine};
 
 use crate::args::{MetricName, endpoint_change};
+use crate::cell_lines::{Line, each_line};
 use crate::units;
 
 #[derive(Debug, clap::Args)]
@@ -52,59 +51,15 @@ impl Judge {
 
 /// Judges a file and writes each verdict as soon as it is sure.
 pub(crate) fn run(options: &Judge, out: &mut dyn Write) -> anyhow::Result<()> {
-    let path = options.cells.as_path();
-    let mut lines = open(path)?;
     let mut detector = Detector::with_settings(options.settings());
-    let mut text = String::new();
-    let mut number = 0_u64;
-    loop {
-        text.clear();
-        number += 1;
-        let read = lines
-            .read_line(&mut text)
-            .with_context(|| format!("{} line {number}", path.display()))?;
-        if read == 0 {
-            break;
+    each_line(&options.cells, |line| match line {
+        Line::Deploy(deploy) => {
+            detector.add_deploy(deploy);
+            Ok(())
         }
-        if text.trim().is_empty() {
-            continue;
-        }
-        let told = take(&mut detector, &text)
-            .with_context(|| format!("{} line {number}", path.display()))?;
-        write(out, told, options.explain)?;
-    }
+        Line::Cell(cell) => write(out, detector.add_cell(&cell)?, options.explain),
+    })?;
     write(out, detector.finish(), options.explain)
-}
-
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    const BUFFER_BYTES: usize = 1 << 20;
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::with_capacity(
-            BUFFER_BYTES,
-            std::io::stdin().lock(),
-        )));
-    }
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    let bytes: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
-        Box::new(MultiGzDecoder::new(BufReader::new(file)))
-    } else {
-        Box::new(file)
-    };
-    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, bytes)))
-}
-
-fn take(detector: &mut Detector, text: &str) -> anyhow::Result<Vec<VerdictLine>> {
-    match serde_json::from_str::<CellLine<'_>>(text) {
-        Ok(cell) => Ok(detector.add_cell(&cell)?),
-        // A deploy has none of a cell's fields; what is neither is told as the cell that it should be.
-        Err(error) => match serde_json::from_str::<DeployLine>(text) {
-            Ok(deploy) => {
-                detector.add_deploy(deploy);
-                Ok(Vec::new())
-            }
-            Err(_) => Err(error.into()),
-        },
-    }
 }
 
 fn write(out: &mut dyn Write, told: Vec<VerdictLine>, explain: bool) -> anyhow::Result<()> {
@@ -120,6 +75,7 @@ fn write(out: &mut dyn Write, told: Vec<VerdictLine>, explain: bool) -> anyhow::
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context;
     use clap::Parser;
 
     use super::*;

@@ -4,6 +4,7 @@
 mod alerts;
 mod args;
 mod backup;
+mod cell_lines;
 mod changepoints;
 mod collector;
 mod deploy;

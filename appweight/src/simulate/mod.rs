@@ -6,6 +6,7 @@
 
 mod draw;
 mod plan;
+mod power;
 mod random;
 mod score;
 mod shape;
@@ -14,6 +15,7 @@ mod traps;
 mod truth;
 
 pub use plan::{Plan, PlannedDeploy, RollOut};
+pub use power::Power;
 pub use score::{Score, ScoredPair, score};
 pub use shape::Shape;
 pub use simulation::Simulation;

@@ -3,6 +3,7 @@ mod summary;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, RollOut};
+use super::power::Power;
 use super::shape::Shape;
 use super::simulation::Simulation;
 use super::traps::Trap;
@@ -15,8 +16,6 @@ const ORACLE_MINUTES: i64 = 30;
 const DETECTABLE_FROM: f64 = 4.0;
 /// A change of all endpoints from which on the service's own line should tell it.
 const SERVICE_CHANGE: f64 = 0.02;
-/// Minutes after the start of a roll-out for which power is told.
-const POWER_MINUTES: [i64; 3] = [5, 15, 60];
 
 /// What a detector made of simulated days. Counts, so that scores of several seeds add up.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -73,8 +72,8 @@ pub struct Score {
     pub traps: BTreeMap<Trap, [usize; 3]>,
     /// What was wrong, one sentence each.
     pub mistakes: Vec<String>,
-    /// By endpoint: requests a minute, and standard errors 5, 15 and 60 minutes after starts.
-    pub power: BTreeMap<String, (f64, [Vec<f64>; 3])>,
+    /// What could be seen, by endpoint.
+    pub power: Power,
     /// Every pair of deploy and endpoint.
     pub pairs: Vec<ScoredPair>,
 }
@@ -110,8 +109,9 @@ struct Counted {
 #[must_use]
 pub fn score(shape: &Shape, seed: u64, days: u32) -> Score {
     let mut simulation = Simulation::new(shape, seed, days);
-    let mut detector = Detector::new();
+    let (mut detector, mut power) = (Detector::new(), Power::default());
     for line in simulation.deploy_lines() {
+        power.note_deploy(&line);
         detector.add_deploy(line);
     }
     let deploys = simulation.plan.deploys.clone();
@@ -134,14 +134,13 @@ pub fn score(shape: &Shape, seed: u64, days: u32) -> Score {
         .map(|(at, name)| (name.clone(), at))
         .collect();
     let mut counted = vec![vec![Counted::default(); endpoints.len()]; deploys.len()];
-    let mut requests = vec![0.0; endpoints.len()];
-    let mut power: BTreeMap<String, (f64, [Vec<f64>; 3])> = BTreeMap::new();
     let mut told: Vec<VerdictLine> = Vec::new();
     let warm = shape.warm_up_minutes * (shape.warm_up / 0.0005).ln();
     let mut minute = simulation.plan.start;
     while simulation.next_minute(&mut |cell| {
         // What the simulation writes is sound.
         told.extend(detector.add_cell(cell).unwrap_or_default());
+        power.note_cell(cell);
         let (Some(&deploy), Some(&endpoint), Some(&host)) = (
             number.get(cell.deploy.as_ref()),
             endpoint_number.get(cell.endpoint.as_ref()),
@@ -149,7 +148,6 @@ pub fn score(shape: &Shape, seed: u64, days: u32) -> Score {
         ) else {
             return;
         };
-        requests[endpoint] += cell.weight;
         let of = &deploys[deploy];
         let age = (cell.minute - of.restarts[host]) as f64;
         if age >= warm && cell.minute <= of.end + ORACLE_MINUTES {
@@ -165,20 +163,10 @@ pub fn score(shape: &Shape, seed: u64, days: u32) -> Score {
         }
     }) {
         minute += 1;
-        for (at, after) in POWER_MINUTES.iter().enumerate() {
-            // The detector has closed the minute before this one.
-            let due = |name: &str| deploys[number[name]].start + after == minute - 2;
-            for (deploy, endpoint, error) in detector.standard_errors() {
-                if let Some(endpoint) = endpoint.filter(|_| due(deploy)) {
-                    power.entry(endpoint.to_owned()).or_default().1[at].push(error);
-                }
-            }
-        }
+        // The detector has closed the minute before this one.
+        power.look(&detector, minute - 2);
     }
     told.extend(detector.finish());
-    for (endpoint, (per_minute, _)) in &mut power {
-        *per_minute = requests[endpoint_number[endpoint.as_str()]] / f64::from(days) / 1440.0;
-    }
 
     let mut score = Score {
         days: f64::from(days),

@@ -30,16 +30,6 @@ impl Score {
         (self.clean_pairs > 0).then(|| chances.sum())
     }
 
-    /// By endpoint: requests a minute, and the median standard errors 5, 15 and 60 minutes after starts.
-    pub fn median_errors(&self) -> impl Iterator<Item = (&str, f64, [Option<f64>; 3])> {
-        self.power.iter().map(|(endpoint, (per_minute, errors))| {
-            let errors = errors
-                .each_ref()
-                .map(|errors| (!errors.is_empty()).then(|| median(&mut errors.clone())));
-            (endpoint.as_str(), *per_minute, errors)
-        })
-    }
-
     /// Adds other days' counts.
     pub fn absorb(&mut self, other: Self) {
         self.days += other.days;
@@ -75,13 +65,7 @@ impl Score {
         }
         self.mistakes.extend(other.mistakes);
         self.pairs.extend(other.pairs);
-        for (endpoint, (per_minute, errors)) in other.power {
-            let own = self.power.entry(endpoint).or_default();
-            own.0 = per_minute;
-            for (own, errors) in own.1.iter_mut().zip(errors) {
-                own.extend(errors);
-            }
-        }
+        self.power.absorb(other.power);
     }
 }
 
