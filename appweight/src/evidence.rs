@@ -27,6 +27,8 @@ pub struct PlacedCell {
 pub struct ProcessPoint {
     /// The process's random id.
     pub source: String,
+    /// The instance that it runs on; empty where processes were added up.
+    pub host: String,
     /// The deploy that it runs.
     pub deploy: String,
     /// The start of the record's span, µs.

@@ -10,6 +10,7 @@ use crate::api::{
 };
 use crate::compare::{CompareError, Question, compare, is_usable};
 use crate::evidence::{Evidence, PlacedCell};
+use crate::hosts::odd_hosts;
 use crate::memory::compare_memory;
 use crate::split::{Usage, split};
 use crate::text;
@@ -39,8 +40,10 @@ pub fn judge(
         until_us: None,
         comparison: None,
         memory: None,
+        hosts: None,
         split: None,
         detected: None,
+        earlier_run: None,
     };
     let Some(base) = deploy.replaced.as_deref() else {
         return report;
@@ -72,6 +75,13 @@ pub fn judge(
         &deploy.id,
         deploy.started_us,
         thresholds,
+    );
+    report.hosts = odd_hosts(
+        &evidence.processes,
+        &evidence.cells,
+        base,
+        &deploy.id,
+        deploy.started_us,
     );
     match compared {
         Ok((comparison, cells)) => {

@@ -7,6 +7,8 @@
 //! [`judge`](judge::judge) makes a verdict of it, [`memory`] included; [`weight`] tells instructions (or CPU time) per
 //! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI;
 //! [`live`] runs the detector ([`detect`]) on a service's cells as a store has them;
+//! [`hosts`] names hosts that cost more than the others by themselves;
+//! [`earlier`] sets a deploy that came back beside its earlier run;
 //! [`alerts`] tells whether what became heavier is as light again.
 //! [`changepoints`](changepoints::changepoints) finds where a series of days or weeks changed;
 //! [`drift`] looks for it, and for slow trends, in what a service weighed and its endpoints cost day by day.
@@ -19,8 +21,10 @@ pub mod changepoints;
 pub mod compare;
 pub mod detect;
 pub mod drift;
+pub mod earlier;
 pub mod evidence;
 pub mod gate;
+pub mod hosts;
 pub mod judge;
 pub mod live;
 mod median;

@@ -177,6 +177,7 @@ mod tests {
                 rss += 400_000 / second + leak * 100 + rng.u64(0..20) * 4096 / 10;
                 ProcessPoint {
                     source: source.into(),
+                    host: String::new(),
                     deploy: deploy.into(),
                     start_us: (born_s + second - 1) * 1_000_000,
                     width_us: 1_000_000,

@@ -100,3 +100,9 @@ pub const INSTANCE_NOISE_WORTH: f64 = 10.0;
 /// An earlier roll-out that is this many standard errors away from the others changed the code, and
 /// says nothing of restarts.
 pub const CHANGED_CODE_SIGMAS: f64 = 4.0;
+/// Hosts of a deploy that must have process records before one of them can be told from the others.
+pub const MIN_HOSTS_TO_COMPARE: usize = 4;
+/// A host that costs less than this more or less than the others is none to look after: machines of one kind differ by as much.
+pub const MIN_ODD_HOST: f64 = 0.05;
+/// How sure it must be that a host is not the farthest of so many by chance.
+pub const ODD_HOST_CONFIDENCE: f64 = 0.999;

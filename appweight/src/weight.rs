@@ -132,6 +132,7 @@ mod tests {
         }
         ProcessPoint {
             source: source.into(),
+            host: String::new(),
             deploy: "a".into(),
             start_us,
             width_us: 10,

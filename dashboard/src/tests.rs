@@ -123,8 +123,24 @@ async fn a_roll_back_is_told_from_the_deploy_it_repeats() {
     let path = |us: u64| format!("/deploys/4e1f0c9?started_us={us}");
     let (_, html) = page(client(), &path(again.deploy.started_us)).await;
     assert!(html.contains("Lighter: /feed/timeline"));
+    assert!(html.contains("Beside its own earlier run"));
     let (_, html) = page(client(), &path(first.deploy.started_us)).await;
     assert!(html.contains("First deploy"));
+}
+
+#[tokio::test]
+async fn a_deploys_page_tells_what_it_costs_the_service_and_which_host_is_odd() {
+    let (_, html) = page(client(), "/deploys/09c8e55").await;
+    let text = readable(&html);
+    for told in [
+        "of the service's CPU",
+        "of 5.3 cores",
+        "Of 8 hosts that run it, host web-5 costs +41.0 %",
+        "not so before the roll-out",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!html.contains("Beside its own earlier run"), "{text}");
 }
 
 #[tokio::test]

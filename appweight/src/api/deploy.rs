@@ -2,7 +2,7 @@ use appweight_wire::{Deploy, Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AddedCost, Change, Comparison, Detected, WeightSplit};
+use super::{AddedCost, Change, Comparison, Detected, EarlierRun, HostsOfDeploy, WeightSplit};
 
 /// Where a deploy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -106,9 +106,16 @@ pub struct DeployReport {
     pub comparison: Option<Comparison>,
     /// Memory; absent where the processes' memory is unknown.
     pub memory: Option<MemoryComparison>,
+    /// How its hosts compare with each other; absent where fewer than four have process records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<HostsOfDeploy>,
     /// What moved the weight between before and after the roll-out.
     pub split: Option<WeightSplit>,
     /// What the detector says, and whether the verdict is its own; absent where nobody asked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detected: Option<Detected>,
+    /// Beside an earlier run of the same code, if it was rolled out again: after a roll-back, say. In the answer to a question for one
+    /// roll-out alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_run: Option<EarlierRun>,
 }

@@ -8,6 +8,7 @@ mod compare;
 mod deploy;
 mod detected;
 mod drift;
+mod earlier;
 mod process;
 mod profile;
 mod weight;
@@ -22,7 +23,8 @@ pub use deploy::{
 };
 pub use detected::{AddedCost, Detected, DetectedChange, DetectedVerdict};
 pub use drift::{DriftReport, DriftSeries, EndpointDrift, LevelChange, SeriesScan, Trend};
-pub use process::{ProcessView, RequestView, ServiceSummary};
+pub use earlier::{EarlierChange, EarlierRun};
+pub use process::{HostsOfDeploy, OddHost, ProcessView, RequestView, ServiceSummary};
 pub use profile::{ProfileDiff, ProfileOf, ProfileSummary, ProfileView};
 pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};
 

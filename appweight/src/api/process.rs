@@ -69,3 +69,33 @@ pub struct RequestView {
     /// Its facts.
     pub request: RequestRecord,
 }
+
+/// How the hosts that run a deploy compare with each other, from their processes' CPU time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostsOfDeploy {
+    /// How many could be compared.
+    pub hosts: u32,
+    /// The relative standard deviation between those that do not stand out.
+    pub spread: f64,
+    /// Those that stand out, the farthest first.
+    pub odd: Vec<OddHost>,
+}
+
+/// A host that costs more, or less, than the others do for the same requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OddHost {
+    /// The instance.
+    pub host: String,
+    /// By how much, for the same requests.
+    pub relative: f64,
+    /// How many times the others' standard deviation that is.
+    pub spreads: f64,
+    /// CPU time of its processes per request, ns.
+    pub cpu_ns_per_request: f64,
+    /// The same of the median one of the others, ns.
+    pub others_cpu_ns_per_request: f64,
+    /// How much more it cost than the median host under the old deploy: one that was slow before is no matter of this one. Absent where
+    /// there are no records of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_before: Option<f64>,
+}

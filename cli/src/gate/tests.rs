@@ -120,7 +120,9 @@ fn report() -> DeployReport {
         until_us: None,
         comparison: Some(comparison()),
         memory: None,
+        hosts: None,
         split: None,
+        earlier_run: None,
         detected: Some(Detected {
             judges: true,
             because: "cells of minutes from 16 groups of hosts before and 16 since".into(),

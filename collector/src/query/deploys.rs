@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use appweight::api::{DeployReport, DeploySummary, Problem};
+use appweight::api::{DeployReport, DeploySummary, EarlierRun, Problem};
+use appweight::earlier::beside_earlier_run;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -13,6 +14,9 @@ use crate::app::App;
 use crate::problem::Refusal;
 use crate::refused::Refused;
 use crate::store::{DeployEntry, DeployQuery, StoreError, TimeRange};
+
+/// Roll-outs between two runs of the same code, beyond which nothing that they have in common is left.
+const MOST_BETWEEN: u32 = 20;
 
 /// Roll-outs of a service, newest first. One that still rolls is judged by what has come so far.
 ///
@@ -94,7 +98,43 @@ pub(crate) async fn one(
         let detail = format!("Service {service} has no roll-out of {id:?} that started then.");
         return Err(Refusal::of(StatusCode::NOT_FOUND, "started_us", detail));
     };
-    Ok(Json(report_of(&app, entry).await?))
+    let mut report = report_of(&app, entry).await?;
+    report.earlier_run = earlier_run(&app, &report).await?;
+    Ok(Json(report))
+}
+
+/// The roll-out beside the last one of the same code, if there was one not too many roll-outs ago.
+async fn earlier_run(
+    app: &Arc<App>,
+    report: &DeployReport,
+) -> Result<Option<EarlierRun>, StoreError> {
+    let deploy = &report.summary.deploy;
+    let mut query = DeployQuery {
+        service: deploy.service.clone(),
+        id: Some(deploy.id.clone()),
+        started: TimeRange {
+            from_us: 0,
+            until_us: deploy.started_us,
+        },
+        after: None,
+        limit: 1,
+    };
+    let Some(earlier) = app.store.deploys(query.clone()).await?.pop() else {
+        return Ok(None);
+    };
+    let earlier_us = earlier.deploy.started_us;
+    query.id = None;
+    query.started.from_us = earlier_us.saturating_add(1);
+    query.limit = MOST_BETWEEN + 1;
+    let entries = app.store.deploys(query).await?;
+    if entries.len() > MOST_BETWEEN as usize {
+        return Ok(None);
+    }
+    let mut between = Vec::with_capacity(entries.len());
+    for entry in entries {
+        between.push(report_of(app, entry).await?);
+    }
+    Ok(Some(beside_earlier_run(report, &between, earlier_us)))
 }
 
 /// The summaries of roll-outs.
@@ -115,3 +155,6 @@ async fn report_of(app: &Arc<App>, entry: DeployEntry) -> Result<DeployReport, S
         None => app.rolling.report(app, entry.deploy).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

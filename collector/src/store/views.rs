@@ -4,9 +4,15 @@ use appweight::api::ProcessView;
 use appweight::evidence::ProcessPoint;
 use appweight_wire::{CounterStatus, ProcessRecord};
 
-pub(super) fn process_point(source: String, deploy: String, record: ProcessRecord) -> ProcessPoint {
+pub(super) fn process_point(
+    source: String,
+    host: String,
+    deploy: String,
+    record: ProcessRecord,
+) -> ProcessPoint {
     ProcessPoint {
         source,
+        host,
         deploy,
         start_us: record.start_us,
         width_us: record.width_us,

@@ -86,6 +86,7 @@ impl Windows {
 fn point(record: Record<'_>) -> ProcessPoint {
     ProcessPoint {
         source: String::new(),
+        host: String::new(),
         deploy: String::new(),
         start_us: record.start_us,
         width_us: record.width_us,
@@ -210,7 +211,7 @@ mod tests {
             }
             let points: Vec<ProcessPoint> = records
                 .into_iter()
-                .map(|record| views::process_point("1".into(), "a".into(), record))
+                .map(|record| views::process_point("1".into(), String::new(), "a".into(), record))
                 .collect();
             let folded = weigh(&windows.into_points(), window * SECOND);
             let plain = weigh(&points, window * SECOND);

@@ -1,7 +1,8 @@
 use appweight::api::{
     Alert, AlertState, DeployReport, DeployStatus, DeploySummary, DeployVerdict, DetectedVerdict,
-    WeightSeries,
+    HostsOfDeploy, WeightSeries,
 };
+use appweight::text;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::functions::{Functions, Wanted};
-use super::{choose, comparison, detected, memory, split, time};
+use super::{choose, comparison, detected, earlier, memory, split, time};
 use crate::client::{QueryClient, Span};
 use crate::layout::{Page, Place, SOON};
 use crate::look::{Look, deploy_badge};
@@ -141,7 +142,9 @@ fn render(service: &str, report: &DeployReport, functions: &Functions, around: &
                 }
             }
         }
+        @if let Some(hosts) = &report.hosts { (odd_hosts(hosts)) }
         @if let Some(detected) = &report.detected { (detected::render(detected)) }
+        @if let Some(run) = &report.earlier_run { (earlier::render(run)) }
         @if let Some(c) = &report.comparison {
             (comparison::render(service, c, report, series))
         } @else {
@@ -159,6 +162,18 @@ fn render(service: &str, report: &DeployReport, functions: &Functions, around: &
                 div.charts role="region" aria-label="Chart" tabindex="0" {
                     (chart::weight(series, &marked(series, summary)))
                 }
+            }
+        }
+    }
+}
+
+/// Hosts that stand out by themselves, of which nothing follows for the code.
+fn odd_hosts(hosts: &HostsOfDeploy) -> Markup {
+    html! {
+        @for odd in &hosts.odd {
+            p.note.odd-host {
+                "Of " (format::count(u64::from(hosts.hosts))) " hosts that run it, "
+                bdi { (text::odd_host(odd)) } "."
             }
         }
     }

@@ -5,6 +5,7 @@ mod comparison;
 mod deploy;
 mod deploy_list;
 mod detected;
+mod earlier;
 mod failure;
 mod flamegraph;
 mod fleet;

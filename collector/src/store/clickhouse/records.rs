@@ -303,7 +303,9 @@ pub(super) async fn process_points(
     let mut points = Vec::new();
     while let Some(row) = rows.next().await? {
         let record: ProcessRecord = code::unpack("process record", &row.record)?;
-        points.push(views::process_point(row.source, row.deploy, record));
+        points.push(views::process_point(
+            row.source, row.host, row.deploy, record,
+        ));
     }
     Ok(points)
 }

@@ -15,7 +15,7 @@ pub(super) fn process_points(
     connection: &Connection,
     query: &ProcessQuery,
 ) -> Result<Vec<ProcessPoint>, StoreError> {
-    let sql = "SELECT source, deploy, record FROM processes
+    let sql = "SELECT source, host, deploy, record FROM processes
         WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 AND (?4 IS NULL OR deploy = ?4) AND age_us <= ?5
         ORDER BY start_us, source, rowid";
     let mut statement = connection.prepare_cached(sql)?;
@@ -30,9 +30,10 @@ pub(super) fn process_points(
     while let Some(row) = rows.next()? {
         let record: ProcessRecord = code::unpack(
             "process record",
-            row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?,
+            row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?,
         )?;
-        points.push(views::process_point(row.get(0)?, row.get(1)?, record));
+        let (source, host) = (row.get(0)?, row.get(1)?);
+        points.push(views::process_point(source, host, row.get(2)?, record));
     }
     Ok(points)
 }

@@ -126,6 +126,7 @@ fn report(deploy: Deploy, number: f64) -> DeployReport {
         until_us: None,
         comparison: None,
         memory: None,
+        hosts: None,
         split: Some(appweight::api::WeightSplit {
             metric: appweight::api::Metric::Cpu,
             before: number,
@@ -136,6 +137,7 @@ fn report(deploy: Deploy, number: f64) -> DeployReport {
             endpoints: Vec::new(),
         }),
         detected: None,
+        earlier_run: None,
     }
 }
 

@@ -30,8 +30,10 @@ fn report(deploy: Deploy) -> DeployReport {
         until_us: None,
         comparison: None,
         memory: None,
+        hosts: None,
         split: None,
         detected: None,
+        earlier_run: None,
     }
 }
 
