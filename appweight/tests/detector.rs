@@ -249,3 +249,51 @@ fn a_cell_of_an_unknown_deploy_and_one_out_of_order_are_refused() {
     assert_eq!(detector.add_cell(&late), Ok(Vec::new()));
     assert!(detector.add_cell(&cells[0]).is_err());
 }
+
+#[test]
+fn a_deploy_that_there_is_no_room_for_is_said_to_be_left_out() {
+    let deploys: Vec<DeployLine> = (0..30)
+        .map(|number: i64| DeployLine {
+            deploy: format!("d{number}"),
+            service: "photo".to_owned(),
+            replaces: (number > 0).then(|| format!("d{}", number - 1)),
+            start: 10 + 2 * number,
+            end: 10 + 2 * number,
+        })
+        .collect();
+    let cell = |minute: i64, host: usize| {
+        let serving = ((minute - 10) / 2).clamp(0, 29);
+        CellLine {
+            minute,
+            deploy: format!("d{serving}").into(),
+            endpoint: "/feed".into(),
+            host: format!("h{host}").into(),
+            cluster: "c".into(),
+            metric: "instructions".into(),
+            n: 400.0,
+            weight: 400.0,
+            sum: 4_000.0,
+            sumsq: 0.0,
+            sumlog: 400.0 * 10.0_f64.ln(),
+            sumsqlog: 400.0 * (10.0_f64.ln().powi(2) + 0.01),
+            min: 0.0,
+            max: 0.0,
+            flag: None,
+            value: None,
+        }
+    };
+    let cells = (1..80).flat_map(|minute| (0..4).map(move |host| (minute, host)));
+    let cells: Vec<CellLine<'_>> = cells.map(|(minute, host)| cell(minute, host)).collect();
+    let told = judge(&deploys, &cells);
+    let left_out = |deploy: &str| {
+        told.iter().any(|line| {
+            line.deploy.as_deref() == Some(deploy)
+                && line.verdict == Ruling::NoData
+                && line
+                    .checks
+                    .iter()
+                    .any(|check| check.starts_with("failed: watch: 24 other"))
+        })
+    };
+    assert!(!left_out("d24") && left_out("d25") && left_out("d29"));
+}

@@ -64,11 +64,13 @@ impl Outcome {
 /// Kinds of records, as their label says them.
 const KINDS: [&str; 4] = ["cell", "request", "process", "profile"];
 
-const VERDICTS: [DeployVerdict; 7] = [
+const VERDICTS: [DeployVerdict; 9] = [
     DeployVerdict::Pending,
     DeployVerdict::Regressed,
     DeployVerdict::Improved,
     DeployVerdict::NoChange,
+    DeployVerdict::Undecided,
+    DeployVerdict::Withdrawn,
     DeployVerdict::NotEnoughData,
     DeployVerdict::Withheld,
     DeployVerdict::First,
@@ -81,6 +83,8 @@ pub(crate) fn verdict_name(verdict: DeployVerdict) -> &'static str {
         DeployVerdict::Regressed => "regressed",
         DeployVerdict::Improved => "improved",
         DeployVerdict::NoChange => "no_change",
+        DeployVerdict::Undecided => "undecided",
+        DeployVerdict::Withdrawn => "withdrawn",
         DeployVerdict::NotEnoughData => "not_enough_data",
         DeployVerdict::Withheld => "withheld",
         DeployVerdict::First => "first",

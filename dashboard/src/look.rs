@@ -9,6 +9,8 @@ pub(crate) enum Look {
     Heavier,
     Lighter,
     Same,
+    WentAway,
+    Undecided,
     Unsure,
     Rolling,
     Withheld,
@@ -17,10 +19,12 @@ pub(crate) enum Look {
 
 impl Look {
     /// In the order of a legend.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Heavier,
         Self::Lighter,
         Self::Same,
+        Self::WentAway,
+        Self::Undecided,
         Self::Unsure,
         Self::Withheld,
         Self::Rolling,
@@ -32,12 +36,14 @@ impl Look {
             DeployVerdict::Pending => Self::Rolling,
             DeployVerdict::Regressed => Self::Heavier,
             DeployVerdict::Improved => Self::Lighter,
-            DeployVerdict::NoChange | DeployVerdict::NotEnoughData
+            DeployVerdict::NoChange | DeployVerdict::Undecided | DeployVerdict::NotEnoughData
                 if summary.status == DeployStatus::Rolling =>
             {
                 Self::Rolling
             }
             DeployVerdict::NoChange => Self::Same,
+            DeployVerdict::Withdrawn => Self::WentAway,
+            DeployVerdict::Undecided => Self::Undecided,
             DeployVerdict::NotEnoughData => Self::Unsure,
             DeployVerdict::Withheld => Self::Withheld,
             DeployVerdict::First => Self::First,
@@ -59,8 +65,8 @@ impl Look {
         match self {
             Self::Heavier => "heavier",
             Self::Lighter => "lighter",
-            Self::Same => "same",
-            Self::Unsure => "unsure",
+            Self::Same | Self::WentAway => "same",
+            Self::Undecided | Self::Unsure => "unsure",
             Self::Rolling => "rolling",
             Self::Withheld => "withheld",
             Self::First => "first",
@@ -72,6 +78,8 @@ impl Look {
             Self::Heavier => "heavier",
             Self::Lighter => "lighter",
             Self::Same => "no change",
+            Self::WentAway => "went away",
+            Self::Undecided => "undecided",
             Self::Unsure => "not enough data",
             Self::Rolling => "rolling",
             Self::Withheld => "withheld",
@@ -85,7 +93,8 @@ impl Look {
             Self::Heavier => '▲',
             Self::Lighter => '▼',
             Self::Same => '●',
-            Self::Unsure => '?',
+            Self::WentAway => '○',
+            Self::Undecided | Self::Unsure => '?',
             Self::Rolling => '…',
             Self::Withheld => '!',
             Self::First => '◆',
@@ -109,7 +118,8 @@ impl Look {
             Self::Lighter => polygon([(0, r), (r, -r * 4 / 5), (-r, -r * 4 / 5), (0, r)]),
             Self::Same => html! { circle class="full" cx=(x) cy=(y) r=(r * 5 / 8) {} },
             Self::First => polygon([(0, -r), (r, 0), (0, r), (-r, 0)]),
-            Self::Unsure => letter('?'),
+            Self::WentAway => html! { circle class="hollow" cx=(x) cy=(y) r=(r * 5 / 8) {} },
+            Self::Undecided | Self::Unsure => letter('?'),
             Self::Withheld => letter('!'),
             Self::Rolling => html! {
                 circle class="hollow" cx=(x) cy=(y) r=(r) {}

@@ -297,6 +297,8 @@ fn mark(verdict: DeployVerdict) -> &'static str {
         DeployVerdict::Improved => "▼ lighter",
         DeployVerdict::NoChange => "● no change",
         DeployVerdict::Withheld => "! withheld",
+        DeployVerdict::Undecided => "? undecided",
+        DeployVerdict::Withdrawn => "● went away",
         DeployVerdict::NotEnoughData => "? not enough data",
         DeployVerdict::Pending | DeployVerdict::First => "…",
     }

@@ -26,6 +26,10 @@ pub enum DeployVerdict {
     Improved,
     /// No change could be told from noise.
     NoChange,
+    /// Nothing was called, and of no endpoint it is known that it did not change: more requests may tell.
+    Undecided,
+    /// All that was called of it went away.
+    Withdrawn,
     /// No endpoint had enough requests on both sides.
     NotEnoughData,
     /// It looks cheaper, but errors rose.

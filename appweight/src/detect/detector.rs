@@ -1,5 +1,6 @@
 mod cost;
 mod jumps;
+mod ladder;
 mod look;
 mod minute;
 mod watch;
@@ -57,6 +58,10 @@ struct Deploy {
     new_hosts: Vec<bool>,
     curve: Curve,
     is_curve_taken: bool,
+    /// Minutes in which its code and other code served in one cluster.
+    minutes_beside: i64,
+    /// Nobody watches it: too many others were watched when it began.
+    is_left_out: bool,
     /// Once judged: its place in the day's stream of tests.
     place: Option<Place>,
 }
@@ -196,6 +201,8 @@ impl Detector {
             new_hosts: Vec::new(),
             curve: Curve::default(),
             is_curve_taken: false,
+            minutes_beside: 0,
+            is_left_out: false,
             place: None,
         });
     }
@@ -259,10 +266,11 @@ impl Detector {
 
     /// Says what is known of every deploy and flag still under watch when the cells end.
     pub fn finish(&mut self) -> Vec<VerdictLine> {
-        let mut told = self.close_minute();
+        let before = self.close_minute();
         let Some(minute) = self.last_minute else {
-            return told;
+            return before;
         };
+        let mut told = Vec::new();
         for column in 0..self.columns.len() {
             if matches!(self.columns[column], Column::Deploy(_)) {
                 self.tell_all(column, minute, &mut told);
@@ -272,7 +280,8 @@ impl Detector {
             self.tell_flag(arm, minute, &mut told);
         }
         self.price(&mut told);
-        told
+        self.explain(&mut told);
+        [before, told].concat()
     }
 
     /// The standard error, in logs, that each pair under watch has now: deploy, endpoint (none: the service), error.

@@ -254,6 +254,17 @@ impl LevelFilter {
         self.is_started.then_some((self.data[SLOPE], variance))
     }
 
+    /// How many hosts have been seen and the standard deviation of their offsets, if there are several.
+    pub(crate) fn host_speeds(&self) -> Option<(usize, f64)> {
+        let states = self.hosts.iter().filter(|state| **state != usize::MAX);
+        let offsets: Vec<f64> = states.map(|state| self.data[*state]).collect();
+        let count = offsets.len() as f64;
+        let mean = offsets.iter().sum::<f64>() / count;
+        let squares = offsets.iter().map(|offset| (offset - mean).powi(2));
+        let variance = squares.sum::<f64>() / (count - 1.0);
+        (offsets.len() > 1).then(|| (offsets.len(), variance.sqrt()))
+    }
+
     /// The filter's offset of a host and the variance of it.
     pub(crate) fn host_offset(&mut self, host: usize) -> (f64, f64) {
         let state = self.host_state(host);

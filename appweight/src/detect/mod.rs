@@ -12,6 +12,7 @@ mod filter;
 mod flag;
 mod flags;
 mod hosts;
+mod ladder;
 mod learn;
 mod lines;
 mod noise;

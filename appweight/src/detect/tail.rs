@@ -19,6 +19,17 @@ pub(crate) struct Seen {
     pub(crate) groups: f64,
 }
 
+/// By how much the mean moved more than usual requests did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TailChange {
+    /// What has to be added to the change of the mean of logs to have that of the mean.
+    pub(crate) change: f64,
+    /// Its variance.
+    pub(crate) variance: f64,
+    /// Whether the data leave no doubt that they differ.
+    pub(crate) is_believed: bool,
+}
+
 impl Totals {
     fn tail(&self) -> f64 {
         (self.sum / self.n).ln() - self.sum_log / self.n
@@ -58,9 +69,8 @@ impl Tail {
         self.by_deploy.retain(|of, _| *of >= deploy);
     }
 
-    /// What has to be added to the change of the mean of logs to have that of the mean, and its
-    /// variance, where the data leave no doubt that they differ.
-    pub(crate) fn change(&self, old: usize, new: usize) -> Option<(f64, f64)> {
+    /// How the tail changed, where enough was seen of both.
+    pub(crate) fn change(&self, old: usize, new: usize) -> Option<TailChange> {
         let (old, new) = (self.by_deploy.get(&old)?, self.by_deploy.get(&new)?);
         let differences: Vec<(f64, f64)> = old
             .iter()
@@ -84,7 +94,11 @@ impl Tail {
             .sum::<f64>()
             * count
             / (count - 1.0);
-        (mean.abs() > BELIEVED_AT * variance.sqrt()).then_some((mean, variance))
+        Some(TailChange {
+            change: mean,
+            variance,
+            is_believed: mean.abs() > BELIEVED_AT * variance.sqrt(),
+        })
     }
 }
 
@@ -107,8 +121,10 @@ mod tests {
 
     #[test]
     fn a_dearer_tail_is_told_from_dearer_requests() {
-        assert_eq!(tail(0.01).change(0, 1), None);
-        let (change, _) = tail(0.03).change(0, 1).unwrap();
+        assert!(!tail(0.01).change(0, 1).unwrap().is_believed);
+        let found = tail(0.03).change(0, 1).unwrap();
+        assert!(found.is_believed);
+        let change = found.change;
         let expected = (1.27_f64 / 1.09).ln() - 0.02 * 10.0_f64.ln();
         assert!((change - expected).abs() < 0.01, "{change} {expected}");
     }

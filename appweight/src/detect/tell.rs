@@ -1,4 +1,5 @@
 use super::endpoint::{ABOUT_THE_SAME, Endpoint};
+use super::ladder::climb;
 use super::lines::{Ruling, VerdictLine};
 use super::regression::Estimate;
 
@@ -62,10 +63,11 @@ pub(crate) fn deploy_line(
     let tail = step
         .parent
         .and_then(|parent| endpoint.tail.change(parent, step.number));
-    let estimate = pair.estimate.map(|estimate| match tail {
-        Some((change, variance)) => Estimate {
-            effect: estimate.effect + change,
-            variance: estimate.variance + variance,
+    let believed = tail.filter(|tail| tail.is_believed);
+    let estimate = pair.estimate.map(|estimate| match believed {
+        Some(tail) => Estimate {
+            effect: estimate.effect + tail.change,
+            variance: estimate.variance + tail.variance,
         },
         None => estimate,
     });
@@ -80,6 +82,7 @@ pub(crate) fn deploy_line(
             minute,
         )
     };
+    let mut is_beyond_requests = false;
     if let (Ruling::Undecided, Some(estimate), Some(parent)) = (line.verdict, estimate, step.parent)
     {
         let new = endpoint.tail.seen(step.number);
@@ -88,50 +91,9 @@ pub(crate) fn deploy_line(
         let rest = endpoint.learner.noise.restart / new.groups;
         let z = pair.called_at.1;
         line.more_requests = more_requests(estimate, rest, fewest, endpoint.min_change, z);
-        if endpoint.name.is_some() && line.more_requests.is_none() {
-            line.checks.push(
-                "no number of requests would decide it: more hosts or more roll-outs would"
-                    .to_owned(),
-            );
-        }
+        is_beyond_requests = endpoint.name.is_some() && line.more_requests.is_none();
     }
-    if let Some(estimate) = pair.estimate {
-        line.checks.push(format!(
-            "evidence: {:.1} standard errors, called from {:.1} on now, from {:.1} on in the end",
-            estimate.z(),
-            pair.called_at.0,
-            pair.called_at.1
-        ));
-    }
-    if let Some((since, _)) = pair.alarm {
-        line.checks.push(format!("sure since minute {since}"));
-    }
-    let others = endpoint
-        .chosen
-        .iter()
-        .filter(|chosen| **chosen != column)
-        .count();
-    if others > 0 {
-        line.checks.push(format!(
-            "beside {others} other changes that the data demand"
-        ));
-    }
-    if pair.is_withdrawn {
-        line.checks.push(if pair.withdrawn_after == 0.0 {
-            "withdrawn: the evidence did not last".to_owned()
-        } else {
-            format!(
-                "withdrawn: the level moved by {:+.2} % since, without a deploy",
-                100.0 * pair.withdrawn_after.exp_m1()
-            )
-        });
-    }
-    if let Some((change, _)) = tail {
-        line.checks.push(format!(
-            "the tail changed: the mean moved by {:+.2} % more than usual requests",
-            100.0 * change.exp_m1()
-        ));
-    }
+    line.checks = climb(endpoint, column, tail, &line, is_beyond_requests);
     line
 }
 

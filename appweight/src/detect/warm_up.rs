@@ -72,6 +72,24 @@ impl WarmUp {
         self.usual.len() as i64
     }
 
+    /// How much of a process's youth is left out, and how much of it is used with its usual excess taken off.
+    pub(crate) fn in_words(&self) -> String {
+        let minutes = self.usual.len();
+        let cold = self
+            .usual
+            .iter()
+            .take_while(|excess| excess.abs() > TOO_COLD);
+        let cold = cold.count();
+        match self.curves.len() {
+            seen if seen < ENOUGH_CURVES => format!(
+                "warm-up: the first {minutes} minutes after a start are left out, {seen} roll-outs of the {ENOUGH_CURVES} that are needed to know better were seen"
+            ),
+            seen => format!(
+                "warm-up: it lasts {minutes} minutes, learned from {seen} roll-outs; the first {cold} after a start are left out, in the others it is taken off"
+            ),
+        }
+    }
+
     /// What to take off at that age; none: the cell is to be left out.
     pub(crate) fn at(&self, age: i64) -> Option<Warming> {
         let age = usize::try_from(age).unwrap_or(0);
@@ -143,12 +161,20 @@ mod tests {
         let warming = warm_up.at(3).unwrap();
         assert!((warming.excess - 0.2 * (-2.0_f64).exp()).abs() < 1e-4);
         assert_eq!(warm_up.at(10).unwrap().excess, 0.0);
+        let words = warm_up.in_words();
+        assert!(
+            words.contains("lasts 10 minutes, learned from 5"),
+            "{words}"
+        );
+        assert!(words.contains("the first 3 after"), "{words}");
     }
 
     #[test]
     fn before_it_is_known_no_young_process_is_used() {
         let warm_up = WarmUp::new();
         assert_eq!(warm_up.at(19), None);
+        let words = warm_up.in_words();
+        assert!(words.contains("the first 20 minutes"), "{words}");
         assert!(warm_up.at(20).is_some() && warm_up.at(i64::MAX).is_some());
     }
 }

@@ -45,6 +45,9 @@ impl Live {
         }
         let (number, hosts) = self.hosts_of(number)?;
         let watch = self.watches.get(number).copied().flatten();
+        if watch.is_some_and(|watch| watch.is_left_out) {
+            return Err("too many other changes were under watch when it began".to_owned());
+        }
         if !watch.is_some_and(|watch| watch.is_judged) {
             return Err(format!(
                 "fewer than {MIN_HOSTS} groups of hosts have warmed up with it"

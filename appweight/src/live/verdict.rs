@@ -1,7 +1,8 @@
 //! A report whose verdict is the detector's, where it can speak.
 
 use crate::api::{
-    Comparison, DeployReport, DeployVerdict, Detected, DetectedChange, DetectedVerdict, Finding,
+    Arm, Comparison, DeployReport, DeployVerdict, Detected, DetectedChange, DetectedVerdict,
+    Finding, HostsOfDeploy,
 };
 use crate::compare::verdict::errors_rose;
 use crate::text;
@@ -18,14 +19,21 @@ pub fn judged_by(
     if detected.judges {
         let comparison = report.comparison.as_ref();
         for change in &mut detected.endpoints {
-            withhold(change, comparison, thresholds);
+            if let Some(arms) = arms_of(change, comparison) {
+                withhold(change, arms, thresholds);
+            }
+        }
+        let is_any_withheld = detected.says(DetectedVerdict::Withheld);
+        if let Some(total) = &mut detected.total {
+            withhold_total(total, comparison, is_any_withheld, thresholds);
         }
         let memory = std::mem::take(&mut report.summary.findings);
         let memory = memory.into_iter().filter(|finding| finding.kind.is_none());
         let mut findings = findings(&detected, comparison);
         findings.extend(memory);
         let verdict = verdict(&detected, &findings);
-        report.summary.headline = headline(&detected, verdict, &findings);
+        let hosts = report.hosts.as_ref();
+        report.summary.headline = headline(&detected, verdict, &findings, hosts);
         report.summary.verdict = verdict;
         report.summary.findings = findings;
     }
@@ -33,24 +41,67 @@ pub fn judged_by(
     report
 }
 
-/// Failing fast is no improvement.
-fn withhold(change: &mut DetectedChange, comparison: Option<&Comparison>, thresholds: &Thresholds) {
-    if change.verdict != DetectedVerdict::Improved {
-        return;
-    }
+/// The requests of both sides, if there are some of each.
+fn arms_of(change: &DetectedChange, comparison: Option<&Comparison>) -> Option<[Arm; 2]> {
     let mut compared = comparison.iter().flat_map(|all| &all.endpoints);
     let same = compared.find(|compared| {
         change.kind == Some(compared.kind) && change.endpoint.as_ref() == Some(&compared.endpoint)
     });
     let arms = same.map(|compared| [compared.before, compared.after]);
-    let Some(arms) = arms.filter(|arms| arms.iter().all(|arm| arm.requests > 0)) else {
+    arms.filter(|arms| arms.iter().all(|arm| arm.requests > 0))
+}
+
+/// Failing fast is no improvement.
+fn withhold(change: &mut DetectedChange, arms: [Arm; 2], thresholds: &Thresholds) {
+    if change.verdict != DetectedVerdict::Improved {
         return;
-    };
+    }
     let (rose, detail) = errors_rose(arms, thresholds);
     if rose {
         change.verdict = DetectedVerdict::Withheld;
-        change.checks.push(format!("errors rose: {detail}"));
+        change.checks.push(format!("failed: errors rose: {detail}"));
+    } else {
+        change
+            .checks
+            .push(format!("passed: errors did not rise: {detail}"));
     }
+}
+
+/// The same of all endpoints together, which are no lighter either because one fails fast.
+fn withhold_total(
+    total: &mut DetectedChange,
+    comparison: Option<&Comparison>,
+    is_any_withheld: bool,
+    thresholds: &Thresholds,
+) {
+    if let Some(arms) = comparison.and_then(at_the_old_mix) {
+        withhold(total, arms, thresholds);
+    }
+    if is_any_withheld && total.verdict == DetectedVerdict::Improved {
+        total.verdict = DetectedVerdict::Withheld;
+        total
+            .checks
+            .push("failed: errors of an endpoint that became lighter rose".to_owned());
+    }
+}
+
+/// All requests of both sides, with the new ones' errors as they would be at the mix of the old ones: an endpoint that fails more
+/// often and is asked for more is no more errors.
+fn at_the_old_mix(comparison: &Comparison) -> Option<[Arm; 2]> {
+    let (mut before, mut after) = (Arm::default(), Arm::default());
+    let mut failing = 0.0;
+    for endpoint in &comparison.endpoints {
+        let (old, new) = (endpoint.before, endpoint.after);
+        if old.requests > 0 && new.requests > 0 {
+            before.requests += old.requests;
+            before.errors += old.errors;
+            after.requests += new.requests;
+            failing += old.requests as f64 * new.errors as f64 / new.requests as f64;
+        }
+    }
+    let share = failing / before.requests as f64;
+    after.errors = (share * after.requests as f64).round() as u64;
+    (before.requests > 0).then_some([before, after])
 }
 
 fn findings(detected: &Detected, comparison: Option<&Comparison>) -> Vec<Finding> {
@@ -127,14 +178,27 @@ fn verdict(detected: &Detected, findings: &[Finding]) -> DeployVerdict {
         DeployVerdict::Withheld
     } else if !findings.is_empty() {
         DeployVerdict::Improved
-    } else if detected.changes().any(|change| change.change.is_some()) {
+    } else if said(DetectedVerdict::Withdrawn) {
+        DeployVerdict::Withdrawn
+    } else if detected
+        .endpoints
+        .iter()
+        .any(|change| change.verdict == DetectedVerdict::Unchanged)
+    {
         DeployVerdict::NoChange
+    } else if detected.changes().any(|change| change.change.is_some()) {
+        DeployVerdict::Undecided
     } else {
         DeployVerdict::NotEnoughData
     }
 }
 
-fn headline(detected: &Detected, verdict: DeployVerdict, findings: &[Finding]) -> String {
+fn headline(
+    detected: &Detected,
+    verdict: DeployVerdict,
+    findings: &[Finding],
+    hosts: Option<&HostsOfDeploy>,
+) -> String {
     let told = |heavier: bool| {
         let findings = findings.iter().filter(|finding| finding.heavier == heavier);
         let texts: Vec<&str> = findings.map(|finding| finding.text.as_str()).collect();
@@ -146,25 +210,47 @@ fn headline(detected: &Detected, verdict: DeployVerdict, findings: &[Finding]) -
         DeployVerdict::Withheld => {
             "Cheaper, but more requests fail: nothing is said until errors are back".to_owned()
         }
-        DeployVerdict::NoChange => {
+        DeployVerdict::NoChange => format!("No change found{}", over_all(detected)),
+        DeployVerdict::Withdrawn => {
             let gone = detected
                 .changes()
                 .filter(|change| change.verdict == DetectedVerdict::Withdrawn)
                 .map(|change| change.endpoint.as_deref().unwrap_or("all together"));
             let gone: Vec<&str> = gone.collect();
-            let total = detected.total.as_ref().and_then(|total| total.change);
-            let all = total.map_or_else(String::new, |change| {
-                format!(": {} per request over all endpoints", text::change(&change))
-            });
-            if gone.is_empty() {
-                format!("No change found{all}")
-            } else {
-                format!(
-                    "No change found{all}; what {} showed went away",
-                    gone.join(", ")
-                )
-            }
+            let odd = hosts.iter().flat_map(|hosts| &hosts.odd);
+            let odd: String = odd
+                .map(|odd| format!("; {}", text::odd_host(odd)))
+                .collect();
+            format!(
+                "What {} showed went away{}{odd}",
+                gone.join(", "),
+                over_all(detected)
+            )
+        }
+        DeployVerdict::Undecided => {
+            let undecided = detected.endpoints.iter();
+            let nearest = undecided
+                .filter_map(|change| Some((change.more_requests?, change.endpoint.as_deref()?)))
+                .min();
+            let next = match nearest {
+                Some((more, endpoint)) => {
+                    format!("at least {more} more requests of {endpoint} on each side are needed")
+                }
+                None if detected.watches => "the next minutes may tell".to_owned(),
+                None => "more hosts or more roll-outs would tell, more requests do not".to_owned(),
+            };
+            format!("Undecided{}; {next}", over_all(detected))
         }
         _ => "Not enough data: no endpoint has enough requests of both deploys".to_owned(),
     }
 }
+
+fn over_all(detected: &Detected) -> String {
+    let total = detected.total.as_ref().and_then(|total| total.change);
+    total.map_or_else(String::new, |change| {
+        format!(": {} per request over all endpoints", text::change(&change))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -200,6 +200,8 @@ fn answer(summary: &DeploySummary) -> String {
         Look::Heavier => "This deploy made the app heavier.",
         Look::Lighter => "This deploy made the app lighter.",
         Look::Same => "No change could be told from noise.",
+        Look::WentAway => "What was called went away.",
+        Look::Undecided => "Undecided: more requests may tell.",
         Look::Unsure => "Too few requests to say anything.",
         Look::Withheld => "It looks cheaper, but errors rose: no verdict.",
         Look::First => "The first deploy of this service: nothing to compare it with.",

@@ -103,8 +103,10 @@ fn look(verdict: DetectedVerdict) -> Look {
         DetectedVerdict::Regressed => Look::Heavier,
         DetectedVerdict::Improved => Look::Lighter,
         DetectedVerdict::Withheld => Look::Withheld,
-        DetectedVerdict::Unchanged | DetectedVerdict::Withdrawn => Look::Same,
-        DetectedVerdict::Undecided | DetectedVerdict::NoData => Look::Unsure,
+        DetectedVerdict::Unchanged => Look::Same,
+        DetectedVerdict::Withdrawn => Look::WentAway,
+        DetectedVerdict::Undecided => Look::Undecided,
+        DetectedVerdict::NoData => Look::Unsure,
     }
 }
 

@@ -13,7 +13,7 @@ const MOST: usize = 50;
 
 pub(super) fn render(run: &EarlierRun) -> Markup {
     let changes = run.endpoints.iter().map(|of| &of.change).chain(&run.total);
-    let scale = glyph::scale(changes.map(|change| (Look::Unsure, change)));
+    let scale = glyph::scale(changes.map(|change| (Look::Undecided, change)));
     html! {
         section.panel #earlier {
             div.panel-head { h2 { "Beside its own earlier run" } }
@@ -42,7 +42,7 @@ pub(super) fn render(run: &EarlierRun) -> Markup {
                                         @if of.kind == Kind::Task { span.tag { "task" } }
                                     }
                                     td.change {
-                                        (glyph::interval(&of.change, Look::Unsure, scale))
+                                        (glyph::interval(&of.change, Look::Undecided, scale))
                                         span { (format::change(&of.change)) }
                                     }
                                 }
@@ -52,7 +52,7 @@ pub(super) fn render(run: &EarlierRun) -> Markup {
                             tfoot { tr {
                                 th scope="row" { "All together, at a fixed mix" }
                                 td.change {
-                                    (glyph::interval(total, Look::Unsure, scale))
+                                    (glyph::interval(total, Look::Undecided, scale))
                                     span { (format::change(total)) }
                                 }
                             } }

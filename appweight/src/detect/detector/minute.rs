@@ -31,7 +31,8 @@ impl Detector {
         let flag_cells = std::mem::take(&mut self.flag_cells);
         self.note_spent(&cells, minute);
         self.group(&cells);
-        self.open_columns(&cells, &flag_cells, minute);
+        self.open_columns(&cells, &flag_cells, minute, &mut told);
+        self.note_control(&cells);
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
             let noise = endpoint.learner.noise;
             endpoint.filter.advance(passed, &noise);
@@ -81,6 +82,7 @@ impl Detector {
         self.learn_warm_up(minute);
         self.retire(minute, &columns, &cells, &mut told);
         self.price(&mut told);
+        self.explain(&mut told);
         self.cells = cells;
         self.cells.clear();
         told
@@ -143,13 +145,21 @@ impl Detector {
         }
     }
 
-    fn open_columns(&mut self, cells: &[Cell], flag_cells: &[FlagCell], minute: i64) {
+    fn open_columns(
+        &mut self,
+        cells: &[Cell],
+        flag_cells: &[FlagCell],
+        minute: i64,
+        told: &mut Vec<VerdictLine>,
+    ) {
         let mut last = usize::MAX;
         for cell in cells {
             if cell.deploy != last && !self.deploys[cell.deploy].is_seen {
                 self.deploys[cell.deploy].is_seen = true;
-                if self.deploys[cell.deploy].parent.is_some() {
-                    self.open_column(Column::Deploy(cell.deploy));
+                let is_open = self.deploys[cell.deploy].parent.is_none()
+                    || self.open_column(Column::Deploy(cell.deploy));
+                if !is_open {
+                    told.push(self.leave_out(cell.deploy, minute));
                 }
             }
             last = cell.deploy;
@@ -164,9 +174,10 @@ impl Detector {
         }
     }
 
-    fn open_column(&mut self, column: Column) {
+    /// Whether there was room for it.
+    fn open_column(&mut self, column: Column) -> bool {
         if self.columns.len() >= MAX_COLUMNS {
-            return;
+            return false;
         }
         self.columns.push(column);
         let is_deploy = matches!(column, Column::Deploy(_));
@@ -176,6 +187,7 @@ impl Detector {
                 endpoint.filter.loosen_warm_up();
             }
         }
+        true
     }
 
     fn note_restarts(&mut self, cells: &[Cell], minute: i64, is_first: bool) {

@@ -9,6 +9,8 @@ pub struct WatchOf {
     pub is_open: bool,
     /// Whether something could be said of it, since enough hosts have warmed up with it.
     pub is_judged: bool,
+    /// Whether nobody looks at it, since as many others as are told apart were under watch when it began.
+    pub is_left_out: bool,
 }
 
 impl Detector {
@@ -19,6 +21,7 @@ impl Detector {
         Some(WatchOf {
             is_open: self.columns.contains(&Column::Deploy(number)),
             is_judged: self.deploys[number].place.is_some(),
+            is_left_out: self.deploys[number].is_left_out,
         })
     }
 }
