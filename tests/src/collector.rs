@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,9 +63,18 @@ impl Collector {
     #[must_use]
     pub fn start_on(store: &str) -> Self {
         let own = tempfile::tempdir().expect("a folder can be made");
-        let mut collector = Self::start_at(own.path(), Some(store.to_owned()), |_| {});
+        let mut collector = Self::start_in_on(own.path(), store, |_| {});
         collector.own = Some(own);
         collector
+    }
+
+    /// The same with its journal in that folder, and something changed at its start; not at later ones.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_in_on(folder: &Path, store: &str, set: impl FnOnce(&mut Command)) -> Self {
+        Self::start_at(folder, Some(store.to_owned()), set)
     }
 
     /// Starts one on the store of a folder, which may be there already.
@@ -135,6 +144,14 @@ impl Collector {
     /// If it does not run.
     pub fn kill(&mut self) {
         self.child.take().expect("it runs").kill();
+    }
+
+    /// Asks it to end, as an init system does, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.child.take().expect("it runs").stop()
     }
 
     /// Starts it again on the same port and store.

@@ -96,8 +96,16 @@ pub fn limit_files(command: &mut Command, bytes: u64) {
 /// # Panics
 /// If that cannot be done.
 pub fn unlimit_files(process: u32) {
+    limit_files_of(process, libc::RLIM_INFINITY);
+}
+
+/// Sets another limit while the program runs; only for one that was started with a limit, which a signal would end else.
+///
+/// # Panics
+/// If that cannot be done.
+pub fn limit_files_of(process: u32, bytes: u64) {
     let limit = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
+        rlim_cur: bytes,
         rlim_max: libc::RLIM_INFINITY,
     };
     let process = i32::try_from(process).expect("process ids are small");

@@ -2,13 +2,18 @@
 //!
 //! Run by `cargo xtask test`, which starts ClickHouse's engine, or with `CLICKHOUSE_URL` on a server.
 #![cfg(feature = "clickhouse")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test that could not be run has to say so"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use appweight_tests::{
-    Child, Clients, Collector, KillableClickhouse, Measured, Service, clickhouse_store,
-    expect_all_once, failed_with, get, print_ledgers, program, run,
+    Child, Clients, Collector, KillableClickhouse, Measured, Service, SmallDisk, clickhouse_store,
+    drains_when_asked_to_end, expect_all_once, failed_with, get, limit_files, limit_files_of,
+    print_ledgers, program, random, run, survives_a_full_disk, unlimit_files,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
@@ -77,12 +82,13 @@ fn a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(
     let mut collector = Collector::start_on(&clickhouse_store());
     let clients = Clients::start(&collector.url, 4);
     clients.more(1);
-    for round in 0..15_u64 {
-        if round.is_multiple_of(3) {
+    let mut random = random("kills of the collector");
+    for round in 0..15 {
+        if round % 3 == 0 {
             clients.more(1);
         }
-        // Times that differ, so that each kill meets another step of a group.
-        std::thread::sleep(Duration::from_millis(100 + round * 67 % 300));
+        // Each kill meets another step of a group.
+        std::thread::sleep(Duration::from_micros(random.u64(100_000..400_000)));
         collector.kill();
         collector.restart();
     }
@@ -101,12 +107,11 @@ fn a_clickhouse_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing
     };
     let collector = Collector::start_on(&clickhouse.store());
     let clients = Clients::start(&collector.url, 4);
-    clients.more(1);
-    for round in 0..10_u64 {
-        if round.is_multiple_of(2) {
-            clients.more(1);
-        }
-        std::thread::sleep(Duration::from_millis(100 + round * 53 % 300));
+    let mut random = random("kills of ClickHouse");
+    for _ in 0..50 {
+        // A batch is taken, and then the kill meets some step of the next ones.
+        clients.more(1);
+        std::thread::sleep(Duration::from_micros(random.u64(0..200_000)));
         clickhouse.kill();
         clickhouse.restart();
     }
@@ -115,6 +120,54 @@ fn a_clickhouse_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing
     print_ledgers("kills of ClickHouse", &ledgers);
     assert!(failed_with(&ledgers, 503), "the kills met nobody");
     expect_all_once(&collector, &ledgers);
+}
+
+#[test]
+fn a_collector_that_is_asked_to_end_stores_and_answers_what_waits() {
+    drains_when_asked_to_end(&mut Collector::start_on(&clickhouse_store()), 5);
+}
+
+#[test]
+fn a_full_disk_under_the_journal_loses_nothing_and_is_written_again_when_there_is_room() {
+    let disk = match SmallDisk::mount(1 << 20) {
+        Ok(disk) => disk,
+        Err(error) => {
+            // Only root may. The next test has a limit instead of a disk, which everybody may set.
+            println!("NOT RUN on a real full disk, since none can be mounted here: {error}");
+            return;
+        }
+    };
+    let mut collector = Collector::start_in_on(disk.path(), &clickhouse_store(), |_| {});
+    let ballast = std::cell::RefCell::new(None);
+    survives_a_full_disk(
+        &collector,
+        "full disk under the journal",
+        || *ballast.borrow_mut() = Some(disk.fill()),
+        || {
+            let ballast = ballast.take().expect("it was filled");
+            std::fs::remove_file(ballast).expect("it can be removed");
+        },
+    );
+    // It ends well and starts again where it filled up.
+    assert!(collector.stop().success());
+    collector.restart();
+    assert_eq!(collector.get("/v1/services").status, 200);
+}
+
+#[test]
+fn a_journal_that_may_not_grow_loses_nothing_and_is_written_again_when_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Collector::start_in_on(folder.path(), &clickhouse_store(), |command| {
+        limit_files(command, 1 << 20);
+    });
+    let process = collector.process();
+    survives_a_full_disk(
+        &collector,
+        "limit of the journal's files",
+        // No group is that small.
+        || limit_files_of(process, 100),
+        || unlimit_files(process),
+    );
 }
 
 /// Speaks TLS before a server that does not, as long as the runtime lives.

@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use appweight_tests::{
-    ByHand, Clients, Collector, Ledger, SmallDisk, an_hour_ago, eventually, expect_all_once,
-    expect_ledgers, failed_with, limit_files, print_ledgers, unlimit_files,
+    ByHand, Clients, Collector, SmallDisk, an_hour_ago, drains_when_asked_to_end, eventually,
+    expect_all_once, expect_ledgers, failed_with, limit_files, print_ledgers, random,
+    survives_a_full_disk, unlimit_files,
 };
 
 const MIB: usize = 1 << 20;
@@ -19,9 +20,9 @@ const MIB: usize = 1 << 20;
 fn fifty_kills_under_load_lose_nothing_and_double_nothing() {
     let mut collector = Collector::start();
     let clients = Clients::start(&collector.url, 4);
-    for round in 0..50_u64 {
-        // Times that differ, so that each kill meets another moment of a commit.
-        std::thread::sleep(Duration::from_millis(10 + round * 37 % 90));
+    let mut random = random("kills");
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_micros(random.u64(10_000..100_000)));
         collector.kill();
         collector.restart();
     }
@@ -32,36 +33,9 @@ fn fifty_kills_under_load_lose_nothing_and_double_nothing() {
     expect_all_once(&collector, &ledgers);
 }
 
-/// Clients meet a disk that is full, and then has room again.
-fn survives(collector: &Collector, what: &str, fill: impl FnOnce(), give_room: impl FnOnce()) {
-    let clients = Clients::start(&collector.url, 4);
-    clients.more(3);
-    fill();
-    eventually("the disk is full", || {
-        let failed = collector.metric(r#"appweight_collector_batches_total{outcome="failed"} "#);
-        (failed > 8).then_some(()).ok_or(failed.to_string())
-    });
-    // What is there can still be read, and what fails is told as such.
-    assert_eq!(collector.get("/v1/services").status, 200);
-    let mut client = ByHand::new(&collector.url, "other", "a", "web-9");
-    let refused = eventually("a batch is refused", || {
-        let batch = client.batch(&[ByHand::request(an_hour_ago(), "/full", 1)]);
-        let answer = client.send(&batch)?;
-        (answer.status == 503)
-            .then_some(answer.clone())
-            .ok_or(answer.text)
-    });
-    assert_eq!(refused.content_type, "application/problem+json");
-    let before = clients.acknowledged();
-    give_room();
-    clients.more(3);
-    let ledgers = clients.stop();
-    print_ledgers(what, &ledgers);
-    println!("{what}: {before:?} batches were acknowledged when there was room again");
-    assert!(failed_with(&ledgers, 503), "nobody noticed");
-    let known: usize = ledgers.iter().map(Ledger::len).sum();
-    assert!(known > before.iter().sum::<u64>() as usize);
-    expect_ledgers(collector, &ledgers);
+#[test]
+fn a_collector_that_is_asked_to_end_stores_and_answers_what_waits() {
+    drains_when_asked_to_end(&mut Collector::start(), 10);
 }
 
 #[test]
@@ -76,7 +50,7 @@ fn a_full_disk_loses_nothing_and_is_written_again_when_there_is_room() {
     };
     let collector = Collector::start_in(disk.path());
     let ballast = std::cell::RefCell::new(None);
-    survives(
+    survives_a_full_disk(
         &collector,
         "full disk",
         || *ballast.borrow_mut() = Some(disk.fill()),
@@ -94,7 +68,7 @@ fn a_file_that_may_not_grow_loses_nothing_and_is_written_again_when_it_may() {
         limit_files(command, 2 * MIB as u64);
     });
     let process = collector.process();
-    survives(
+    survives_a_full_disk(
         &collector,
         "limit of files",
         || {},
