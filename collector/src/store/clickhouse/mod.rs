@@ -18,6 +18,8 @@ mod fold;
 mod forget;
 mod http;
 mod journal;
+#[cfg(test)]
+mod moved_tests;
 mod numbers;
 mod options;
 mod profiles;

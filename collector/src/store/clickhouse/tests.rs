@@ -38,7 +38,7 @@ impl Place {
     }
 
     /// The same database for another collector.
-    fn another_journal(&self, name: &str) -> ClickhouseOptions {
+    pub(super) fn another_journal(&self, name: &str) -> ClickhouseOptions {
         ClickhouseOptions {
             journal: self.folder.path().join(name),
             ..self.options.clone()
@@ -114,7 +114,7 @@ fn both_stores_answer_the_same() {
 }
 
 /// A batch with something of everything, all of it the sequence number's.
-fn full(source: u128, sequence: u64) -> NewBatch {
+pub(super) fn full(source: u128, sequence: u64) -> NewBatch {
     let mut batch = batch(source, sequence, "a");
     let value = 1_000 + sequence;
     batch.cells = vec![
@@ -202,7 +202,7 @@ fn a_collector_that_is_cut_off_anywhere_counts_everything_once() {
 }
 
 /// Opens it again: what was cut off may still hold the journal while it writes a file.
-async fn reopen(options: &ClickhouseOptions) -> ClickhouseStore {
+pub(super) async fn reopen(options: &ClickhouseOptions) -> ClickhouseStore {
     loop {
         match ClickhouseStore::open(options, None).await {
             Err(StoreError::JournalInUse(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
@@ -322,43 +322,6 @@ async fn two_collectors_that_are_sent_the_same_count_it_once() {
     assert_eq!(stored, batches.len());
     assert!(yielded > 0, "they never met");
     assert_eq!(account(&one).await, account(&whole).await);
-}
-
-#[tokio::test]
-async fn a_batch_that_a_dead_collector_was_writing_waits_for_it() {
-    let place = Place::new();
-    let dead = ClickhouseStore::open(&place.options, None).await.unwrap();
-    let other = ClickhouseStore::open(&place.another_journal("other"), None)
-        .await
-        .unwrap();
-    // It dies with a group in its journal, of which nothing is in.
-    {
-        let mut writer = dead.writer.lock().await;
-        writer.leave_half_written(vec![full(1, 0)]).await;
-    }
-    drop(dead);
-    // Its claim tells the other.
-    let refused = other.put_batch(full(1, 0)).await;
-    assert!(
-        matches!(refused, Err(StoreError::Elsewhere { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(
-        other.put_batch(full(1, 1)).await.unwrap(),
-        PutOutcome::Stored
-    );
-    assert_eq!(
-        suite::all_cells(&other).await.len(),
-        2,
-        "those of the second alone"
-    );
-    let _back = reopen(&place.options).await;
-    assert_eq!(
-        other.put_batch(full(1, 0)).await.unwrap(),
-        PutOutcome::Duplicate
-    );
-    let cells = suite::all_cells(&other).await;
-    assert_eq!(cells.iter().map(|placed| placed.cell.n).sum::<u64>(), 4);
 }
 
 #[tokio::test]

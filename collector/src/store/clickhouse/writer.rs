@@ -419,10 +419,11 @@ impl Rows {
 
 #[cfg(test)]
 impl Writer {
-    /// Ends between the journal and the first row, as a crash there does.
-    pub(super) async fn leave_half_written(&mut self, batches: Vec<NewBatch>) {
+    /// Ends between the journal and the first row, as a crash there does. Returns the group's id.
+    pub(super) async fn leave_half_written(&mut self, batches: Vec<NewBatch>) -> Uuid {
         let group = Arc::new(self.group_of(batches));
         assert!(self.claim(&group).await.unwrap().is_empty());
         self.journal.keep(group.id).unwrap();
+        group.id
     }
 }
