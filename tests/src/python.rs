@@ -2,6 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// A Python environment of a test's own, in the target folder, with what the file `tests/python/{name}.txt`
 /// lists. It is made once, and again when the list changes.
@@ -25,6 +26,9 @@ pub fn python(name: &str) -> Option<PathBuf> {
 }
 
 fn environment(name: &str) -> Result<PathBuf, String> {
+    // Two tests at once would make it over each other.
+    static MADE_BY_ONE: Mutex<()> = Mutex::new(());
+    let _made_by_one = MADE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("python/{name}.txt"));
     let wanted =
         fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;

@@ -6,16 +6,14 @@ use std::time::{Duration, Instant};
 use appweight_tests::{Child, Measured, Service, eventually, get, program, python};
 
 const WRITE: &str = "may-write-0123456789abcdef";
-/// How often each operation is asked with arguments drawn at random, beside those at the edges of the schema.
-const EXAMPLES: &str = "25";
-/// The part of the CI's time that it may take.
+/// The part of the CI's time that each run may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A collector with two measured deploys of `small`, of which every request was recorded and profiled.
-fn collector(folder: &tempfile::TempDir) -> Child {
+fn collector(store: &[&str]) -> Child {
     let mut command = program("appweight");
-    command.args(["serve", "--listen", "127.0.0.1:0", "--database"]);
-    command.arg(folder.path().join("store.db"));
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command.args(store);
     // Of that service alone: else soon every question has to name one of many.
     command.args(["--write-token", &format!("small={WRITE}")]);
     let child = Child::start(command).expect("it starts");
@@ -62,11 +60,38 @@ fn collector(folder: &tempfile::TempDir) -> Child {
 
 #[test]
 fn every_answer_is_one_that_the_document_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("store.db").display().to_string();
+    fuzz(
+        &folder,
+        &["--database", &database],
+        &["--max-examples", "25"],
+        500,
+    );
+}
+
+/// The same answers by other SQL, which takes longer: arguments drawn at random alone, and fewer.
+#[cfg(feature = "clickhouse")]
+#[test]
+fn every_answer_of_clickhouse_is_one_that_the_document_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal").display().to_string();
+    let store = appweight_tests::clickhouse_store();
+    let some = ["--phases", "fuzzing", "--max-examples", "8"];
+    fuzz(
+        &folder,
+        &["--store", &store, "--journal", &journal],
+        &some,
+        80,
+    );
+}
+
+/// Asks all operations, at least so many questions in all.
+fn fuzz(folder: &tempfile::TempDir, store: &[&str], how: &[&str], at_least: u32) {
     let Some(bin) = python("schemathesis") else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let collector = collector(&folder);
+    let collector = collector(store);
     let began = Instant::now();
     let output = Command::new(bin.join("schemathesis"))
         .arg("--config-file")
@@ -80,7 +105,8 @@ fn every_answer_is_one_that_the_document_tells() {
             "--generation-deterministic",
             "--no-shrink",
         ])
-        .args(["--continue-on-failure", "--max-examples", EXAMPLES])
+        .arg("--continue-on-failure")
+        .args(how)
         .args(["--header", &format!("Authorization: Bearer {WRITE}")])
         .arg(format!("{}/v1/openapi.json", collector.url))
         .current_dir(folder.path())
@@ -98,7 +124,7 @@ fn every_answer_is_one_that_the_document_tells() {
         let (asked, _) = line.trim().split_once(" generated, ")?;
         asked.parse::<u32>().ok()
     });
-    assert!(asked.is_some_and(|asked| asked > 500), "{said}");
+    assert!(asked.is_some_and(|asked| asked > at_least), "{said}");
     assert!(
         said.contains("Tested: 16") && said.contains("16/16"),
         "{said}"
