@@ -1,7 +1,5 @@
 //! Which services there are, and since when.
 
-use std::collections::BTreeMap;
-
 use appweight::api::ServiceSummary;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
@@ -41,47 +39,48 @@ impl ServiceRow {
     }
 }
 
+/// In one question: pages ask it before each of theirs.
 pub(super) async fn services(client: &Client) -> Result<Vec<ServiceSummary>, StoreError> {
     #[derive(Row, Deserialize)]
-    struct DeployRow {
+    struct Found {
         service: String,
-        id: String,
-        first_us: u64,
+        known: u64,
+        known_from_us: u64,
+        known_until_us: u64,
+        deploys: u64,
+        deploy: String,
+        deployed_us: u64,
     }
-    let known =
-        "SELECT service, min(services.first_us) AS first_us, max(services.last_us) AS last_us
-        FROM services GROUP BY service";
-    let deploys = format!(
-        "SELECT service, argMax(id, (started_us, deploy_row)) AS id, min(started_us) AS first_us
-        FROM {} GROUP BY service",
+    let sql = format!(
+        "SELECT service, countIf(found.is_known) AS known,
+            minIf(first_us, found.is_known) AS known_from_us, maxIf(last_us, found.is_known) AS known_until_us,
+            countIf(NOT found.is_known) AS deploys,
+            argMaxIf(id, (first_us, deploy_row), NOT found.is_known) AS deploy,
+            minIf(first_us, NOT found.is_known) AS deployed_us
+        FROM (
+            SELECT service, true AS is_known, toUInt64(services.first_us) AS first_us,
+                toUInt64(services.last_us) AS last_us, '' AS id,
+                toInt64(0) AS deploy_row FROM services
+            UNION ALL
+            SELECT toString(service), false, started_us, 0, id, deploy_row FROM {}
+        ) AS found GROUP BY service ORDER BY service",
         newest("")
     );
-    let (known, deploys) = tokio::try_join!(
-        client.query(known).fetch_all::<ServiceRow>(),
-        client.query(&deploys).fetch_all::<DeployRow>(),
-    )?;
-    let mut services: BTreeMap<String, ServiceSummary> = BTreeMap::new();
-    for row in known {
-        let summary = ServiceSummary {
-            service: row.service.clone(),
-            first_us: row.first_us,
-            last_us: row.last_us,
-            deploy: None,
+    let found = client.query(&sql).fetch_all::<Found>().await?;
+    let services = found.into_iter().map(|found| {
+        let (first_us, last_us) = if found.known > 0 {
+            (found.known_from_us, found.known_until_us)
+        } else {
+            (found.deployed_us, found.deployed_us)
         };
-        services.insert(row.service, summary);
-    }
-    for row in deploys {
-        let known = services
-            .entry(row.service.clone())
-            .or_insert(ServiceSummary {
-                service: row.service,
-                first_us: row.first_us,
-                last_us: row.first_us,
-                deploy: None,
-            });
-        known.deploy = Some(row.id);
-    }
-    Ok(services.into_values().collect())
+        ServiceSummary {
+            service: found.service,
+            first_us,
+            last_us,
+            deploy: (found.deploys > 0).then_some(found.deploy),
+        }
+    });
+    Ok(services.collect())
 }
 
 /// Forgets services without a roll-out, of which nothing has come since. Returns how many.
