@@ -93,9 +93,12 @@ impl Ddl {
             )];
         };
         let local = made.replacen(table, &format!("{table}_local"), 1);
-        if statement.starts_with("ALTER") {
-            // First where the rows are: the other table asks there.
-            return vec![local, made];
+        if !head.starts_with("CREATE") {
+            // First where the rows are: the other table asks there for columns, and has no index of its own.
+            let has_columns = rest.contains("ADD COLUMN");
+            return std::iter::once(local)
+                .chain(has_columns.then_some(made))
+                .collect();
         }
         let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         vec![
