@@ -130,7 +130,7 @@ async fn add_up(app: &App, service: &str, day_us: u64) -> Result<Day, StoreError
                 until_us: from_us + HOUR_US,
             },
         };
-        for placed in app.store.moments(query).await? {
+        for placed in app.store.moments(query, None).await? {
             sums.add(&placed.cell);
         }
     }

@@ -42,34 +42,33 @@ pub(crate) fn with_detected(app: &App, report: DeployReport) -> DeployReport {
     judged_by(detected, report, &app.options.thresholds)
 }
 
+/// What depends on nothing else is asked for side by side: much of it is waiting, and readers are many.
 async fn gather(app: &App, deploy: &Deploy) -> Result<Evidence, StoreError> {
-    let next_us = app
-        .store
-        .next_start(&deploy.service, deploy.started_us)
-        .await?;
-    let (_, widest_us) = app
-        .store
-        .cell_widths(&deploy.service)
-        .await?
-        .unwrap_or_default();
+    let (store, service) = (&app.store, deploy.service.as_str());
+    let (next_us, widths) = tokio::try_join!(
+        store.next_start(service, deploy.started_us),
+        store.cell_widths(service),
+    )?;
+    let (_, widest_us) = widths.unwrap_or_default();
     let time = window(deploy, next_us, widest_us, app.options.clock.now_us());
     let query = CellQuery {
-        service: deploy.service.clone(),
+        service: service.to_owned(),
         deploys: Vec::new(),
         time,
     };
-    let cells = app.store.moments(query).await?;
-    let mut processes = match &deploy.replaced {
-        Some(replaced) => {
-            app.store
-                .process_points(youth(deploy, replaced, time))
-                .await?
+    let young = async {
+        match &deploy.replaced {
+            Some(replaced) => store.process_points(youth(deploy, replaced, time)).await,
+            None => Ok(Vec::new()),
         }
-        None => Vec::new(),
     };
-    let all = ProcessQuery::all(&deploy.service, time);
-    processes.extend(app.store.process_points(all).await?);
-    let earlier = earlier(app, &deploy.service, deploy.started_us).await?;
+    let (cells, mut processes, all, earlier) = tokio::try_join!(
+        store.moments(query, None),
+        young,
+        store.process_points(ProcessQuery::all(service, time)),
+        earlier(app, service, deploy.started_us),
+    )?;
+    processes.extend(all);
     Ok(Evidence {
         cells,
         processes,

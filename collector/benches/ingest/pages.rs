@@ -288,7 +288,8 @@ async fn judge_all(address: std::net::SocketAddr) {
     let began = Instant::now();
     let mut senders = Senders::connect(address);
     let (mut before, mut still) = (0, 0);
-    while still < 5 && began.elapsed() < JUDGING {
+    // The reports of all others are copies of one.
+    while still < 5 && (began.elapsed() < JUDGING || before == 0) {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let judged = senders.counted("verdicts_total");
         // The first takes long: merges go on of what was filled in.

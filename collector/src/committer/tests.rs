@@ -33,7 +33,7 @@ async fn kept(bench: &Bench) -> usize {
         deploys: Vec::new(),
         time: TimeRange::ALL,
     };
-    bench.store.cells(query, None).await.unwrap().len()
+    bench.store.cells(query).await.unwrap().len()
 }
 
 #[tokio::test]

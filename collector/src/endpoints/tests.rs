@@ -35,7 +35,7 @@ async fn endpoints(bench: &Bench) -> Vec<String> {
         deploys: Vec::new(),
         time: TimeRange::ALL,
     };
-    let cells = bench.store.cells(query, None).await.unwrap();
+    let cells = bench.store.cells(query).await.unwrap();
     let mut names: Vec<String> = cells
         .into_iter()
         .map(|placed| placed.cell.key.endpoint)

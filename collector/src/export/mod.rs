@@ -133,7 +133,7 @@ impl Collector {
                 deploys: Vec::new(),
                 time: step,
             };
-            let cells = store.cells(query, None).await?;
+            let cells = store.cells(query).await?;
             file = file
                 .add(move |table| {
                     cells

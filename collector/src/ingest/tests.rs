@@ -16,7 +16,7 @@ async fn cells(bench: &Bench) -> Vec<appweight::evidence::PlacedCell> {
         deploys: Vec::new(),
         time: TimeRange::ALL,
     };
-    bench.store.cells(query, None).await.unwrap()
+    bench.store.cells(query).await.unwrap()
 }
 
 fn full() -> appweight_wire::Batch {

@@ -16,8 +16,9 @@ use crate::store::{CellQuery, DeployQuery, StoreError, TimeRange};
 /// Cells of a minute may come so long after its end: an agent sends them within seconds, and once more after a failure.
 const LATE_US: u64 = 60_000_000;
 const DAY: i64 = 24 * 60;
-/// Minutes that are read at once: some thousand cells.
-const STEP: i64 = 10;
+/// Minutes that are read at once, on multiples of them: some thousand cells. A store may keep the cells of an hour in an order
+/// that makes a part of it take as long as all of it.
+const STEP: i64 = 20;
 /// How long cells are read before others have their turn.
 const TURN: Duration = Duration::from_millis(500);
 /// Reports come with roll-outs, and are large.
@@ -103,7 +104,7 @@ async fn feed(
     }
     loop {
         let next = live.next_minute();
-        let end = until.min(next + STEP);
+        let end = until.min(next - next.rem_euclid(STEP) + STEP);
         app.detectors.close(service, end);
         let query = CellQuery {
             service: service.to_owned(),
@@ -113,7 +114,7 @@ async fn feed(
                 until_us: us(end),
             },
         };
-        let mut cells = app.store.cells(query, Some(MOST_READ)).await?;
+        let mut cells = app.store.moments(query, Some(MOST_READ)).await?;
         let whole = whole_minutes(&mut cells, MOST_READ, next, end);
         let is_last = whole.end >= until;
         live = off_the_runtime(move || {

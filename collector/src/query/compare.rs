@@ -50,17 +50,20 @@ pub(crate) async fn compare(
         &[("instructions", Metric::Instructions), ("cpu", Metric::Cpu)],
     )?;
     let time = params.time()?;
-    for (name, id) in [("base", &base), ("head", &head)] {
-        known(&app, &service, name, id).await?;
-    }
+    tokio::try_join!(
+        known(&app, &service, "base", &base),
+        known(&app, &service, "head", &head),
+    )?;
     let query = CellQuery {
         service: service.clone(),
         deploys: vec![base.clone(), head.clone()],
         time,
     };
-    let cells = app.store.moments(query).await?;
-    // The newest ones, whenever the two served: restarts are the service's, not the roll-out's.
-    let earlier = earlier(&app, &service, u64::MAX).await?;
+    let (cells, earlier) = tokio::try_join!(
+        app.store.moments(query, None),
+        // The newest ones, whenever the two served: restarts are the service's, not the roll-out's.
+        earlier(&app, &service, u64::MAX),
+    )?;
     let earlier: Vec<Comparison> = earlier
         .into_iter()
         .filter(|comparison| (&comparison.base, &comparison.head) != (&base, &head))

@@ -78,15 +78,17 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError>;
     /// When the next roll-out of the service after `started_us` began.
     async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError>;
-    /// Cells of a service, without those kept per flag, by rising start; the first of them if they are more than `most`.
-    async fn cells(
+    /// Cells of a service, without those kept per flag, by rising start: for what is made of whole cells.
+    #[cfg(any(test, feature = "parquet"))]
+    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
+    /// The same cells with what a judge needs of them: of their distributions numbers, sums and sums of squares, of values
+    /// and of their logarithms, of instructions and CPU time, nothing else. They are many, and the rest is most of them. The
+    /// first of them if they are more than `most`.
+    async fn moments(
         &self,
         query: CellQuery,
         most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError>;
-    /// The same cells with what a comparison needs of them: of their distributions numbers, sums and sums of squares of
-    /// instructions and CPU time, nothing else. They are many, and the rest is most of them.
-    async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError>;
     /// When a deploy's first cell of that time begins and its last one ends.
     async fn cell_span(
         &self,

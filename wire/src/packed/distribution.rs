@@ -45,8 +45,8 @@ impl Cell {
             })
     }
 
-    /// Sets of what [`Cell::pack_metrics`] wrote numbers, sums and sums of squares of instructions and CPU time alone: all
-    /// that a comparison needs, in a fraction of the time.
+    /// Sets of what [`Cell::pack_metrics`] wrote numbers, sums and sums of squares, of values and of their logarithms, of
+    /// instructions and CPU time alone: all that a judge needs, in a fraction of the time.
     ///
     /// # Errors
     /// If it is anything else, as far as it is read.
@@ -136,6 +136,8 @@ fn moments(all: Distribution) -> Distribution {
         n: all.n,
         sum: all.sum,
         sum_squares: all.sum_squares,
+        sum_logs: all.sum_logs,
+        sum_squared_logs: all.sum_squared_logs,
         ..Distribution::default()
     }
 }

@@ -100,15 +100,19 @@ row! {
 }
 
 row! {
-    /// A cell as it is told with what a comparison needs of it.
+    /// A cell as it is told with what a judge needs of it.
     #[derive(Row, Deserialize)]
     MomentsRow {
         instructions_n: u128,
         instructions_sum: u128,
         instructions_sum_squares: UInt256,
+        instructions_sum_logs: u128,
+        instructions_sum_squared_logs: UInt256,
         cpu_ns_n: u128,
         cpu_ns_sum: u128,
         cpu_ns_sum_squares: UInt256,
+        cpu_ns_sum_logs: u128,
+        cpu_ns_sum_squared_logs: UInt256,
     }
 }
 
@@ -291,11 +295,13 @@ pub(super) fn placed(row: ToldRow) -> Result<PlacedCell, StoreError> {
 }
 
 pub(super) fn placed_moments(row: MomentsRow) -> Result<PlacedCell, StoreError> {
-    let moments = |n: u128, sum, sum_squares| {
+    let moments = |n: u128, sum, sum_squares, sum_logs, sum_squared_logs| {
         (n > 0).then(|| Distribution {
             n: narrow(n),
             sum: narrow(sum),
             sum_squares: Wide(narrow_wide(sum_squares)),
+            sum_logs: narrow(sum_logs),
+            sum_squared_logs: Wide(narrow_wide(sum_squared_logs)),
             ..Distribution::default()
         })
     };
@@ -304,8 +310,16 @@ pub(super) fn placed_moments(row: MomentsRow) -> Result<PlacedCell, StoreError> 
         row.instructions_n,
         row.instructions_sum,
         row.instructions_sum_squares,
+        row.instructions_sum_logs,
+        row.instructions_sum_squared_logs,
     );
-    cell.cpu_ns = moments(row.cpu_ns_n, row.cpu_ns_sum, row.cpu_ns_sum_squares);
+    cell.cpu_ns = moments(
+        row.cpu_ns_n,
+        row.cpu_ns_sum,
+        row.cpu_ns_sum_squares,
+        row.cpu_ns_sum_logs,
+        row.cpu_ns_sum_squared_logs,
+    );
     Ok(PlacedCell {
         deploy: row.deploy,
         cluster: row.cluster,

@@ -19,19 +19,20 @@ const ORDER: &str = "start_us, width_us, deploy, kind, endpoint, cluster, host_g
 /// Cells from which the width of a service's newest ones is told.
 const NEWEST: u32 = 64;
 
+#[cfg(any(test, feature = "parquet"))]
 pub(super) async fn cells(
     client: &Client,
     query: &CellQuery,
-    most: Option<usize>,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''", most, placed).await
+    summed(client, query, "AND flag_name = ''", None, placed).await
 }
 
 pub(super) async fn moments(
     client: &Client,
     query: &CellQuery,
+    most: Option<usize>,
 ) -> Result<Vec<PlacedCell>, StoreError> {
-    summed(client, query, "AND flag_name = ''", None, placed_moments).await
+    summed(client, query, "AND flag_name = ''", most, placed_moments).await
 }
 
 /// Every cell of that time, with those per flag.

@@ -176,16 +176,17 @@ impl Store for ClickhouseStore {
         deploys::next_start(&self.client, service, started_us).await
     }
 
-    async fn cells(
+    #[cfg(any(test, feature = "parquet"))]
+    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
+        cells::cells(&self.client, &query).await
+    }
+
+    async fn moments(
         &self,
         query: CellQuery,
         most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::cells(&self.client, &query, most).await
-    }
-
-    async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::moments(&self.client, &query).await
+        cells::moments(&self.client, &query, most).await
     }
 
     async fn cell_span(

@@ -45,7 +45,7 @@ pub(super) fn unpack_metrics(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreE
     Ok(())
 }
 
-/// Of these what a comparison needs.
+/// Of these what a judge needs.
 pub(super) fn unpack_moments(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreError> {
     if let Some((&PACKED, packed)) = bytes.split_first() {
         return cell.unpack_moments(packed).map_err(broken);

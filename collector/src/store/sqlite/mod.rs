@@ -251,17 +251,18 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn cells(
+    #[cfg(any(test, feature = "parquet"))]
+    async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
+        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics, None))
+            .await
+    }
+
+    async fn moments(
         &self,
         query: CellQuery,
         most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError> {
-        self.read(move |connection| read::cells(connection, &query, code::unpack_metrics, most))
-            .await
-    }
-
-    async fn moments(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        self.read(move |connection| read::cells(connection, &query, code::unpack_moments, None))
+        self.read(move |connection| read::cells(connection, &query, code::unpack_moments, most))
             .await
     }
 

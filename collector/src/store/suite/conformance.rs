@@ -159,7 +159,7 @@ async fn account(store: &impl Store) -> Vec<String> {
             deploys: Vec::new(),
             time: TimeRange::ALL,
         };
-        all.push(format!("{:#?}", store.cells(cells, None).await.unwrap()));
+        all.push(format!("{:#?}", store.cells(cells).await.unwrap()));
         let processes = ProcessQuery::all(service, TimeRange::ALL);
         all.push(format!(
             "{:#?}",
@@ -290,9 +290,9 @@ async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec
             deploys,
             time,
         };
-        let cells = store.cells(query.clone(), None).await.unwrap();
+        let cells = store.cells(query.clone()).await.unwrap();
         all.push((format!("{query:?}"), format!("{cells:#?}")));
-        let moments = store.moments(query.clone()).await.unwrap();
+        let moments = store.moments(query.clone(), None).await.unwrap();
         assert_eq!(
             moments,
             cells.into_iter().map(moments_of).collect::<Vec<_>>()
@@ -308,12 +308,14 @@ async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec
     all
 }
 
-/// What a comparison needs of a cell.
+/// What a judge needs of a cell.
 fn moments_of(placed: PlacedCell) -> PlacedCell {
     let moments = |all: Distribution| Distribution {
         n: all.n,
         sum: all.sum,
         sum_squares: all.sum_squares,
+        sum_logs: all.sum_logs,
+        sum_squared_logs: all.sum_squared_logs,
         ..Distribution::default()
     };
     let cell = placed.cell;

@@ -106,7 +106,7 @@ pub(in crate::store) async fn all_cells(store: &impl Store) -> Vec<PlacedCell> {
         deploys: Vec::new(),
         time: TimeRange::ALL,
     };
-    store.cells(query, None).await.unwrap()
+    store.cells(query).await.unwrap()
 }
 
 /// Forgets all that can be forgotten.
@@ -226,15 +226,15 @@ pub(in crate::store) async fn cells_are_found_by_time_and_deploy(store: &impl St
     };
     for deploys in [vec![], vec!["a".to_owned()]] {
         query.deploys = deploys;
-        let all = store.cells(query.clone(), None).await.unwrap();
+        let all = store.moments(query.clone(), None).await.unwrap();
         assert_eq!(all.len(), 4 - query.deploys.len());
         for most in 0..=all.len() + 1 {
-            let first = store.cells(query.clone(), Some(most)).await.unwrap();
+            let first = store.moments(query.clone(), Some(most)).await.unwrap();
             assert_eq!(first, all[..most.min(all.len())]);
         }
     }
     query.service = "other".into();
-    assert_eq!(store.cells(query, None).await.unwrap().len(), 0);
+    assert_eq!(store.cells(query).await.unwrap().len(), 0);
     assert_eq!(
         store.cell_span("photo", "a", time).await.unwrap(),
         Some(time)
