@@ -180,6 +180,7 @@ impl Agent {
                 ..AgentStatus::default()
             };
         };
+        let _held = core.totals.hold();
         let (cells, unflushed) = core.shards().look(core.spans(), core.endpoints());
         let totals = &core.totals;
         let (clock_checks, clock_disagreements) = core.counters().clock_checks();

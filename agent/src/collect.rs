@@ -160,20 +160,22 @@ impl<'a> Collector<'a> {
         } else {
             now.saturating_sub(GRACE_US)
         };
-        core.shards()
-            .drain(until, core.spans(), core.endpoints(), &mut self.drained);
+        let tally = core.totals.take_over(|| {
+            core.shards()
+                .drain(until, core.spans(), core.endpoints(), &mut self.drained);
+            mem::take(&mut self.drained.tally)
+        });
         core.look_at_the_clock();
         self.add_profiles();
         if self.looked_at_threads.elapsed() >= LOOK_AT_THREADS {
             self.look_at_other_threads();
         }
-        self.some_passed |= self.drained.tally.passed > 0 || core.thinning().thins();
+        self.some_passed |= tally.passed > 0 || core.thinning().thins();
         if stopping {
             self.end_span_of_allocations(now - now % core.spans().cell_us);
         } else {
             self.decide(until);
         }
-        core.totals.add_tally(mem::take(&mut self.drained.tally));
         let process = self.process_record(now, stopping);
         let costliest = self
             .drained

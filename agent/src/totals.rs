@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::contents::Contents;
 use crate::shard::Tally;
@@ -6,6 +7,8 @@ use crate::shard::Tally;
 /// What an agent did since its start, counted by its own threads.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
+    /// Held while what threads tallied is on its way from them to here.
+    on_its_way: Mutex<()>,
     pub(crate) requests: AtomicU64,
     pub(crate) tasks: AtomicU64,
     pub(crate) dropped: AtomicU64,
@@ -29,8 +32,22 @@ impl Totals {
         add(&self.dropped_requests, contents.requests);
     }
 
-    /// Adds what threads tallied.
-    pub(crate) fn add_tally(&self, tally: Tally) {
+    /// While it is held, what threads tallied is either still with them or here.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.on_its_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what threads tallied, as it is fetched from them.
+    pub(crate) fn take_over(&self, fetch: impl FnOnce() -> Tally) -> Tally {
+        let _held = self.hold();
+        let tally = fetch();
+        self.add_tally(tally);
+        tally
+    }
+
+    fn add_tally(&self, tally: Tally) {
         add(&self.requests, tally.requests);
         add(&self.tasks, tally.tasks);
         add(&self.dropped, tally.dropped);

@@ -405,3 +405,40 @@ fn a_process_tells_its_switches_and_page_faults() {
     let faults = sum(|process| process.page_faults);
     assert!(faults >= 32, "{faults}");
 }
+
+#[test]
+fn a_status_has_each_task_once_while_counts_are_on_their_way() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    let collector = TestCollector::start();
+    let agent = collector
+        .agent()
+        .cell_width(Duration::from_millis(10))
+        .record_one_in(0)
+        .start();
+    let (done, begun, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    agent.measure("task:work", || ());
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        let until = std::time::Instant::now() + Duration::from_millis(600);
+        while std::time::Instant::now() < until {
+            let least = done.load(Ordering::SeqCst);
+            let told = agent.status().tasks;
+            let most = begun.load(Ordering::SeqCst);
+            if !(least..=most).contains(&told) {
+                over.store(true, Ordering::SeqCst);
+                panic!("{told} told, {least} to {most} done");
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    assert!(agent.shutdown(SOON));
+    assert_eq!(agent.status().tasks, done.into_inner());
+}

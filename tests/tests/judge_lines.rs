@@ -9,7 +9,7 @@ use serde_json::Value;
 
 fn document() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/judge.md");
-    std::fs::read_to_string(path).unwrap()
+    std::fs::read_to_string(path).expect("the document")
 }
 
 /// The fenced blocks of that language.
@@ -18,7 +18,7 @@ fn blocks(language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let blocks = document.split(&fence).skip(1);
     blocks
-        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .map(|rest| rest.split("```").next().expect("a block").to_owned())
         .collect()
 }
 
@@ -29,19 +29,24 @@ fn piped(words: &[&str], input: &[u8]) -> String {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
+        .expect("the program starts");
+    let mut given = child.stdin.take().expect("a pipe");
+    given.write_all(input).expect("it reads");
+    drop(given);
+    let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("it writes text")
 }
 
 /// The cells that the document's example writes.
 fn cells() -> Vec<u8> {
-    let [example] = blocks("sh").try_into().unwrap();
+    let [example] = blocks("sh").try_into().expect("one block");
     let script = example.replace("| appweight judge -", "");
     assert_ne!(script, example, "it is given to the program");
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .expect("a shell");
     assert!(output.status.success(), "{output:?}");
     output.stdout
 }
@@ -72,7 +77,7 @@ fn assert_documented(told: &str, documented: &str) {
         }
     }
     let [one, other] = [told, documented].map(|text| {
-        let value: Value = serde_json::from_str(text).unwrap();
+        let value: Value = serde_json::from_str(text).expect("JSON");
         value
     });
     assert!(

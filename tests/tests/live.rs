@@ -272,7 +272,14 @@ fn what_a_roll_out_changed_is_called_while_it_is_watched_and_once_across_kills()
     for clean in ["b", "c", "d"] {
         let report = report(&collector, clean);
         assert_eq!(report["summary"]["status"], "judged", "{report}");
-        assert_eq!(report["summary"]["verdict"], "no_change", "{report}");
+        // Eight hosts for some minutes tell a change of 5 % and not that there is none of 1 %.
+        let verdict = report["summary"]["verdict"].as_str().unwrap();
+        assert!(["no_change", "undecided"].contains(&verdict), "{report}");
+        assert_eq!(
+            report["summary"]["findings"],
+            serde_json::json!([]),
+            "{report}"
+        );
     }
     let until_us = judged["detected"]["until_us"].as_u64().unwrap();
     stops_the_last(

@@ -1,11 +1,6 @@
 //! What was acknowledged is in the store, once, whatever happens to the collector, its disk or its file: compared
 //! with the ledgers of clients that send each batch until it is acknowledged, and some of them again.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "how much was lost on the way and sent again is for whoever reads the test's output"
-)]
-
 use std::time::Duration;
 
 use appweight_tests::{

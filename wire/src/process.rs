@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ActiveUsers;
+use crate::cell::is_zero;
 
 /// Whether a counter is there, and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -76,10 +77,10 @@ pub struct ProcessRecord {
     #[serde(default)]
     pub counters: Vec<CounterStatus>,
     /// Times that the agent set its cheap CPU clock against the system call since the process began.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_checks_total: u64,
     /// How often the two were further apart than they may be: a few are the hypervisor's or an interrupt's time.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_disagreements_total: u64,
     /// CPU time of the agent's own thread in the span, ns.
     #[serde(default)]

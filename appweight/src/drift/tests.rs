@@ -1,5 +1,8 @@
 //! Series whose truth is known.
 
+use std::fmt::Arguments;
+use std::io::Write;
+
 use appweight_wire::{Age, Cell, CellKey, InstructionSource, Kind};
 use proptest::prelude::*;
 
@@ -11,6 +14,11 @@ use crate::thresholds::Thresholds;
 /// A Monday, counted in days since the epoch.
 const FIRST: u64 = 20_787;
 const SERIES: u64 = 200;
+
+/// A figure of docs/performance.md.
+fn note(figure: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{figure}");
+}
 
 /// Noise of that spread, of which each day keeps a part of the one before: about 1, as logarithms.
 fn noise(seed: u64, days: usize, correlation: f64, spread: f64) -> Vec<f64> {
@@ -61,7 +69,9 @@ fn noise_shows_a_trend_as_often_as_is_said() {
         (84, 0.6, 0.1),
     ] {
         let rate = false_alarms(days, correlation, says_trend);
-        println!("{days} days, correlation {correlation}: {rate} at 0.05");
+        note(format_args!(
+            "{days} days, correlation {correlation}: {rate} at 0.05"
+        ));
         assert!(rate <= most, "{days} days, {correlation}: {rate}");
     }
 }
@@ -70,7 +80,7 @@ fn noise_shows_a_trend_as_often_as_is_said() {
 fn noise_rarely_shows_a_change_of_level() {
     for correlation in [0.0, 0.5] {
         let rate = false_alarms(84, correlation, |series| !series.daily.changes.is_empty());
-        println!("correlation {correlation}: {rate}");
+        note(format_args!("correlation {correlation}: {rate}"));
         assert!(rate <= 0.08, "{correlation}: {rate}");
     }
 }
@@ -90,9 +100,9 @@ fn a_drift_of_two_per_cent_a_week_is_found_and_its_interval_holds_it() {
             right += u32::from(trend.per_week > 0.0);
             covered += u32::from(trend.low <= 0.02 && 0.02 <= trend.high);
         }
-        println!(
+        note(format_args!(
             "{days} days, correlation {correlation}: {found} found, {right} of the right sign, {covered} covered of {RUNS}"
-        );
+        ));
         assert!(found >= 90, "{found} of {RUNS}");
         assert!(right >= found, "{right}");
         assert!(covered >= 85, "{covered} of {RUNS}");
@@ -114,7 +124,9 @@ fn a_step_is_found_at_its_day_and_is_no_trend() {
         }
         trends += u32::from(says_trend(&series));
     }
-    println!("{found} steps of {RUNS} found, {trends} taken for a trend");
+    note(format_args!(
+        "{found} steps of {RUNS} found, {trends} taken for a trend"
+    ));
     assert!(found >= 90, "{found} of {RUNS}");
     assert!(trends <= 12, "{trends} of {RUNS}");
 }

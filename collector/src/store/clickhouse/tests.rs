@@ -357,7 +357,7 @@ async fn a_newer_schema_is_refused() {
         opened.err(),
         Some(StoreError::Newer {
             found: 99,
-            known: 4
+            known: 6
         })
     ));
 }
