@@ -275,7 +275,7 @@ impl Allocations {
         allocations::begin(mean);
         Ok(Self {
             mean,
-            snapshots: Mutex::default(),
+            snapshots: Mutex::new(Snapshots::of_allocations()),
         })
     }
 }

@@ -170,10 +170,14 @@ fn render(service: &str, report: &DeployReport, functions: &Functions, around: &
 /// Hosts that stand out by themselves, of which nothing follows for the code.
 fn odd_hosts(hosts: &HostsOfDeploy) -> Markup {
     html! {
-        @for odd in &hosts.odd {
-            p.note.odd-host {
-                "Of " (format::count(u64::from(hosts.hosts))) " hosts that run it, "
-                bdi { (text::odd_host(odd)) } "."
+        @if !hosts.odd.is_empty() {
+            section.panel #hosts {
+                @for odd in &hosts.odd {
+                    p {
+                        "Of " (format::count(u64::from(hosts.hosts))) " hosts that run it, "
+                        bdi { (text::odd_host(odd)) } "."
+                    }
+                }
             }
         }
     }

@@ -40,11 +40,11 @@ impl Process {
         memory::try_it().map_err(|error| {
             format!("process_vm_readv of the process itself is not permitted ({error}): let the seccomp filter allow it")
         })?;
-        STACKS.get_or_init(Table::new);
+        let timer = Timer::start(period_us)?;
         Ok(Self {
             period_us,
-            snapshots: Snapshots::default(),
-            _timer: Timer::start(period_us)?,
+            snapshots: Snapshots::from_now(STACKS.get_or_init(Table::new)),
+            _timer: timer,
         })
     }
 
