@@ -35,15 +35,6 @@ fn cut_off(spool: &Path) -> AgentBuilder {
         .spool(spool)
 }
 
-/// A collector that answers 503 while it is down.
-fn while_up(down: &Arc<AtomicBool>) -> TestCollector {
-    let down = Arc::clone(down);
-    TestCollector::scripted(move |_| {
-        let down = down.load(Ordering::SeqCst);
-        (if down { 503 } else { 200 }, Duration::ZERO)
-    })
-}
-
 /// The batches below a spool.
 fn batches(spool: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(spool)
@@ -68,7 +59,7 @@ fn folders(spool: &Path) -> usize {
 fn a_collector_that_comes_back_gets_everything_in_order() {
     let spool = folder();
     let down = Arc::new(AtomicBool::new(true));
-    let collector = while_up(&down);
+    let collector = TestCollector::while_up(&down);
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))
@@ -181,7 +172,7 @@ fn a_full_disk_costs_the_oldest_batches_and_no_request() {
         return;
     };
     let down = Arc::new(AtomicBool::new(true));
-    let collector = while_up(&down);
+    let collector = TestCollector::while_up(&down);
     let agent = collector
         .agent()
         .cell_width(Duration::from_millis(20))

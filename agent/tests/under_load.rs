@@ -135,13 +135,7 @@ fn a_full_disk_under_the_spool() {
         return;
     };
     let down = Arc::new(AtomicBool::new(true));
-    let collector = TestCollector::scripted({
-        let down = Arc::clone(&down);
-        move |_| {
-            let down = down.load(Ordering::SeqCst);
-            (if down { 503 } else { 200 }, Duration::ZERO)
-        }
-    });
+    let collector = TestCollector::while_up(&down);
     let agent = busy(collector.agent()).spool(disk.path()).start();
     let answers = load(&agent).during(root, || {
         wait_until("given up", || agent.status().dropped > 0);

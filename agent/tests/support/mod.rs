@@ -8,6 +8,7 @@ pub(crate) mod log;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,6 +61,15 @@ pub(crate) struct TestCollector {
 impl TestCollector {
     pub(crate) fn start() -> Self {
         Self::scripted(|_| (200, Duration::ZERO))
+    }
+
+    /// One that answers 503 while it is down.
+    pub(crate) fn while_up(down: &Arc<AtomicBool>) -> Self {
+        let down = Arc::clone(down);
+        Self::scripted(move |_| {
+            let down = down.load(Ordering::SeqCst);
+            (if down { 503 } else { 200 }, Duration::ZERO)
+        })
     }
 
     pub(crate) fn scripted<R: Into<Reply>>(
