@@ -118,12 +118,7 @@ impl Cost {
 fn values(tree: &Tree) -> Vec<[i64; 2]> {
     let mut nodes = tree.nodes();
     let (root, scope) = (nodes.next(), nodes.next());
-    let of = |timer: usize| {
-        [root, scope].map(|node| {
-            node.and_then(|node| node.own.get(timer).copied())
-                .unwrap_or(0)
-        })
-    };
+    let of = |timer: usize| [root, scope].map(|node| node.map_or(0, |node| node.own(timer)));
     (0..tree.timers().len()).map(of).collect()
 }
 

@@ -119,10 +119,10 @@ impl Drop for Scope {
 // Two steps each, so that the first needs no room on the stack.
 #[inline(never)]
 fn enter(site: &'static Site) -> Option<Stay> {
-    match at_cpu_time(|tree, now| tree.enter_known(site, now)) {
-        Some(stay) => Some(stay),
-        None => enter_by_any_timers(site),
+    if let Some(stay) = at_cpu_time(|tree, now| tree.enter_known(site, now)) {
+        return Some(stay);
     }
+    enter_by_any_timers(site)
 }
 
 #[cold]

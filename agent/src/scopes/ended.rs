@@ -95,7 +95,7 @@ impl Adding {
                 let cost = self.costs.timers[timer];
                 let taken_off = stays.saturating_mul(cost.inside_milli);
                 own.push(
-                    node.own[timer]
+                    node.own(timer)
                         .saturating_mul(1_000)
                         .saturating_sub(taken_off),
                 );

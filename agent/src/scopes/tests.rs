@@ -63,7 +63,7 @@ fn told(tree: &Tree) -> Vec<(String, u32, i64)> {
         let path = node.site.map_or_else(String::new, |site| {
             format!("{}/{}", paths[node.parent as usize], site.function().name)
         });
-        told.push((path.clone(), node.calls, node.own[0]));
+        told.push((path.clone(), node.calls, node.own(0)));
         paths.push(path);
     }
     told.sort();
@@ -392,7 +392,7 @@ fn a_request_of_too_many_contexts_keeps_its_sum() {
     assert_eq!(tree.folded(), 5_000 - 1_023);
     let mut joined = profile(|| wrap(|| ()));
     joined.join(&tree);
-    assert_eq!(joined.nodes().map(|node| node.own[0]).sum::<i64>(), 5_001);
+    assert_eq!(joined.nodes().map(|node| node.own(0)).sum::<i64>(), 5_001);
     assert_eq!(joined.folded(), tree.folded() + 1);
 }
 

@@ -1,6 +1,6 @@
 //! The calling contexts of one profiled request, bounded.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::site::Site;
@@ -8,7 +8,8 @@ use super::timers::{MAX_TIMERS, Timers};
 use crate::clock::{CpuClock, cpu_clock};
 
 /// Nodes of one request; what is beyond is charged to the last one that found room.
-const NODES: usize = 1_024;
+const NODES: usize = 1 << NODE_BITS;
+const NODE_BITS: u32 = 10;
 /// No node.
 const NONE: u32 = 0;
 /// The request itself.
@@ -26,12 +27,14 @@ pub(crate) struct Tree {
     /// Of the request itself.
     calls: u32,
     /// Tells trees apart, so that a scope that was opened in another one is not closed in this; in the upper half, as
-    /// [`Stay::of`] has it.
+    /// [`Stay`] has it.
     id: u64,
     current: u32,
     nodes: Vec<Node>,
-    /// What each node itself cost, a value for each timer.
-    own: Vec<i64>,
+    /// How often each node was gone on with when it was entered, and not called.
+    went_on: Vec<u32>,
+    /// What each node itself cost by the other timers, a value for each.
+    more: Vec<i64>,
     last: [u64; MAX_TIMERS],
     /// Timers that could not be read some time.
     absent: u8,
@@ -44,28 +47,37 @@ pub(crate) struct Tree {
 struct Node {
     /// `None` of the request itself.
     site: Option<&'static Site>,
+    /// What it itself cost by the first timer: here, where a scope looks anyway.
+    own: i64,
     parent: u32,
     /// Its first child, and its parent's next after it; the root is nobody's child.
     child: u32,
     next: u32,
     /// How often it was entered: an async function at each poll. So a number tells one stay in it from another.
     entered: u32,
-    /// How often of these it went on and was not called.
-    went_on: u32,
 }
 
-/// A stay in a scope, to be ended by [`Tree::leave`].
+/// A stay in a scope, to be ended by [`Tree::leave`]: the tree, which stay in the node it is (the last 22 bits of how often
+/// that was entered) and the node, in one number, for which a scope needs no room on the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stay {
-    node: NonZeroU32,
-    /// The tree and which stay in the node it is, in one number: written as two and read as one it would have to wait for
-    /// both, some nanoseconds at each scope.
-    of: u64,
-}
+pub(crate) struct Stay(NonZeroU64);
 
 impl Stay {
+    #[inline]
+    fn new(tree: u64, entered: u32, node: u32) -> Option<Self> {
+        let here = entered << NODE_BITS | node;
+        NonZeroU64::new(tree | u64::from(here)).map(Self)
+    }
+
+    /// As [`Tree::id`] has it.
+    #[inline]
     fn tree(self) -> u64 {
-        self.of & !u64::from(u32::MAX)
+        self.0.get() & !u64::from(u32::MAX)
+    }
+
+    #[inline]
+    fn node(self) -> u32 {
+        self.0.get() as u32 & ((1 << NODE_BITS) - 1)
     }
 }
 
@@ -84,8 +96,19 @@ pub(super) struct Told<'a> {
     pub(super) parent: u32,
     pub(super) calls: u32,
     pub(super) entered: u32,
-    /// A value for each timer.
-    pub(super) own: &'a [i64],
+    /// What it itself cost by the first timer, and by each of the others.
+    first: i64,
+    more: &'a [i64],
+}
+
+impl Told<'_> {
+    /// What it itself cost by that timer.
+    pub(super) fn own(&self, timer: usize) -> i64 {
+        match timer.checked_sub(1) {
+            None => self.first,
+            Some(at) => self.more.get(at).copied().unwrap_or(0),
+        }
+    }
 }
 
 impl Tree {
@@ -98,7 +121,8 @@ impl Tree {
             id: u64::from(IDS.fetch_add(1, Ordering::Relaxed)) << 32,
             current: ROOT,
             nodes: Vec::with_capacity(32),
-            own: Vec::with_capacity(32 * timers.len()),
+            went_on: Vec::with_capacity(32),
+            more: Vec::with_capacity(32 * timers.len().saturating_sub(1)),
             last: [0; MAX_TIMERS],
             absent: 0,
             waited: None,
@@ -164,8 +188,9 @@ impl Tree {
     /// The same by a CPU time that has been read already, where that is the only timer.
     #[inline]
     fn charge_cpu_time(&mut self, now: u64) {
-        if let Some(own) = self.own.get_mut(self.current as usize) {
-            *own = own.wrapping_add(now.wrapping_sub(self.last[0]).cast_signed());
+        if let Some(node) = self.nodes.get_mut(self.current as usize) {
+            let moved = now.wrapping_sub(self.last[0]).cast_signed();
+            node.own = node.own.wrapping_add(moved);
             self.last[0] = now;
         }
     }
@@ -173,15 +198,19 @@ impl Tree {
     /// The same by any timers.
     #[inline(never)]
     fn charge_all(&mut self) {
-        let timers = self.timers;
-        let at = self.current as usize * timers.len();
-        let own = &mut self.own[at..];
+        let current = self.current as usize;
+        let first = &mut self.nodes[current].own;
+        let more = &mut self.more[current * others(self.timers)..];
         let last = &mut self.last;
-        self.absent |= timers.read(|timer, now| {
+        self.absent |= self.timers.read(|timer, now| {
             // Signed: memory shrinks, and so may what a service counts itself.
             let moved = now.wrapping_sub(last[timer]).cast_signed();
             last[timer] = now;
-            own[timer] = own[timer].wrapping_add(moved);
+            let own = match timer.checked_sub(1) {
+                None => &mut *first,
+                Some(at) => &mut more[at],
+            };
+            *own = own.wrapping_add(moved);
         });
     }
 
@@ -190,21 +219,18 @@ impl Tree {
     pub(crate) fn enter(&mut self, site: &'static Site) -> Option<Stay> {
         self.charge();
         match self.known(site) {
-            Some(at) => Some(self.settle(at)),
+            Some(at) => self.settle(at),
             None => self.grow(site),
         }
     }
 
     #[inline]
-    fn settle(&mut self, at: NonZeroU32) -> Stay {
-        let node = &mut self.nodes[at.get() as usize];
+    fn settle(&mut self, at: NonZeroU32) -> Option<Stay> {
+        let node = self.nodes.get_mut(at.get() as usize)?;
         node.entered = node.entered.wrapping_add(1);
         let entered = node.entered;
         self.current = at.get();
-        Stay {
-            node: at,
-            of: self.of(entered),
-        }
+        Stay::new(self.id, entered, at.get())
     }
 
     /// [`Tree::enter`] at that CPU time, if it is the only timer and the scope has been entered from here before; otherwise
@@ -213,7 +239,7 @@ impl Tree {
     pub(super) fn enter_known(&mut self, site: &'static Site, now: u64) -> Option<Stay> {
         let at = self.known(site)?;
         self.charge_cpu_time(now);
-        Some(self.settle(at))
+        self.settle(at)
     }
 
     /// The same for [`Tree::leave`].
@@ -231,12 +257,6 @@ impl Tree {
         self.cpu_time_alone
     }
 
-    /// See [`Stay::of`].
-    #[inline]
-    fn of(&self, entered: u32) -> u64 {
-        self.id | u64::from(entered)
-    }
-
     #[cold]
     fn grow(&mut self, site: &'static Site) -> Option<Stay> {
         if self.nodes.len() >= NODES {
@@ -246,7 +266,7 @@ impl Tree {
         self.push(Some(site), self.current);
         // The room that was just made is nobody's cost, and what follows is what every stay costs.
         self.look();
-        self.known(site).map(|at| self.settle(at))
+        self.known(site).and_then(|at| self.settle(at))
     }
 
     /// That stay ends. If it has ended already, with the scope that it is in or because the request was left, or
@@ -262,27 +282,31 @@ impl Tree {
     /// What is round that stay, if the request stands in it or in one inside of it.
     #[inline]
     fn outside(&self, stay: Stay) -> Option<u32> {
-        let node = stay.node.get();
+        let node = stay.node();
         let there = self.nodes.get(node as usize)?;
-        if self.of(there.entered) != stay.of {
+        if !self.is_in(stay, there) {
             return None;
         }
         let mut at = self.current;
         while at > node {
             // A parent comes before its children.
-            at = self.nodes[at as usize].parent;
+            at = self.nodes.get(at as usize)?.parent;
         }
         (at == node).then_some(there.parent)
+    }
+
+    /// Whether that is the last stay in its node.
+    #[inline]
+    fn is_in(&self, stay: Stay, node: &Node) -> bool {
+        Stay::new(self.id, node.entered, stay.node()) == Some(stay)
     }
 
     /// As [`Tree::leave`], to be gone on with: an async function that waits.
     pub(crate) fn pause(&mut self, stay: Stay) -> Option<Place> {
         let outside = self.outside(stay)?;
         self.charge();
-        let inside = Stay {
-            node: NonZeroU32::new(self.current)?,
-            of: self.of(self.nodes[self.current as usize].entered),
-        };
+        let entered = self.nodes[self.current as usize].entered;
+        let inside = Stay::new(self.id, entered, self.current)?;
         self.current = outside;
         Some(Place { stay, inside })
     }
@@ -301,13 +325,13 @@ impl Tree {
             return None;
         }
         let stay = self.enter(site)?;
-        let node = &mut self.nodes[stay.node.get() as usize];
-        node.went_on = node.went_on.wrapping_add(1);
+        let went_on = &mut self.went_on[stay.node() as usize];
+        *went_on = went_on.wrapping_add(1);
         let inside = place.inside;
-        let at = inside.node.get();
-        if stay.node == place.stay.node
-            && inside.node != stay.node
-            && self.of(self.nodes[at as usize].entered) == inside.of
+        let at = inside.node();
+        if stay.node() == place.stay.node()
+            && at != stay.node()
+            && self.is_in(inside, &self.nodes[at as usize])
         {
             self.current = at;
         }
@@ -321,7 +345,8 @@ impl Tree {
         self.calls = self.calls.wrapping_add(other.calls);
         let here = self.current;
         let mut places: Vec<u32> = Vec::with_capacity(other.nodes.len());
-        for (node, own) in other.nodes.iter().zip(other.own.chunks(self.timers.len())) {
+        let others = others(self.timers);
+        for (number, node) in other.nodes.iter().enumerate() {
             let (place, is_own) = match node.site {
                 None => (ROOT, true),
                 Some(site) => {
@@ -341,10 +366,14 @@ impl Tree {
             if is_own {
                 let known = &mut self.nodes[place as usize];
                 known.entered = known.entered.wrapping_add(node.entered);
-                known.went_on = known.went_on.wrapping_add(node.went_on);
+                let went_on = &mut self.went_on[place as usize];
+                *went_on = went_on.wrapping_add(other.went_on[number]);
             }
-            let sums = &mut self.own[place as usize * self.timers.len()..];
-            for (sum, value) in sums.iter_mut().zip(own) {
+            let known = &mut self.nodes[place as usize];
+            known.own = known.own.wrapping_add(node.own);
+            let sums = &mut self.more[place as usize * others..];
+            let more = &other.more[number * others..][..others];
+            for (sum, value) in sums.iter_mut().zip(more) {
                 *sum = sum.wrapping_add(*value);
             }
             places.push(place);
@@ -355,9 +384,9 @@ impl Tree {
     /// The current node's child of that site.
     #[inline]
     fn known(&self, site: &'static Site) -> Option<NonZeroU32> {
-        let mut at = self.nodes[self.current as usize].child;
+        let mut at = self.nodes.get(self.current as usize)?.child;
         while let Some(child) = NonZeroU32::new(at) {
-            let node = &self.nodes[at as usize];
+            let node = self.nodes.get(at as usize)?;
             if node.site.is_some_and(|known| std::ptr::eq(known, site)) {
                 return Some(child);
             }
@@ -372,13 +401,15 @@ impl Tree {
         let next = before.map_or(NONE, |parent| std::mem::replace(&mut parent.child, at));
         self.nodes.push(Node {
             site,
+            own: 0,
             parent,
             child: NONE,
             next,
             entered: 0,
-            went_on: 0,
         });
-        self.own.resize(self.nodes.len() * self.timers.len(), 0);
+        self.went_on.push(0);
+        let more = self.nodes.len() * others(self.timers);
+        self.more.resize(more, 0);
         at
     }
 
@@ -397,16 +428,23 @@ impl Tree {
 
     /// Its nodes, each after its parent; the first is the request.
     pub(super) fn nodes(&self) -> impl Iterator<Item = Told<'_>> {
-        let own = self.own.chunks(self.timers.len().max(1));
-        self.nodes.iter().zip(own).map(|(node, own)| Told {
+        let others = others(self.timers);
+        let nodes = self.nodes.iter().enumerate();
+        nodes.map(move |(number, node)| Told {
             site: node.site,
             parent: node.parent,
             calls: match node.site {
                 None => self.calls,
-                Some(_) => node.entered.wrapping_sub(node.went_on),
+                Some(_) => node.entered.wrapping_sub(self.went_on[number]),
             },
             entered: node.entered,
-            own,
+            first: node.own,
+            more: &self.more[number * others..][..others],
         })
     }
+}
+
+/// How many timers there are beside the first.
+fn others(timers: &Timers) -> usize {
+    timers.len().saturating_sub(1)
 }
