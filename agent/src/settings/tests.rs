@@ -71,6 +71,17 @@ fn every_variable_overrides() {
 }
 
 #[test]
+fn a_program_that_names_no_deploy_has_the_one_that_it_was_built_as() {
+    // CI builds the agent once as a deploy of its own, and says here as which.
+    let built_as = std::env::var("APPWEIGHT_TEST_BUILT_AS");
+    let built_as = built_as.as_deref().unwrap_or("unknown");
+    assert_eq!(Settings::default().origin.deploy, built_as);
+    let (settings, bad) = with(&[("APPWEIGHT_DEPLOY", "8f2c1a9")]);
+    assert!(bad.is_empty());
+    assert_eq!(settings.origin.deploy, "8f2c1a9");
+}
+
+#[test]
 fn a_bad_value_is_named_and_the_default_stays() {
     let long = "x".repeat(201);
     for (name, value) in [
