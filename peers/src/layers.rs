@@ -32,6 +32,7 @@ fn routes() -> Router {
 
 static COUNTING: LazyLock<Agent> = LazyLock::new(|| agent(0));
 static RECORDING: LazyLock<Agent> = LazyLock::new(|| agent(100));
+static RECORDING_ALL: LazyLock<Agent> = LazyLock::new(|| agent(1));
 
 fn agent(record_one_in: u64) -> Agent {
     Agent::builder()
@@ -43,7 +44,7 @@ fn agent(record_one_in: u64) -> Agent {
 
 /// The router without a layer, with one that does nothing, and with each of the others: made when asked for, as some
 /// start threads or measure clocks.
-pub const ALL: [(&str, fn() -> Router); 9] = [
+pub const ALL: [(&str, fn() -> Router); 10] = [
     ("none", routes),
     ("no-op", || routes().layer(NoOp)),
     ("no-op, two CPU clock reads per poll", || {
@@ -54,6 +55,9 @@ pub const ALL: [(&str, fn() -> Router); 9] = [
     }),
     ("AppWeight, all counted, 1 in 100 recorded", || {
         routes().layer(RECORDING.layer())
+    }),
+    ("AppWeight, every one recorded", || {
+        routes().layer(RECORDING_ALL.layer())
     }),
     ("tokio-metrics TaskMonitor", || {
         routes().layer(Monitored::new())
