@@ -266,7 +266,8 @@ async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64, processes
                 batch.source = Uuid::new_v5(&batch.source, b"fill");
                 if minute_us + 2 * DAY_US > until_us {
                     let minutes = (minute_us..next_us).step_by(MINUTE_US as usize);
-                    batch.processes = minutes.map(|at_us| process(at_us, sequence)).collect();
+                    let of_it = minutes.filter(|&at_us| id_at(from_us, at_us) == id);
+                    batch.processes = of_it.map(|at_us| process(at_us, sequence)).collect();
                 }
                 batches.push(Made::of(batch));
             }

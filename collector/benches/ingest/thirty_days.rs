@@ -171,6 +171,12 @@ impl ThirtyDays {
         let report = "(SELECT argMax(report, length(report)) FROM deploys WHERE judged)";
         let all = (self.until_us - self.from_us) / SPAN_US;
         self.deploys(0, all - TO_JUDGE, "true", report).await;
+        // Those too that it did not come to in time.
+        self.run(&format!(
+            "ALTER TABLE deploys UPDATE judged = true, report = {report}
+            WHERE NOT judged AND deploy_row <> 0 SETTINGS mutations_sync = 1"
+        ))
+        .await;
     }
 
     async fn deploys(&self, first: u64, last: u64, judged: &str, report: &str) {
