@@ -61,12 +61,11 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
     };
     let statuses = app.store.alert_statuses().await?;
     let mut alerts = Vec::new();
-    while alerts.len() <= limit as usize {
+    let mut is_last = false;
+    while alerts.len() <= limit as usize && !is_last {
         let entries = app.store.deploys(query.clone()).await?;
-        let Some(last) = entries.last() else {
-            break;
-        };
-        query.after = Some((last.deploy.started_us, last.deploy.id.clone()));
+        is_last = entries.len() < LOOKED_THROUGH as usize;
+        query.after = (entries.last()).map(|last| (last.deploy.started_us, last.deploy.id.clone()));
         let found = entries
             .into_iter()
             .filter_map(|entry| alert_of(entry, &statuses));

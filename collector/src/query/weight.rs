@@ -63,8 +63,6 @@ pub(crate) async fn weight(
         from_us: time.from_us - time.from_us % window_us,
         ..time
     };
-    let points = windows(&app, &service, time, window_us).await?;
-    let weighed = weigh(&points, window_us);
     let query = DeployQuery {
         service: service.clone(),
         id: None,
@@ -72,7 +70,11 @@ pub(crate) async fn weight(
         after: None,
         limit: 1_000,
     };
-    let deploys = app.store.deploys(query).await?;
+    let (points, deploys) = tokio::try_join!(
+        windows(&app, &service, time, window_us),
+        app.store.deploys(query),
+    )?;
+    let weighed = weigh(&points, window_us);
     Ok(Json(WeightSeries {
         service,
         metric: weighed.metric,

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::alerts;
 use super::connection::insert;
 use super::ddl::Ddl;
+use super::kept::{Kept, RowKey};
 use crate::store::rollouts::{Rollout, Rollouts};
 use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
 
@@ -36,11 +37,25 @@ fn newest_of(columns: &str, which: &str) -> String {
 }
 
 /// What is known of a service.
-struct Known {
+pub(super) struct Known {
     /// The newest row of each roll-out.
     rows: Vec<DeployRow>,
     /// The version of the next change.
     next_version: u64,
+}
+
+impl Known {
+    /// What it occupies, about.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = |row: &DeployRow| {
+            let optional = [&row.replaced, &row.author, &row.title, &row.link];
+            let optional = optional.into_iter().flatten().map(String::len);
+            row.service.len() + row.id.len() + optional.sum::<usize>()
+        };
+        let rows = self.rows.iter();
+        let rows = rows.map(|row| size_of::<DeployRow>() + texts(row));
+        size_of::<Self>() + rows.sum::<usize>()
+    }
 }
 
 /// A row of the table.
@@ -114,6 +129,15 @@ impl DeployRow {
         }
     }
 
+    /// Where it comes in lists.
+    fn place(&self) -> (u64, &str) {
+        (self.started_us, &self.id)
+    }
+
+    fn key(&self) -> RowKey {
+        (self.deploy_row, self.version)
+    }
+
     fn deploy(&self) -> Deploy {
         Deploy {
             service: self.service.clone(),
@@ -158,7 +182,7 @@ async fn change<T>(
 }
 
 /// All of a service, by rising start and in the order in which they became known; without the reports, which are long.
-async fn load(client: &Client, service: &str) -> Result<Known, StoreError> {
+pub(super) async fn load(client: &Client, service: &str) -> Result<Known, StoreError> {
     let sql = "SELECT ?fields FROM (SELECT * REPLACE ('' AS report) FROM deploys WHERE service = ?)
         ORDER BY version DESC LIMIT 1 BY deploy_row";
     let mut rows: Vec<DeployRow> = client.query(sql).bind(service).fetch_all().await?;
@@ -317,42 +341,36 @@ pub(super) async fn put_report(client: &Client, report: &DeployReport) -> Result
 
 pub(super) async fn list(
     client: &Client,
+    kept: &Kept,
     query: &DeployQuery,
 ) -> Result<Vec<DeployEntry>, StoreError> {
-    let id = query.id.as_ref().map_or("", |_| "AND id = ?");
-    let after = (query.after.as_ref()).map_or("", |_| "AND (started_us, id) < (?, ?)");
-    // Reports are long: those that are asked for are found first, and then read by their key.
-    let sql = format!(
-        "SELECT ?fields FROM deploys WHERE service = ? AND (deploy_row, version) IN (
-            SELECT deploy_row, version FROM {newest}
-            WHERE started_us >= ? AND started_us < ? {id} {after}
-            ORDER BY started_us DESC, id DESC LIMIT {limit}
-        ) ORDER BY started_us DESC, id DESC",
-        newest = newest("AND service = ?"),
-        limit = query.limit
-    );
-    let asked = client.query(&sql).bind(&query.service);
-    let mut asked = (asked.bind(&query.service))
-        .bind(query.started.from_us)
-        .bind(query.started.until_us);
-    if let Some(id) = &query.id {
-        asked = asked.bind(id);
-    }
-    if let Some((started_us, id)) = &query.after {
-        asked = asked.bind(started_us).bind(id);
-    }
-    let mut rows = asked.fetch::<DeployRow>()?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next().await? {
+    let known = kept.rollouts(client, &query.service).await?;
+    let after = (query.after.as_ref()).map(|(started_us, id)| (*started_us, id.as_str()));
+    let asked = known.rows.iter().filter(|row| {
+        (query.started.from_us..query.started.until_us).contains(&row.started_us)
+            && query.id.as_ref().is_none_or(|id| *id == row.id)
+            && after.is_none_or(|after| row.place() < after)
+    });
+    let mut rows: Vec<&DeployRow> = asked.collect();
+    rows.sort_by(|a, b| b.place().cmp(&a.place()));
+    rows.truncate(query.limit as usize);
+    let judged = rows.iter().filter(|row| row.judged).map(|row| row.key());
+    let judged: Vec<RowKey> = judged.collect();
+    let reports = kept.reports(client, &query.service, &judged).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
         let deploy = row.deploy();
-        let report = if row.judged {
-            let mut report: DeployReport =
-                serde_json::from_str(&row.report).map_err(|error| unreadable(&error))?;
-            // Its title may have been told after it was judged.
-            report.summary.deploy = deploy.clone();
-            Some(report)
-        } else {
-            None
+        let report = match (row.judged, reports.get(&row.key())) {
+            (false, _) => None,
+            // It was forgotten meanwhile.
+            (true, None) => continue,
+            (true, Some(json)) => {
+                let mut report: DeployReport =
+                    serde_json::from_slice(json).map_err(|error| unreadable(&error))?;
+                // Its title may have been told after it was judged.
+                report.summary.deploy = deploy.clone();
+                Some(report)
+            }
         };
         entries.push(DeployEntry { deploy, report });
     }
@@ -386,17 +404,13 @@ pub(super) async fn known_by(
 
 pub(super) async fn next_start(
     client: &Client,
+    kept: &Kept,
     service: &str,
     started_us: u64,
 ) -> Result<Option<u64>, StoreError> {
-    let sql = format!(
-        "SELECT count(), min(started_us)
-        FROM {} WHERE started_us > ?",
-        newest("AND service = ?")
-    );
-    let next = client.query(&sql).bind(service).bind(started_us);
-    let (later, next_us) = next.fetch_one::<(u64, u64)>().await?;
-    Ok((later > 0).then_some(next_us))
+    let known = kept.rollouts(client, service).await?;
+    let starts = known.rows.iter().map(|row| row.started_us);
+    Ok(starts.filter(|start_us| *start_us > started_us).min())
 }
 
 /// Forgets roll-outs with their reports: those that were replaced before, and the last ones of services of which

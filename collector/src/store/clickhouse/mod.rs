@@ -4,6 +4,7 @@
 //! transactions: [`writer`] is how a batch counts once all the same.
 
 mod alerts;
+mod bounded;
 mod cell_rows;
 mod cells;
 mod claims;
@@ -18,6 +19,7 @@ mod fold;
 mod forget;
 mod http;
 mod journal;
+mod kept;
 #[cfg(test)]
 mod moved_tests;
 mod numbers;
@@ -51,6 +53,7 @@ pub use options::{ClickhouseOptions, ClickhouseOptionsError};
 
 use self::ddl::Ddl;
 use self::journal::Journal;
+use self::kept::Kept;
 use self::writer::Writer;
 use super::copy::refuse_half_copied;
 use super::windows::halves;
@@ -93,6 +96,7 @@ pub(crate) struct ClickhouseStore {
     client: Client,
     ddl: Ddl,
     writer: Arc<Mutex<Writer>>,
+    kept: Arc<Kept>,
 }
 
 impl ClickhouseStore {
@@ -114,6 +118,7 @@ impl ClickhouseStore {
             client,
             ddl,
             writer: Arc::new(Mutex::new(writer)),
+            kept: Arc::default(),
         })
     }
 }
@@ -157,7 +162,7 @@ impl Store for ClickhouseStore {
     }
 
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {
-        services::services(&self.client).await
+        services::services(&self.client, &self.kept).await
     }
 
     async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError> {
@@ -165,7 +170,7 @@ impl Store for ClickhouseStore {
     }
 
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {
-        deploys::list(&self.client, &query).await
+        deploys::list(&self.client, &self.kept, &query).await
     }
 
     async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError> {
@@ -173,7 +178,7 @@ impl Store for ClickhouseStore {
     }
 
     async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError> {
-        deploys::next_start(&self.client, service, started_us).await
+        deploys::next_start(&self.client, &self.kept, service, started_us).await
     }
 
     #[cfg(any(test, feature = "parquet"))]

@@ -1,11 +1,14 @@
 //! Which services there are, and since when.
 
+use std::collections::BTreeMap;
+
 use appweight::api::ServiceSummary;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
 use super::ddl::Ddl;
 use super::deploys::newest;
+use super::kept::{Kept, STATE_OF_ALL};
 use crate::store::StoreError;
 
 #[derive(Clone, Row, Serialize, Deserialize)]
@@ -39,47 +42,50 @@ impl ServiceRow {
     }
 }
 
-/// In one question: pages ask it before each of theirs.
-pub(super) async fn services(client: &Client) -> Result<Vec<ServiceSummary>, StoreError> {
+/// In one question, nearly always: pages ask it before each of theirs.
+pub(super) async fn services(
+    client: &Client,
+    kept: &Kept,
+) -> Result<Vec<ServiceSummary>, StoreError> {
     #[derive(Row, Deserialize)]
     struct Found {
         service: String,
-        known: u64,
-        known_from_us: u64,
-        known_until_us: u64,
-        deploys: u64,
-        deploy: String,
-        deployed_us: u64,
+        first_us: u64,
+        last_us: u64,
+        state: Option<u64>,
     }
     let sql = format!(
-        "SELECT service, countIf(found.is_known) AS known,
-            minIf(first_us, found.is_known) AS known_from_us, maxIf(last_us, found.is_known) AS known_until_us,
-            countIf(NOT found.is_known) AS deploys,
-            argMaxIf(id, (first_us, deploy_row), NOT found.is_known) AS deploy,
-            minIf(first_us, NOT found.is_known) AS deployed_us
-        FROM (
-            SELECT service, true AS is_known, toUInt64(services.first_us) AS first_us,
-                toUInt64(services.last_us) AS last_us, '' AS id,
-                toInt64(0) AS deploy_row FROM services
-            UNION ALL
-            SELECT toString(service), false, started_us, 0, id, deploy_row FROM {}
-        ) AS found GROUP BY service ORDER BY service",
-        newest("")
+        "SELECT service, toUInt64(min(services.first_us)) AS first_us, toUInt64(max(services.last_us)) AS last_us,
+            CAST(NULL AS Nullable(UInt64)) AS state
+        FROM services GROUP BY service
+        UNION ALL SELECT '', 0, 0, {STATE_OF_ALL} FROM deploys"
     );
     let found = client.query(&sql).fetch_all::<Found>().await?;
-    let services = found.into_iter().map(|found| {
-        let (first_us, last_us) = if found.known > 0 {
-            (found.known_from_us, found.known_until_us)
-        } else {
-            (found.deployed_us, found.deployed_us)
-        };
+    let state = found.iter().find_map(|found| found.state);
+    let deploys = kept.newest(client, state.unwrap_or(0)).await?;
+    let summary = |service: &str, first_us, last_us| {
+        let deploy = deploys.get(service).map(|newest| newest.id.clone());
+        let service = service.to_owned();
         ServiceSummary {
-            service: found.service,
+            service,
             first_us,
             last_us,
-            deploy: (found.deploys > 0).then_some(found.deploy),
+            deploy,
         }
+    };
+    let known = found.iter().filter(|found| found.state.is_none());
+    let known: BTreeMap<&str, (u64, u64)> = known
+        .map(|found| (found.service.as_str(), (found.first_us, found.last_us)))
+        .collect();
+    let posted = deploys.iter().map(|(service, newest)| {
+        let posted_us = newest.first_us;
+        (service.as_str(), (posted_us, posted_us))
     });
+    // What is known by its records goes before what is known by a deploy alone.
+    let all: BTreeMap<_, _> = posted.chain(known).collect();
+    let services = all.into_iter();
+    let services =
+        services.map(|(service, (first_us, last_us))| summary(service, first_us, last_us));
     Ok(services.collect())
 }
 
