@@ -219,3 +219,50 @@ fn print_power(out: &mut dyn Write, power: &Power) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use appweight::simulate::{Shape, Simulation};
+
+    use super::*;
+    use crate::simulate::write_cells;
+
+    #[test]
+    fn power_of_a_file_is_that_of_the_days_it_was_written_of() {
+        let shape = Shape {
+            endpoints: 3,
+            hosts_per_cluster: 2,
+            deploys_per_day: 6,
+            ..Shape::usual(300.0)
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut simulation = Simulation::new(&shape, 5, 1);
+        write_cells(&mut simulation, &mut file.as_file()).unwrap();
+        let power = power_of(file.path()).unwrap();
+        let known = score(&shape, 5, 1).power;
+        assert_eq!(power.median_errors().count(), shape.endpoints);
+        for (own, known) in power.median_errors().zip(known.median_errors()) {
+            assert_eq!((own.0, own.1), (known.0, known.1));
+            // A file has decimal figures.
+            for (own, known) in own.2.iter().zip(known.2) {
+                let (own, known) = own.zip(known).expect("both are known");
+                assert!((own / known - 1.0).abs() < 1e-9, "{own} and {known}");
+            }
+            let [Some(first), _, Some(last)] = own.2 else {
+                panic!("{own:?} knows no error");
+            };
+            assert!(last < first, "{own:?}");
+        }
+        let mut told = Vec::new();
+        print_power(&mut told, &power).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(told.lines().count(), 2 + shape.endpoints, "{told}");
+    }
+
+    #[test]
+    fn a_file_without_roll_outs_says_what_it_lacks() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let why = power_of(file.path()).unwrap_err().to_string();
+        assert!(why.contains("has no roll-out"), "{why}");
+    }
+}

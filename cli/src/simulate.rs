@@ -75,7 +75,6 @@ pub(crate) struct Simulate {
 
 /// Writes the cells of simulated days.
 pub(crate) fn run(options: &Simulate, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, out);
     let mut simulation = Simulation::new(&options.shape.shape(), options.seed, options.shape.days);
     if let Some(path) = &options.truth {
         let file = File::create(path).with_context(|| path.display().to_string())?;
@@ -86,6 +85,12 @@ pub(crate) fn run(options: &Simulate, out: &mut dyn Write) -> anyhow::Result<()>
         }
         file.flush()?;
     }
+    write_cells(&mut simulation, out)
+}
+
+/// As `appweight judge` reads them.
+pub(crate) fn write_cells(simulation: &mut Simulation, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, out);
     for deploy in simulation.deploy_lines() {
         serde_json::to_writer(&mut out, &deploy)?;
         writeln!(out)?;
