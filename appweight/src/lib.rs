@@ -7,6 +7,7 @@
 //! [`judge`](judge::judge) makes a verdict of it, [`memory`] included; [`weight`] tells instructions (or CPU time) per
 //! active user; [`split`] separates what users did from what code cost; [`gate`] answers CI;
 //! [`live`] runs the detector ([`detect`]) on a service's cells as a store has them;
+//! [`flags`] holds each value of a feature flag against the others;
 //! [`hosts`] names hosts that cost more than the others by themselves;
 //! [`earlier`] sets a deploy that came back beside its earlier run;
 //! [`alerts`] tells whether what became heavier is as light again.
@@ -23,6 +24,7 @@ pub mod detect;
 pub mod drift;
 pub mod earlier;
 pub mod evidence;
+pub mod flags;
 pub mod gate;
 pub mod hosts;
 pub mod judge;

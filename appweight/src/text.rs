@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::api::{AddedCost, Change, DetectedVerdict, Metric, OddHost, Trend};
+use crate::api::{
+    AddedCost, Change, DetectedVerdict, FlagReading, FlagReport, Metric, OddHost, Trend,
+};
 use crate::thresholds::MIN_ODD_HOST;
 
 /// `+1.3 %`
@@ -120,6 +122,26 @@ pub fn detected(verdict: DetectedVerdict) -> &'static str {
         DetectedVerdict::Undecided => "undecided",
         DetectedVerdict::Withdrawn => "went away",
         DetectedVerdict::NoData => "no data",
+    }
+}
+
+/// What is said of a flag's value, in a few words: what only goes along with it makes nothing heavier.
+#[must_use]
+pub fn flag_verdict(verdict: DetectedVerdict, reads_as: FlagReading) -> &'static str {
+    match (verdict, reads_as) {
+        (DetectedVerdict::Regressed, FlagReading::Association) => "goes along with more",
+        (DetectedVerdict::Improved, FlagReading::Association) => "goes along with less",
+        _ => detected(verdict),
+    }
+}
+
+/// What a flag's values are held against: `off`.
+#[must_use]
+pub fn flag_base(flag: &FlagReport) -> &str {
+    match &flag.base {
+        None => "requests without the flag",
+        Some(base) if flag.values.len() == 1 => base,
+        Some(_) => "all its other values",
     }
 }
 

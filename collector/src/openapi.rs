@@ -24,6 +24,7 @@ use crate::{ingest, query, routes};
         query::weight::weight,
         query::compare::compare,
         query::drift::drift,
+        query::flags::flags,
         query::profiles::list,
         query::profiles::one,
         query::profiles::diff,
@@ -87,7 +88,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(questions, 12);
+        assert_eq!(questions, 13);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct CollectorOptions {
     pub clickhouse: Option<crate::ClickhouseOptions>,
     /// What has to be exceeded before a deploy is said to have changed anything.
     pub thresholds: Thresholds,
+    /// By flag, how it is given to requests: `random`, or by what else, as `country`. Of others their shares have to tell.
+    pub flags_given: BTreeMap<String, String>,
     /// The width of a point of the weight if the question names none.
     pub weight_window: Duration,
     /// How long after its end a roll-out is judged for good, so that late cells are in.
@@ -75,6 +78,7 @@ impl Default for CollectorOptions {
             #[cfg(feature = "clickhouse")]
             clickhouse: None,
             thresholds: Thresholds::default(),
+            flags_given: BTreeMap::new(),
             weight_window: Duration::from_secs(60),
             settle: Duration::from_secs(120),
             keep_rolling: Duration::from_secs(5),

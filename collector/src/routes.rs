@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::problem::Refusal;
-use crate::query::{alerts, compare, deploys, drift, fleet, profiles, weight};
+use crate::query::{alerts, compare, deploys, drift, flags, fleet, profiles, weight};
 use crate::refused::Unread;
 use crate::{ingest, openapi};
 
@@ -33,6 +33,7 @@ fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<Ap
         .route("/v1/weight", get(weight::weight))
         .route("/v1/compare", get(compare::compare))
         .route("/v1/drift", get(drift::drift))
+        .route("/v1/flags", get(flags::flags))
         .route("/v1/profiles", get(profiles::list))
         .route("/v1/profile", get(profiles::one))
         .route("/v1/profile/diff", get(profiles::diff))

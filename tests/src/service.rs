@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use appweight_agent::{Agent, AgentBuilder};
@@ -59,7 +60,7 @@ impl Service {
             .route("/hello/{name}", get(hello))
             .route("/save", post(async || StatusCode::CREATED))
             .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
-            .route("/work", get(async move || hash(rounds).to_string()))
+            .route("/work", get(async move || work(rounds)))
             .layer(agent.layer());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -88,6 +89,14 @@ impl Service {
 
 async fn hello(Path(name): Path<String>) -> String {
     format!("Hello {name}")
+}
+
+/// Every second request has a flag, which changes nothing.
+fn work(rounds: u64) -> String {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let is_second = ASKED.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+    appweight_agent::flag("even", if is_second { "on" } else { "off" });
+    hash(rounds).to_string()
 }
 
 /// Work that no compiler can leave out: a chain of mixing steps.

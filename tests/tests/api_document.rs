@@ -39,6 +39,7 @@ fn collector(store: &[&str]) -> Child {
         "/v1/profile?deploy=a&endpoint=/work",
         "/v1/profile/diff?base=a&head=b&endpoint=/work",
         "/v1/deploys/b",
+        "/v1/flags?flag=even&from_us=0&until_us=9000000000000000",
     ];
     for question in questions {
         eventually(question, || {
@@ -130,7 +131,7 @@ fn fuzz(folder: &tempfile::TempDir, store: &[&str], how: &[&str], at_least: u32)
     });
     assert!(asked.is_some_and(|asked| asked > at_least), "{said}");
     assert!(
-        said.contains("Tested: 17") && said.contains("17/17"),
+        said.contains("Tested: 18") && said.contains("18/18"),
         "{said}"
     );
     assert!(took < LIMIT, "took {took:?}");

@@ -9,6 +9,7 @@ mod deploy;
 mod detected;
 mod drift;
 mod earlier;
+mod flags;
 mod process;
 mod profile;
 mod weight;
@@ -24,6 +25,7 @@ pub use deploy::{
 pub use detected::{AddedCost, Detected, DetectedChange, DetectedVerdict};
 pub use drift::{DriftReport, DriftSeries, EndpointDrift, LevelChange, SeriesScan, Trend};
 pub use earlier::{EarlierChange, EarlierRun};
+pub use flags::{FlagReading, FlagReport, FlagValue, FlagsReport};
 pub use process::{HostsOfDeploy, OddHost, ProcessView, RequestView, ServiceSummary};
 pub use profile::{ProfileDiff, ProfileOf, ProfileSummary, ProfileView};
 pub use weight::{SplitShare, WeightPoint, WeightSeries, WeightSplit};

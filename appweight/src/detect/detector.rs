@@ -5,6 +5,7 @@ mod look;
 mod minute;
 mod watch;
 
+pub(crate) use cost::CORE_NS_BY_MINUTE;
 pub use watch::WatchOf;
 
 use foldhash::{HashMap, HashMapExt};
@@ -23,7 +24,7 @@ use super::warm_up::{Curve, WarmUp};
 /// Minutes after a roll-out for which it is watched.
 const WATCH_MINUTES: i64 = 60;
 /// Chance of a false call of a whole service, per deploy.
-const SERVICE_LEVEL: f64 = 0.001;
+pub(crate) const SERVICE_LEVEL: f64 = 0.001;
 /// Hosts that must have warmed up with a deploy before anything is said of it: one may be a bad one.
 const MIN_NEW_HOSTS: usize = 3;
 /// Minutes after which hosts' cells are fit to show such a jump, beyond warm-up.

@@ -24,7 +24,13 @@ mod tail;
 mod tell;
 mod warm_up;
 
-pub(crate) use evidence::z_of;
+pub(crate) use detector::{CORE_NS_BY_MINUTE, SERVICE_LEVEL};
+pub(crate) use endpoint::Cell;
+pub(crate) use evidence::{part_of_level, z_of};
+pub(crate) use flags::{Against, Arm, FlagCell, Flags, OFF};
+pub(crate) use regression::Estimate;
+pub(crate) use stream::DayStream;
+pub(crate) use tell::verdict;
 
 pub use detector::{DetectError, Detector, WatchOf};
 pub use lines::{CellLine, DeployLine, Ruling, VerdictLine};

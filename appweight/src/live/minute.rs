@@ -11,8 +11,8 @@ pub(super) const MOST_CELLS: usize = 4_096;
 
 /// What is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) metric: Metric,
+pub(crate) struct Counted {
+    pub(crate) metric: Metric,
     source: InstructionSource,
 }
 
@@ -29,17 +29,17 @@ pub(super) struct Place<'a> {
 
 /// What the detector reads of them, young and warm processes together: it tells by itself who has warmed up.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sums {
-    pub(super) n: f64,
-    pub(super) weight: f64,
-    pub(super) sum: f64,
-    pub(super) log: f64,
-    pub(super) square_log: f64,
+pub(crate) struct Sums {
+    pub(crate) n: f64,
+    pub(crate) weight: f64,
+    pub(crate) sum: f64,
+    pub(crate) log: f64,
+    pub(crate) square_log: f64,
 }
 
 impl Counted {
     /// Instructions where each of these cells has them, all from one source; else CPU time. `None` if there are no cells.
-    pub(super) fn of(cells: &[PlacedCell]) -> Option<Self> {
+    pub(crate) fn of(cells: &[PlacedCell]) -> Option<Self> {
         let source = cells.first()?.cell.key.instruction_source;
         let counted = |placed: &PlacedCell| {
             placed.cell.key.instruction_source == source && placed.cell.instructions.is_some()
@@ -58,7 +58,7 @@ impl Counted {
         })
     }
 
-    fn read<'a>(&self, placed: &'a PlacedCell) -> Option<&'a Distribution> {
+    pub(crate) fn read<'a>(&self, placed: &'a PlacedCell) -> Option<&'a Distribution> {
         let cell = &placed.cell;
         let distribution = match self.metric {
             Metric::Cpu => cell.cpu_ns.as_ref(),
@@ -126,7 +126,7 @@ pub(super) fn minutes(cells: &[PlacedCell], counted: Counted) -> Minutes<'_> {
 }
 
 impl Sums {
-    fn add(&mut self, distribution: &Distribution, weight: u64) {
+    pub(crate) fn add(&mut self, distribution: &Distribution, weight: u64) {
         // The format's logarithms are of base 2, in units of 2⁻¹⁶.
         const LOG_UNIT: f64 = std::f64::consts::LN_2 / 65_536.0;
         self.n += distribution.n as f64;

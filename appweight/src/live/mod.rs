@@ -18,8 +18,10 @@ use crate::api::Metric;
 use crate::detect::{CellLine, DeployLine, Detector, Ruling, Settings, VerdictLine, WatchOf};
 use crate::evidence::PlacedCell;
 use crate::thresholds::Thresholds;
-use minute::{Counted, Minutes, minutes};
+pub(crate) use minute::{Counted, Sums};
+use minute::{Minutes, minutes};
 use roll_outs::RollOuts;
+pub(crate) use say::{change_of, rank, us, verdict_of};
 
 /// The width of the cells that it takes, µs.
 pub const MINUTE_US: u64 = 60_000_000;

@@ -122,7 +122,7 @@ impl Live {
 }
 
 /// What changed comes first.
-fn rank(verdict: DetectedVerdict) -> u8 {
+pub(crate) fn rank(verdict: DetectedVerdict) -> u8 {
     match verdict {
         DetectedVerdict::Regressed => 0,
         DetectedVerdict::Improved | DetectedVerdict::Withheld => 1,
@@ -133,11 +133,11 @@ fn rank(verdict: DetectedVerdict) -> u8 {
     }
 }
 
-fn us(minute: i64) -> u64 {
+pub(crate) fn us(minute: i64) -> u64 {
     u64::try_from(minute).unwrap_or(0).saturating_mul(MINUTE_US)
 }
 
-fn verdict_of(ruling: Ruling) -> DetectedVerdict {
+pub(crate) fn verdict_of(ruling: Ruling) -> DetectedVerdict {
     match ruling {
         Ruling::Regressed => DetectedVerdict::Regressed,
         Ruling::Improved => DetectedVerdict::Improved,
@@ -148,7 +148,7 @@ fn verdict_of(ruling: Ruling) -> DetectedVerdict {
     }
 }
 
-fn change_of(line: &VerdictLine) -> Option<Change> {
+pub(crate) fn change_of(line: &VerdictLine) -> Option<Change> {
     let (relative, low, high) = (line.effect?, line.low?, line.high?);
     let standard_error = (high.ln_1p() - low.ln_1p()) / (2.0 * Z_95);
     // A report that holds what JSON cannot is one that no store takes.

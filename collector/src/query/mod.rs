@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod compare;
 pub(crate) mod deploys;
 pub(crate) mod drift;
+pub(crate) mod flags;
 pub(crate) mod fleet;
 mod page;
 mod params;

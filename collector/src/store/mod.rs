@@ -89,6 +89,14 @@ pub(crate) trait Store: Send + Sync + 'static {
         query: CellQuery,
         most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError>;
+    /// The cells of a service that are kept per flag, with what [`Store::moments`] has of the others, by rising start. The first of
+    /// them if they are more than `most`.
+    async fn flag_moments(
+        &self,
+        service: &str,
+        time: TimeRange,
+        most: usize,
+    ) -> Result<Vec<PlacedCell>, StoreError>;
     /// When a deploy's first cell of that time begins and its last one ends.
     async fn cell_span(
         &self,

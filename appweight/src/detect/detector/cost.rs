@@ -7,7 +7,7 @@ use crate::detect::lines::{Ruling, VerdictLine};
 
 /// The metric whose sums are time on a core, and as much of it as a core has in a minute.
 const CPU_METRIC: &str = "cpu_ns";
-const CORE_NS_BY_MINUTE: f64 = 60e9;
+pub(crate) const CORE_NS_BY_MINUTE: f64 = 60e9;
 
 impl Detector {
     pub(super) fn note_spent(&mut self, cells: &[Cell], minute: i64) {

@@ -100,31 +100,12 @@ impl Detector {
 
     pub(super) fn look_at_flags(&mut self, minute: i64, told: &mut Vec<VerdictLine>) {
         for at in 0..self.flags.arms.len() {
-            let arm = &self.flags.arms[at];
+            let arm = &mut self.flags.arms[at];
             if arm.is_told {
                 continue;
             }
-            let mut values: Vec<(usize, f64)> = arm
-                .pairs
-                .iter()
-                .filter(|(_, pair)| !pair.is_empty())
-                .map(|(endpoint, pair)| (*endpoint, pair.estimate().z().abs()))
-                .collect();
-            let tests = values.len();
-            values.retain(|(endpoint, _)| !arm.alarms.contains(endpoint));
-            values.sort_unstable_by_key(|(endpoint, _)| *endpoint);
             let is_over = arm.over_since.is_some_and(|since| minute >= since);
-            let arm = &mut self.flags.arms[at];
-            let stream = &mut self.stream;
-            let place = *arm.place.get_or_insert_with(|| stream.enter(minute));
-            let part = part_of_level(minute - place.since, is_over);
-            let needed = z_of(place.level * part / tests as f64);
-            values.retain(|(_, z)| *z >= needed);
-            if arm.alarms.is_empty() && !values.is_empty() {
-                self.stream.note_call(place);
-            }
-            for (endpoint, _) in values {
-                self.flags.arms[at].alarms.push(endpoint);
+            for endpoint in arm.look(minute, is_over, &mut self.stream) {
                 told.push(self.flag_line(at, endpoint, minute));
             }
             if is_over {

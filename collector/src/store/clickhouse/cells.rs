@@ -35,6 +35,22 @@ pub(super) async fn moments(
     summed(client, query, "AND flag_name = ''", most, placed_moments).await
 }
 
+/// Those kept per flag.
+pub(super) async fn flag_moments(
+    client: &Client,
+    service: &str,
+    time: TimeRange,
+    most: usize,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let query = CellQuery {
+        service: service.to_owned(),
+        deploys: Vec::new(),
+        time,
+    };
+    let flags = "AND flag_name != ''";
+    summed(client, &query, flags, Some(most), placed_moments).await
+}
+
 /// Every cell of that time, with those per flag.
 pub(super) async fn every_cell(
     client: &Client,

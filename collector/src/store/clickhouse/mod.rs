@@ -194,6 +194,15 @@ impl Store for ClickhouseStore {
         cells::moments(&self.client, &query, most).await
     }
 
+    async fn flag_moments(
+        &self,
+        service: &str,
+        time: TimeRange,
+        most: usize,
+    ) -> Result<Vec<PlacedCell>, StoreError> {
+        cells::flag_moments(&self.client, service, time, most).await
+    }
+
     async fn cell_span(
         &self,
         service: &str,

@@ -266,6 +266,17 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn flag_moments(
+        &self,
+        service: &str,
+        time: TimeRange,
+        most: usize,
+    ) -> Result<Vec<PlacedCell>, StoreError> {
+        let service = service.to_owned();
+        self.read(move |connection| read::flag_moments(connection, &service, time, most))
+            .await
+    }
+
     async fn cell_span(
         &self,
         service: &str,

@@ -107,6 +107,29 @@ fn cells_of_deploys(
     Ok(cells)
 }
 
+/// Those kept per flag, which an index of their own finds: most services have none, or few.
+pub(super) fn flag_moments(
+    connection: &Connection,
+    service: &str,
+    time: TimeRange,
+    most: usize,
+) -> Result<Vec<PlacedCell>, StoreError> {
+    let sql = "SELECT deploy, cluster, host_group, start_us, width_us, kind, endpoint, instruction_source, age,
+            n, weight, errors, scaled, metrics, flag_name, flag_value
+        FROM cells INDEXED BY cells_of_flags
+        WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 AND flag_name != ''
+        ORDER BY start_us, width_us, deploy, kind, endpoint, cluster, host_group, instruction_source, age, flag_name, flag_value";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(code::in_time(service, time))?;
+    let mut cells = Vec::new();
+    while cells.len() < most
+        && let Some(row) = rows.next()?
+    {
+        cells.push(flag_cell_of(row, code::unpack_moments)?);
+    }
+    Ok(cells)
+}
+
 /// Every cell of that time, with those per flag.
 pub(super) fn every_cell(
     connection: &Connection,
@@ -120,11 +143,16 @@ pub(super) fn every_cell(
     let mut rows = statement.query(code::in_time(service, time))?;
     let mut cells = Vec::new();
     while let Some(row) = rows.next()? {
-        let mut placed = cell_of(row, code::unpack_metrics)?;
-        placed.cell.key.flag = code::flag_of(row.get(14)?, row.get(15)?);
-        cells.push(placed);
+        cells.push(flag_cell_of(row, code::unpack_metrics)?);
     }
     Ok(cells)
+}
+
+/// A cell with its flag, whose columns come last.
+fn flag_cell_of(row: &Row<'_>, unpack: Unpack) -> Result<PlacedCell, StoreError> {
+    let mut placed = cell_of(row, unpack)?;
+    placed.cell.key.flag = code::flag_of(row.get(14)?, row.get(15)?);
+    Ok(placed)
 }
 
 /// A cell from the columns that [`cells`] asks for, without its flag.

@@ -4,7 +4,7 @@ use super::blocks;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_profiles.sql"),
     include_str!("migrations/0003_folded.sql"),
@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0006_alerts.sql"),
     include_str!("migrations/0007_copies.sql"),
     include_str!("migrations/0008_days.sql"),
+    include_str!("migrations/0009_cells_of_flags.sql"),
 ];
 
 /// The version since which request records are in blocks.
@@ -68,7 +69,7 @@ mod tests {
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 8
+                known: 9
             })
         ));
     }

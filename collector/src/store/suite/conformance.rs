@@ -298,6 +298,16 @@ async fn cell_answers(store: &impl Store, service: &str, time: TimeRange) -> Vec
             cells.into_iter().map(moments_of).collect::<Vec<_>>()
         );
     }
+    let flags = store.flag_moments(service, time, 100_000).await.unwrap();
+    let first = flags.len() / 2;
+    assert_eq!(
+        store.flag_moments(service, time, first).await.unwrap(),
+        flags[..first]
+    );
+    all.push((
+        format!("flags of {service} {time:?}"),
+        format!("{flags:#?}"),
+    ));
     for deploy in DEPLOYS {
         let span = store.cell_span(service, deploy, time).await.unwrap();
         all.push((

@@ -200,10 +200,23 @@ pub(in crate::store) async fn cells_per_flag_stay_out_of_the_others(store: &impl
         value: "on".into(),
     });
     store
-        .put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5]), flagged]))
+        .put_batch(of_cells(1, 0, "a", vec![cell(NOON, &[5]), flagged.clone()]))
         .await
         .unwrap();
     assert_eq!(all_cells(store).await.len(), 1);
+    let found = store.flag_moments("photo", TimeRange::ALL, 9).await;
+    let found = found.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].cell.key, flagged.key);
+    assert_eq!(found[0].cell.cpu_ns.as_ref().map(|cpu| cpu.sum), Some(5));
+    for (service, time, most) in [
+        ("other", TimeRange::ALL, 9),
+        ("photo", TimeRange::at(NOON + 1), 9),
+        ("photo", TimeRange::ALL, 0),
+    ] {
+        let none = store.flag_moments(service, time, most).await.unwrap();
+        assert_eq!(none, [], "{service} {time:?} {most}");
+    }
 }
 
 pub(in crate::store) async fn cells_are_found_by_time_and_deploy(store: &impl Store) {
