@@ -60,6 +60,14 @@ pub(crate) enum Command {
     /// all that is looked at, at most one in twenty that is told is false on average; the rest is there with --format json.
     /// A trend takes four weeks of days. Exits 0 whatever is found, 2 if the collector does not answer.
     Drift(crate::drift::DriftArgs),
+    /// Show what each value of a feature flag costs, against the other values at the same time
+    ///
+    /// Asks a collector for the flags that requests told (appweight_agent::flag). Each value is held against all other
+    /// values of its flag, minute by minute inside an endpoint, a cluster and a deploy, so that neither the time of day nor a
+    /// roll-out counts. A difference is a cost only where the flag is given at random: where its share differs between endpoints or
+    /// clusters, or nothing tells, it says association. The collector is told how flags are given with --flag-given.
+    /// Exits 0 whatever is found, 2 if the collector does not answer or knows no such flag.
+    Flags(crate::flags::FlagsArgs),
     /// Show which function costs what, and what changed between two deploys or profiles
     Profile(Box<crate::profile::ProfileArgs>),
     /// Find where a series of days or weeks changed for good
@@ -190,6 +198,14 @@ pub(crate) fn endpoint_change(text: &str) -> Result<(String, f64), String> {
     Ok((endpoint.to_owned(), units::percentage(percent)?))
 }
 
+pub(crate) fn flag_given(text: &str) -> Result<(String, String), String> {
+    let (flag, how) = text.rsplit_once('=').ok_or("write it as ranker=random")?;
+    if flag.is_empty() || how.is_empty() {
+        return Err("write it as ranker=random".to_owned());
+    }
+    Ok((flag.to_owned(), how.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -205,5 +221,12 @@ mod tests {
     fn an_endpoint_may_hold_an_equals_sign() {
         assert_eq!(endpoint_change("/a=b=2%"), Ok(("/a=b".to_owned(), 0.02)));
         assert!(endpoint_change("/a").is_err());
+        assert_eq!(
+            flag_given("a=b=random"),
+            Ok(("a=b".to_owned(), "random".to_owned()))
+        );
+        for wrong in ["ranker", "ranker=", "=random"] {
+            assert!(flag_given(wrong).is_err(), "{wrong}");
+        }
     }
 }

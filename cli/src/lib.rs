@@ -12,6 +12,7 @@ mod doctor;
 mod drift;
 mod evaluate;
 mod export;
+mod flags;
 mod gate;
 mod itself;
 mod judge;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Deploy(options) => deploy::run(&options, &mut std::io::stdout().lock()),
         Command::Alerts(options) => alerts::run(&options, &mut std::io::stdout().lock()),
         Command::Drift(options) => drift::run(&options, &mut std::io::stdout().lock()),
+        Command::Flags(options) => flags::run(&options, &mut std::io::stdout().lock()),
         Command::Judge(options) => {
             judge::run(&options, &mut BufWriter::new(std::io::stdout().lock()))
         }

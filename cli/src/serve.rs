@@ -207,6 +207,7 @@ fn hooks(options: &Serve) -> anyhow::Result<Vec<Hook>> {
 fn collector_options(options: &Serve, access: Access, hooks: Vec<Hook>) -> CollectorOptions {
     let mut collector = CollectorOptions {
         access,
+        flags_given: options.flag_given.iter().cloned().collect(),
         thresholds: Thresholds {
             confidence: options.confidence,
             min_change: options.min_change,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::endpoint_change;
+use super::{endpoint_change, flag_given};
 use crate::store_address::StoreAddress;
 use crate::tls::Shown;
 use crate::units;
@@ -160,6 +160,10 @@ pub(crate) struct Serve {
     /// The expected share of false ones among all that the detector calls of a service in a day
     #[arg(long, env = "APPWEIGHT_FALSE_DISCOVERIES", default_value = "20%", value_parser = units::share, value_name = "PERCENT")]
     pub(crate) false_discoveries: f64,
+    /// How a feature flag is given to requests, as ranker=random or banner=country; can be repeated. What is not given at random is an
+    /// association and no cost; of a flag that is not named here its shares have to tell
+    #[arg(long, env = "APPWEIGHT_FLAG_GIVEN", value_parser = flag_given, value_delimiter = ',', value_name = "FLAG=HOW")]
+    pub(crate) flag_given: Vec<(String, String)>,
     /// Requests that an endpoint needs under each deploy before it is judged
     #[arg(
         long,
