@@ -3,8 +3,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use appweight::api::{
-    Alert, DeployReport, DeploySummary, DriftReport, Problem, ProcessView, ProfileDiff,
-    ProfileSummary, ProfileView, RequestView, ServiceSummary, WeightSeries,
+    Alert, DeployReport, DeploySummary, DriftReport, FlagsReport, Problem, ProcessView,
+    ProfileDiff, ProfileSummary, ProfileView, RequestView, ServiceSummary, WeightSeries,
 };
 use appweight_wire::{Deploy, Kind};
 use axum::Router;
@@ -267,6 +267,14 @@ impl QueryClient {
                 ("from_us", Some(from_us.to_string())),
             ],
         )
+    }
+
+    pub(crate) async fn flags(&self, service: &str) -> Result<FlagsReport, QueryError> {
+        self.ask(&Self::flags_question(service)).await
+    }
+
+    pub(crate) fn flags_question(service: &str) -> String {
+        href::with_query("/v1/flags", &[("service", Some(service.to_owned()))])
     }
 
     pub(crate) async fn processes(&self, service: &str) -> Result<Vec<ProcessView>, QueryError> {

@@ -60,6 +60,10 @@ pub(crate) fn trends(service: &str, weeks: Option<u64>) -> String {
     )
 }
 
+pub(crate) fn flags(service: &str) -> String {
+    with_query("/flags", &[("service", Some(service.to_owned()))])
+}
+
 /// The page of one roll-out: a roll-back ships an old id again, so the start belongs to it.
 pub(crate) fn deploy(deploy: &Deploy) -> String {
     with_query(

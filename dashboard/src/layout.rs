@@ -23,6 +23,7 @@ pub(crate) const SOON: Option<u32> = Some(3);
 pub(crate) enum Place {
     Overview,
     Trends,
+    Flags,
     Deploy,
     Fleet,
     Requests,
@@ -108,6 +109,7 @@ impl Page {
                     nav aria-label="Pages" {
                         (link(Place::Overview, href::home(service), "Weight"))
                         (link(Place::Trends, href::trends(service, None), "Trends"))
+                        (link(Place::Flags, href::flags(service), "Flags"))
                         (link(Place::Fleet, href::fleet(service), "Fleet"))
                         (link(Place::Requests, href::requests(service, None, None), "Requests"))
                     }

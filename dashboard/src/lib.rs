@@ -24,7 +24,7 @@ use axum::routing::get;
 
 pub use client::{QueryClient, QueryError};
 
-/// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests`, `/trends`, `/profiles/flamegraph.svg` and `/assets/…`.
+/// The pages: `/`, `/deploys/{id}`, `/processes`, `/endpoints/requests`, `/trends`, `/flags`, `/profiles/flamegraph.svg` and `/assets/…`.
 ///
 /// Any other address gets a page that says so: beside the collector's routes, serve it as their
 /// fallback.
@@ -35,6 +35,7 @@ pub fn router(client: QueryClient) -> Router {
         .route("/processes", get(pages::fleet))
         .route("/endpoints/requests", get(pages::requests))
         .route("/trends", get(pages::trends))
+        .route("/flags", get(pages::flags))
         .route("/profiles/flamegraph.svg", get(pages::flamegraph))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/app.js", get(assets::script))

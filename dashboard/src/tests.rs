@@ -81,6 +81,13 @@ async fn trends_read_well() {
 }
 
 #[tokio::test]
+async fn flags_read_well() {
+    let (status, html) = page(client(), "/flags").await;
+    assert_eq!(status, StatusCode::OK);
+    insta::assert_snapshot!(readable(&html));
+}
+
+#[tokio::test]
 async fn the_fleet_reads_well() {
     let (status, html) = page(client(), "/processes").await;
     assert_eq!(status, StatusCode::OK);

@@ -38,31 +38,45 @@ pub(super) fn render(detected: &Detected) -> Markup {
                     " " (format::count(detected.left_out_minutes)) " minutes of the service had too many cells to be judged."
                 }
             }
-            div.scroll role="region" aria-label="Minute by minute" tabindex="0" {
-                table {
-                    caption.visually-hidden { "What the detector says by endpoint" }
-                    thead { tr {
-                        th scope="col" { "Endpoint" }
-                        th scope="col" { "Verdict" }
-                        th scope="col" { "Change " small { "with its 95 % interval" } }
-                        th scope="col" { "Sure since" }
-                    } }
-                    tbody {
-                        @for (i, change) in detected.endpoints.iter().take(MOST).enumerate() {
-                            (row(change, i, scale))
-                        }
-                    }
-                    @if let Some(total) = &detected.total {
-                        tfoot { (row(total, MOST, scale)) }
-                    }
+            (table("checks", "Minute by minute", &detected.endpoints, detected.total.as_ref(), scale, said))
+        }
+    }
+}
+
+/// What is said of endpoints, and of all together: each with its ladder, whose name in the page begins with `id`.
+pub(super) fn table(
+    id: &str,
+    name: &str,
+    endpoints: &[DetectedChange],
+    total: Option<&DetectedChange>,
+    scale: f64,
+    said: impl Fn(DetectedVerdict) -> (Look, &'static str),
+) -> Markup {
+    let row = |change: &DetectedChange, i: usize| {
+        row(change, &format!("{id}-{i}"), scale, said(change.verdict))
+    };
+    html! {
+        div.scroll role="region" aria-label=(name) tabindex="0" {
+            table {
+                caption.visually-hidden { "What the detector says by endpoint" }
+                thead { tr {
+                    th scope="col" { "Endpoint" }
+                    th scope="col" { "Verdict" }
+                    th scope="col" { "Change " small { "with its 95 % interval" } }
+                    th scope="col" { "Sure since" }
+                } }
+                tbody {
+                    @for (i, change) in endpoints.iter().take(MOST).enumerate() { (row(change, i)) }
+                }
+                @if let Some(total) = total {
+                    tfoot { (row(total, MOST)) }
                 }
             }
         }
     }
 }
 
-fn row(change: &DetectedChange, i: usize, scale: f64) -> Markup {
-    let look = look(change.verdict);
+fn row(change: &DetectedChange, id: &str, scale: f64, (look, word): (Look, &str)) -> Markup {
     let cost = change.cost;
     html! {
         tr.(look.class()) {
@@ -73,13 +87,13 @@ fn row(change: &DetectedChange, i: usize, scale: f64) -> Markup {
                 }
                 @if change.kind == Some(Kind::Task) { span.tag { "task" } }
                 @if !change.checks.is_empty() {
-                    details #(format!("checks-{i}")) {
+                    details #(id) {
                         summary { "why?" }
                         ul { @for check in &change.checks { li { (check) } } }
                     }
                 }
             }
-            td { span.badge.(look.class()) { (look.icon()) span { (text::detected(change.verdict)) } } }
+            td { span.badge.(look.class()) { (look.icon()) span { (word) } } }
             td.change {
                 @if let Some(change) = &change.change {
                     (glyph::interval(change, look, scale))
@@ -98,7 +112,11 @@ fn row(change: &DetectedChange, i: usize, scale: f64) -> Markup {
     }
 }
 
-fn look(verdict: DetectedVerdict) -> Look {
+fn said(verdict: DetectedVerdict) -> (Look, &'static str) {
+    (look(verdict), text::detected(verdict))
+}
+
+pub(super) fn look(verdict: DetectedVerdict) -> Look {
     match verdict {
         DetectedVerdict::Regressed => Look::Heavier,
         DetectedVerdict::Improved => Look::Lighter,

@@ -7,6 +7,7 @@ mod deploy_list;
 mod detected;
 mod earlier;
 mod failure;
+mod flags;
 mod flamegraph;
 mod fleet;
 mod functions;
@@ -18,6 +19,7 @@ mod trends;
 
 pub(crate) use deploy::deploy;
 pub(crate) use failure::not_found;
+pub(crate) use flags::flags;
 pub(crate) use flamegraph::flamegraph;
 pub(crate) use fleet::fleet;
 pub(crate) use home::home;
