@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use appweight_wire::Kind;
 
 use crate::api::{Change, DeployReport, EarlierChange, EarlierRun};
+use crate::detect::Z_95;
 
 const CONFIDENCE: f64 = 0.95;
-/// Normal quantile of such an interval.
-const Z_95: f64 = 1.959_964;
 
 /// What a roll-out costs beside the earlier run of the same code, which began at `earlier_us`: the product of what all roll-outs
 /// since then changed, those `between` and this one. Each of them was compared side by side, so that neither the time of day nor the

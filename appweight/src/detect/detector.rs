@@ -280,9 +280,14 @@ impl Detector {
         for arm in 0..self.flags.arms.len() {
             self.tell_flag(arm, minute, &mut told);
         }
-        self.price(&mut told);
-        self.explain(&mut told);
+        self.complete(&mut told);
         [before, told].concat()
+    }
+
+    /// What lines say beside their verdict.
+    fn complete(&self, told: &mut [VerdictLine]) {
+        self.price(told);
+        self.explain(told);
     }
 
     /// The standard error, in logs, that each pair under watch has now: deploy, endpoint (none: the service), error.

@@ -30,7 +30,7 @@ pub(crate) use evidence::{part_of_level, z_of};
 pub(crate) use flags::{Against, Arm, FlagCell, Flags, OFF};
 pub(crate) use regression::Estimate;
 pub(crate) use stream::DayStream;
-pub(crate) use tell::verdict;
+pub(crate) use tell::{Z_95, verdict};
 
 pub use detector::{DetectError, Detector, WatchOf};
 pub use lines::{CellLine, DeployLine, Ruling, VerdictLine};

@@ -4,7 +4,7 @@ use super::lines::{Ruling, VerdictLine};
 use super::regression::Estimate;
 
 /// Normal quantile of a 95 % interval.
-const Z_95: f64 = 1.959_964;
+pub(crate) const Z_95: f64 = 1.959_964;
 
 /// A deploy with the one that it replaced.
 #[derive(Debug, Clone, Copy)]

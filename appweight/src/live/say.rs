@@ -4,10 +4,7 @@ use appweight_wire::Deploy;
 
 use super::{Live, MIN_HOSTS, MINUTE_US, Pair, UNFIT_MINUTES, Unfit};
 use crate::api::{Change, Detected, DetectedChange, DetectedVerdict};
-use crate::detect::{Ruling, VerdictLine};
-
-/// Normal quantile of a 95 % interval.
-const Z_95: f64 = 1.959_964;
+use crate::detect::{Ruling, VerdictLine, Z_95};
 
 impl Live {
     /// What it said of a roll-out when it looked last.
