@@ -63,6 +63,7 @@ async fn the_document_tells_every_route() {
             "/v1/deploys",
             "/v1/deploys/{id}",
             "/v1/drift",
+            "/v1/flags",
             "/v1/openapi.json",
             "/v1/processes",
             "/v1/profile",
