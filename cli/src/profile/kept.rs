@@ -15,6 +15,8 @@ pub(super) struct KeptProfile {
     pub(super) profile: Profile,
     pub(super) per: Per,
     pub(super) heading: String,
+    /// Whose it is and what it counts, in a few words.
+    pub(super) title: String,
 }
 
 /// Asks for the profile of a deploy.
@@ -82,6 +84,7 @@ fn read(view: &ProfileView) -> KeptProfile {
         profile,
         per,
         heading: heading(view),
+        title: format!("{}, {}", whose(view), of.timer),
     }
 }
 
@@ -121,12 +124,16 @@ fn recorded(summary: &ProfileSummary) -> String {
     )
 }
 
-fn heading(view: &ProfileView) -> String {
-    let of = &view.summary.of;
-    let endpoint = match of.endpoint.as_str() {
+fn whose(view: &ProfileView) -> String {
+    let endpoint = match view.summary.of.endpoint.as_str() {
         "" => "whole processes (samples that belong to no request)",
         endpoint => endpoint,
     };
+    format!("{} {}: {endpoint}", view.service, view.deploy)
+}
+
+fn heading(view: &ProfileView) -> String {
+    let of = &view.summary.of;
     let mut facts = vec![match of.taken {
         Taken::Scopes => "every call of the instrumented functions".to_owned(),
         Taken::Sampled if of.unit == "bytes" => {
@@ -150,9 +157,8 @@ fn heading(view: &ProfileView) -> String {
     let cost = view.tree.timer_cost.told(&of.unit);
     let cost = cost.map_or(String::new(), |cost| format!("\n{cost}"));
     format!(
-        "{} {}: {endpoint}, {}\n{}{cost}",
-        view.service,
-        view.deploy,
+        "{}, {}\n{}{cost}",
+        whose(view),
         facts.join(", "),
         recorded(&view.summary),
     )

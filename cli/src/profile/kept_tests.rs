@@ -177,7 +177,11 @@ fn a_deploys_profile_in_every_form() {
         "{}",
         form("folded")
     );
-    assert!(form("svg").contains("photos 8f2c1a9: /feed/{user}"));
+    let svg = form("svg");
+    assert!(
+        svg.contains(">photos 8f2c1a9: /feed/{user}, cpu</text>"),
+        "{svg}"
+    );
     let (_, bytes) = served.appweight(&[&of[..], &["--timer", "allocated"]].concat());
     assert!(bytes.contains("allocated: 1.0 KiB per request"), "{bytes}");
 }

@@ -43,15 +43,16 @@ pub(crate) fn run(options: &ProfileArgs, out: &mut dyn Write) -> ExitCode {
 }
 
 fn show(options: &ProfileArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let (profile, per, heading) = match &options.deploy {
+    let (profile, per, heading, title) = match &options.deploy {
         Some(deploy) => {
             let kept = kept::one(&options.kept, deploy)?;
-            (kept.profile, kept.per, Some(kept.heading))
+            (kept.profile, kept.per, Some(kept.heading), kept.title)
         }
         None => {
             let side = Side::read(&options.pprof, options.shown.value.as_deref())?;
             let (profile, per) = side.counted(options.requests);
-            (profile, per, None)
+            let paths = options.pprof.iter().map(|path| path.display().to_string());
+            (profile, per, None, paths.collect::<Vec<_>>().join(", "))
         }
     };
     let profile = options.shown.look_through(&profile);
@@ -69,10 +70,6 @@ fn show(options: &ProfileArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let title = heading.clone().unwrap_or_else(|| {
-        let paths = options.pprof.iter().map(|path| path.display().to_string());
-        paths.collect::<Vec<_>>().join(", ")
-    });
     match options.shown.format {
         ProfileFormat::Table => {
             head(out, heading.as_deref())?;
