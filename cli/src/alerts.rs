@@ -4,6 +4,7 @@ use appweight::api::{Alert, AlertChange, AlertState};
 use clap::{Subcommand, ValueEnum};
 
 use crate::args::At;
+use crate::format::Format;
 use crate::units::minute;
 
 /// Which alerts, or what is done about one.
@@ -49,14 +50,6 @@ enum State {
     Resolved,
     /// All of them
     All,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Lines for people
-    Table,
-    /// The API's answer
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,16 +112,12 @@ fn list(options: &List, out: &mut dyn Write) -> anyhow::Result<()> {
     if options.state.is_none() {
         alerts.retain(|alert| alert.state != AlertState::Resolved);
     }
-    match options.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&alerts)?)?,
-        Format::Table if alerts.is_empty() => writeln!(out, "no alerts")?,
-        Format::Table => {
-            for alert in &alerts {
-                write!(out, "{}", lines(alert))?;
-            }
+    options.format.print(out, &alerts, |alerts| {
+        if alerts.is_empty() {
+            return "no alerts\n".to_owned();
         }
-    }
-    Ok(())
+        alerts.iter().map(lines).collect()
+    })
 }
 
 fn say(said: &Said, state: AlertState, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -3,9 +3,9 @@ use std::time::SystemTime;
 
 use appweight::api::{DriftReport, DriftSeries, LevelChange, SeriesScan, Trend};
 use appweight::text;
-use clap::ValueEnum;
 
 use crate::args::At;
+use crate::format::Format;
 use crate::units::day;
 
 const WEEK_US: u64 = 7 * 86_400_000_000;
@@ -40,14 +40,6 @@ pub(crate) struct DriftArgs {
     at: At,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Lines for people
-    Table,
-    /// The API's answer
-    Json,
-}
-
 /// Prints what drifted.
 pub(crate) fn run(options: &DriftArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let now_us = SystemTime::UNIX_EPOCH.elapsed()?.as_micros() as u64;
@@ -56,11 +48,7 @@ pub(crate) fn run(options: &DriftArgs, out: &mut dyn Write) -> anyhow::Result<()
     query.extend(options.service.as_deref().map(|name| ("service", name)));
     query.extend(options.endpoint.as_deref().map(|name| ("endpoint", name)));
     let report: DriftReport = options.at.client()?.get("/v1/drift", &query)?;
-    match options.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
-        Format::Table => write!(out, "{}", lines(&report))?,
-    }
-    Ok(())
+    options.format.print(out, &report, lines)
 }
 
 fn lines(report: &DriftReport) -> String {

@@ -3,9 +3,9 @@ use std::time::SystemTime;
 
 use appweight::api::{DetectedChange, FlagReading, FlagReport, FlagValue, FlagsReport};
 use appweight::text;
-use clap::ValueEnum;
 
 use crate::args::At;
+use crate::format::Format;
 use crate::units::minute;
 
 const HOUR_US: u64 = 3_600_000_000;
@@ -39,14 +39,6 @@ pub(crate) struct FlagsArgs {
     at: At,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Lines for people
-    Table,
-    /// The API's answer
-    Json,
-}
-
 /// Prints what flags cost.
 pub(crate) fn run(options: &FlagsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let now_us = SystemTime::UNIX_EPOCH.elapsed()?.as_micros() as u64;
@@ -58,11 +50,7 @@ pub(crate) fn run(options: &FlagsArgs, out: &mut dyn Write) -> anyhow::Result<()
     query.extend(options.service.as_deref().map(|name| ("service", name)));
     query.extend(options.flag.as_deref().map(|name| ("flag", name)));
     let report: FlagsReport = options.at.client()?.get("/v1/flags", &query)?;
-    match options.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
-        Format::Table => write!(out, "{}", lines(&report))?,
-    }
-    Ok(())
+    options.format.print(out, &report, lines)
 }
 
 fn lines(report: &FlagsReport) -> String {

@@ -13,6 +13,7 @@ mod drift;
 mod evaluate;
 mod export;
 mod flags;
+mod format;
 mod gate;
 mod itself;
 mod judge;
