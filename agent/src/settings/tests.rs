@@ -76,9 +76,9 @@ fn a_program_that_names_no_deploy_has_the_one_that_it_was_built_as() {
     let built_as = std::env::var("APPWEIGHT_TEST_BUILT_AS");
     let built_as = built_as.as_deref().unwrap_or("unknown");
     assert_eq!(Settings::default().origin.deploy, built_as);
-    let (settings, bad) = with(&[("APPWEIGHT_DEPLOY", "8f2c1a9")]);
+    let (settings, bad) = with(&[("APPWEIGHT_DEPLOY", "5f9cd00")]);
     assert!(bad.is_empty());
-    assert_eq!(settings.origin.deploy, "8f2c1a9");
+    assert_eq!(settings.origin.deploy, "5f9cd00");
 }
 
 #[test]
