@@ -17,8 +17,6 @@ use photo_backend::{seed, truth};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-const WORKERS: usize = 2;
-
 /// So that cells and profiles tell what requests allocate.
 #[global_allocator]
 static ALLOCATOR: AppweightAlloc = AppweightAlloc::system();
@@ -32,7 +30,6 @@ fn main() -> Result<()> {
         .init();
     match Options::parse().command {
         Command::Serve(options) => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(WORKERS)
             .enable_all()
             .build()?
             .block_on(serve(options)),
