@@ -4,14 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
-
 use crate::clock::cpu_clock;
 use crate::core::Core;
 use crate::counters::Counters;
 use crate::hooks::{Hooks, UserHash};
 use crate::settings::{Lookup, OneIn, SAMPLES_PER_SECOND, Settings};
-use crate::{Agent, Timer};
+use crate::{Agent, RequestHead, Timer};
 
 /// Sets up an [`Agent`]; made by [`Agent::builder`].
 ///
@@ -178,11 +176,11 @@ impl AgentBuilder {
     /// let builder = Agent::builder()
     ///     .service("photos")
     ///     .user_key("a secret of this service")
-    ///     .user(|parts| Some(parts.headers.get("x-user-id")?.to_str().ok()?.into()));
+    ///     .user(|head| Some(head.headers.get("x-user-id")?.to_str().ok()?.into()));
     /// ```
     pub fn user<F>(mut self, who: F) -> Self
     where
-        F: for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>> + Send + Sync + 'static,
+        F: for<'a> Fn(RequestHead<'a>) -> Option<Cow<'a, str>> + Send + Sync + 'static,
     {
         self.hooks.user = Some(Box::new(who));
         self
@@ -200,7 +198,7 @@ impl AgentBuilder {
     /// wanted or not there: a template, never the raw path. `None` leaves it to axum.
     pub fn endpoint<F>(mut self, name: F) -> Self
     where
-        F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+        F: Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     {
         self.hooks.endpoint = Some(Box::new(name));
         self
@@ -317,8 +315,9 @@ mod tests {
                 let found = variables.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| (*value).to_owned())
             });
-            let (parts, ()) = http::Request::new(()).into_parts();
-            let hash = agent.core().unwrap().hooks().user(&parts).unwrap();
+            let request = http::Request::new(());
+            let head = RequestHead::of(&request);
+            let hash = agent.core().unwrap().hooks().user(head).unwrap();
             agent.shutdown(Duration::ZERO);
             hash
         };

@@ -5,15 +5,16 @@ use std::fmt;
 
 use axum::extract::MatchedPath;
 use http::Extensions;
-use http::request::Parts;
 use siphasher::{sip, sip128};
 
+use crate::RequestHead;
 use crate::names::UNMATCHED;
 
 /// Says who a request is from.
-pub(crate) type UserHook = Box<dyn for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>> + Send + Sync>;
+pub(crate) type UserHook =
+    Box<dyn for<'a> Fn(RequestHead<'a>) -> Option<Cow<'a, str>> + Send + Sync>;
 /// Says which endpoint a request is for.
-pub(crate) type EndpointHook = Box<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+pub(crate) type EndpointHook = Box<dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Hooks {
@@ -24,22 +25,17 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     /// The keyed hash of who the request is from. The identity itself goes no further.
-    pub(crate) fn user(&self, parts: &Parts) -> Option<u64> {
+    pub(crate) fn user(&self, head: RequestHead<'_>) -> Option<u64> {
         let user = self.user.as_ref()?;
-        user(parts).map(|identity| self.user_hash.hash(&identity))
+        user(head).map(|identity| self.user_hash.hash(&identity))
     }
 
     /// The route's template: a raw path never becomes an endpoint.
-    pub(crate) fn endpoint<'a>(&self, parts: &'a Parts) -> Cow<'a, str> {
-        if let Some(name) = self.endpoint.as_ref().and_then(|endpoint| endpoint(parts)) {
+    pub(crate) fn endpoint<'a>(&self, head: RequestHead<'a>) -> Cow<'a, str> {
+        if let Some(name) = self.endpoint.as_ref().and_then(|endpoint| endpoint(head)) {
             return Cow::Owned(name);
         }
-        Cow::Borrowed(route(&parts.extensions))
-    }
-
-    /// Whether somebody wants to see the head of each request.
-    pub(crate) fn need_parts(&self) -> bool {
-        self.user.is_some() || self.endpoint.is_some()
+        Cow::Borrowed(route(head.extensions))
     }
 }
 
@@ -97,20 +93,20 @@ mod tests {
 
     #[test]
     fn the_hook_comes_before_the_route_and_the_path_is_never_used() {
-        let (parts, ()) = http::Request::builder()
+        let request = http::Request::builder()
             .uri("/users/17")
             .header("x-user", "17")
             .body(())
-            .unwrap()
-            .into_parts();
+            .unwrap();
+        let head = RequestHead::of(&request);
         let mut hooks = Hooks::default();
-        assert_eq!(hooks.endpoint(&parts), UNMATCHED);
-        assert_eq!(hooks.user(&parts), None);
+        assert_eq!(hooks.endpoint(head), UNMATCHED);
+        assert_eq!(hooks.user(head), None);
         hooks.endpoint = Some(Box::new(|_| Some("/users/{id}".to_owned())));
-        assert_eq!(hooks.endpoint(&parts), "/users/{id}");
-        hooks.user = Some(Box::new(|parts| {
-            Some(parts.headers.get("x-user")?.to_str().ok()?.into())
+        assert_eq!(hooks.endpoint(head), "/users/{id}");
+        hooks.user = Some(Box::new(|head| {
+            Some(head.headers.get("x-user")?.to_str().ok()?.into())
         }));
-        assert_eq!(hooks.user(&parts), Some(UserHash::default().hash("17")));
+        assert_eq!(hooks.user(head), Some(UserHash::default().hash("17")));
     }
 }

@@ -9,13 +9,12 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::Agent;
 use crate::agent::measuring;
 use crate::body::{MeasureBody, StreamedRequest};
 use crate::core::Core;
-use crate::hooks::route;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
+use crate::{Agent, RequestHead};
 
 /// A tower layer that measures every request of a service; see [`Agent::layer`].
 #[derive(Debug, Clone)]
@@ -83,16 +82,10 @@ where
             };
         };
         let hooks = core.hooks();
-        if hooks.need_parts() {
-            // Taking a request apart moves some hundred bytes: only for those who want to see it.
-            let (parts, body) = request.into_parts();
-            let name = hooks.endpoint(&parts);
-            let user = hooks.user(&parts);
-            let begun = Measurement::begin(core, Kind::Request, &name, Some(&parts.method), user);
-            return self.measure(begun, Request::from_parts(parts, body));
-        }
-        let name = route(request.extensions());
-        let begun = Measurement::begin(core, Kind::Request, name, Some(request.method()), None);
+        let head = RequestHead::of(&request);
+        let name = hooks.endpoint(head);
+        let user = hooks.user(head);
+        let begun = Measurement::begin(core, Kind::Request, &name, Some(head.method), user);
         self.measure(begun, request)
     }
 }

@@ -116,6 +116,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handover;
+mod head;
 mod hooks;
 mod layer;
 mod machine;
@@ -188,6 +189,7 @@ pub use clock::thread_cpu_ns;
 pub use doctor::{Advice, Diagnosis, Machine, Way, Ways, doctor};
 pub use downstream::{downstream, downstream_blocking};
 pub use facts::flag;
+pub use head::RequestHead;
 pub use layer::{AgentLayer, AgentService, ResponseFuture};
 pub use sampling::SamplingStatus;
 pub use scopes::timer::{CustomTimer, Timer};

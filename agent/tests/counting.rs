@@ -37,7 +37,7 @@ async fn the_cells_of_all_threads_add_up_to_every_request() {
         .cell_width(Duration::from_millis(20))
         .record_one_in(10)
         .user_key("secret")
-        .user(|parts| Some(parts.headers.get("x-user")?.to_str().ok()?.into()))
+        .user(|head| Some(head.headers.get("x-user")?.to_str().ok()?.into()))
         .start();
     let app = Router::new()
         .route("/good/{id}", get(async || "good"))
@@ -275,7 +275,7 @@ async fn endpoints_beyond_a_thousand_are_counted_together() {
     let agent = collector
         .agent()
         .record_one_in(0)
-        .endpoint(|parts| Some(parts.uri.path().to_owned()))
+        .endpoint(|head| Some(head.uri.path().to_owned()))
         .start();
     let service = agent
         .layer()
@@ -311,7 +311,7 @@ async fn nothing_is_lost_of_many_endpoints_whose_every_request_is_recorded() {
     let collector = TestCollector::start();
     let agent = collector
         .agent()
-        .endpoint(|parts| Some(parts.uri.path().to_owned()))
+        .endpoint(|head| Some(head.uri.path().to_owned()))
         .start();
     let service = agent
         .layer()

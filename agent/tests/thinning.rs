@@ -99,7 +99,7 @@ async fn one_in_ten_stands_for_ten_and_numbers_stay_exact() {
         .count_one_in(10)
         .record_one_in(10)
         .user_key("secret")
-        .user(|parts| Some(parts.headers.get("x-user")?.to_str().ok()?.into()))
+        .user(|head| Some(head.headers.get("x-user")?.to_str().ok()?.into()))
         .start();
     let app = service(&agent);
     for number in 0..ASKED {

@@ -170,7 +170,7 @@ fn ten_thousand_names_of_endpoints() {
     let collector = TestCollector::start();
     let agent = busy(collector.agent())
         .cell_width(Duration::from_secs(60))
-        .endpoint(|parts| Some(parts.uri.path().to_owned()))
+        .endpoint(|head| Some(head.uri.path().to_owned()))
         .start();
     let name = |n| format!("/name/{}", n % NAMES);
     let answers = load(&agent).during(name, || {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use appweight_agent::Agent;
 use axum::Router;
-use http::request::Parts;
 use tower::layer::util::Identity;
 
 use crate::serve::MeasureOptions;
@@ -29,7 +28,7 @@ impl Measured {
                 .warm_up(options.warm_up)
                 .record_one_in(options.record_one_in)
                 .profile_one_in(options.profile_one_in)
-                .user(|parts: &Parts| Some(parts.headers.get("x-user")?.to_str().ok()?.into()))
+                .user(|head| Some(head.headers.get("x-user")?.to_str().ok()?.into()))
                 .start()
         }))
     }

@@ -27,7 +27,7 @@ impl Measured {
                 .warm_up(Duration::ZERO)
                 .record_one_in(1)
                 .user_key("a secret")
-                .user(|parts| Some(parts.headers.get("x-user")?.to_str().ok()?.into())),
+                .user(|head| Some(head.headers.get("x-user")?.to_str().ok()?.into())),
         )
     }
 
