@@ -8,6 +8,8 @@ use anyhow::Context;
 use appweight::simulate::{Shape, Simulation};
 use clap::ValueEnum;
 
+use crate::units::share;
+
 /// A service to simulate.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShapeArgs {
@@ -28,6 +30,15 @@ pub(crate) struct ShapeArgs {
     /// CPU time, in which hosts differ by 15 %, rather than instructions
     #[arg(long, env = "APPWEIGHT_SIMULATE_CPU")]
     pub(crate) cpu: bool,
+    /// How large the changes are that are planted, either way
+    #[arg(
+        long,
+        env = "APPWEIGHT_SIMULATE_CHANGES",
+        default_value = "0.3%..20%",
+        value_name = "LEAST..MOST",
+        value_parser = changes
+    )]
+    pub(crate) changes: (f64, f64),
     /// Nothing ever changes
     #[arg(long, env = "APPWEIGHT_SIMULATE_UNCHANGED")]
     pub(crate) unchanged: bool,
@@ -51,6 +62,7 @@ impl ShapeArgs {
             ShapeName::HeldOut => Shape::held_out(self.peak),
         };
         shape.counted_share = 1.0 / f64::from(self.one_in);
+        shape.changes = self.changes;
         if self.cpu {
             shape = shape.in_cpu_time();
         }
@@ -59,6 +71,18 @@ impl ShapeArgs {
         }
         shape
     }
+}
+
+/// `0.2%..20%`, as fractions.
+fn changes(text: &str) -> Result<(f64, f64), String> {
+    let (least, most) = text
+        .split_once("..")
+        .ok_or("write the least and the most, as 0.2%..20%")?;
+    let (least, most) = (share(least)?, share(most)?);
+    if least > most {
+        return Err("the least is more than the most".to_owned());
+    }
+    Ok((least, most))
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,5 +133,19 @@ pub(crate) fn write_cells(simulation: &mut Simulation, out: &mut dyn Write) -> a
     match failed {
         Some(error) => Err(error),
         None => Ok(out.flush()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_two_percentages_in_order() {
+        assert_eq!(changes("0.2%..20%"), Ok((0.002, 0.2)));
+        assert_eq!(changes("5% .. 5 %"), Ok((0.05, 0.05)));
+        for wrong in ["0.2%", "0%..20%", "20%..1%", "1..2", "1%..100%"] {
+            assert!(changes(wrong).is_err(), "{wrong}");
+        }
     }
 }
