@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::measured::{End, Measured};
 use crate::measurement::{Guarded, Measurement, Outcome};
 use crate::totals::get;
-use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, sampling, ship};
+use crate::{AgentBuilder, AgentLayer, AgentStatus, collect, fork, sampling, ship, usage};
 
 /// How long the drop of the last handle may wait for the collector.
 const DROP_WAIT: Duration = Duration::from_secs(1);
@@ -152,6 +152,9 @@ impl Agent {
     /// Blocks the thread: in async code call it when the server has ended, or from
     /// `spawn_blocking`.
     ///
+    /// Requests that are still open, and streams that are still sent, are not among what was counted, but for the spans of
+    /// streams that are over: let the server end first.
+    ///
     /// After a fork it ends the agent of the process that calls it.
     pub fn shutdown(&self, wait: Duration) -> bool {
         let Some(running) = &self.running else {
@@ -186,10 +189,11 @@ impl Agent {
         let (clock_checks, clock_disagreements) = core.counters().clock_checks();
         AgentStatus {
             enabled: core.is_on(),
-            counters: core.counters().statuses().to_vec(),
+            counters: core.counters().statuses(),
             thins: core.thinning().thins(),
             clock_checks,
             clock_disagreements,
+            impossible_differences: usage::impossible_differences(),
             requests: get(&totals.requests) + unflushed.requests,
             tasks: get(&totals.tasks) + unflushed.tasks,
             cells,

@@ -262,7 +262,9 @@ impl<'a> Collector<'a> {
         let width_us = self.core.spans().cell_us;
         let last_us = (until - until % width_us).saturating_sub(width_us);
         if mem::replace(&mut self.decided_us, last_us) != last_us {
-            self.core.thinning().decide(&self.drained.seen(last_us));
+            if self.core.may_thin() {
+                self.core.thinning().decide(&self.drained.seen(last_us));
+            }
             self.end_span_of_allocations(last_us);
         }
     }
@@ -347,7 +349,7 @@ impl<'a> Collector<'a> {
             endpoints: endpoint_counts(span),
             cpu_model: self.cpu_model.clone(),
             kernel: self.kernel.clone(),
-            counters: core.counters().statuses().to_vec(),
+            counters: core.counters().statuses(),
             clock_checks_total,
             clock_disagreements_total,
             agent_cpu_ns: process.agent_cpu_ns.saturating_sub(before.agent_cpu_ns),

@@ -83,11 +83,7 @@ impl Core {
             instruction_source: counters.instruction_source(),
             cost: (settings.record_one_in > 0).then(|| Cost::by(counters.instruction_source())),
         };
-        let one_in = settings.count_one_in.unwrap_or(if counters.are_cheap() {
-            OneIn::Fixed(1)
-        } else {
-            OneIn::Adaptive
-        });
+        let one_in = settings.count_one_in.unwrap_or(OneIn::Adaptive);
         let thinning = Thinning::new(one_in, settings.count_target);
         // As the whole lasts as long as the process, so do its parts.
         let counters: &'static Counters = Box::leak(Box::new(counters));
@@ -344,6 +340,12 @@ impl Core {
     /// How many requests the record of one that stands for `weight` stands for.
     pub(crate) fn record_weight(&self, weight: u32) -> u64 {
         self.settings.record_one_in.saturating_mul(weight.into())
+    }
+
+    /// Whether it is decided by what was seen how thinly each endpoint is counted: where that is asked for, or reading is
+    /// dear, also since a cheap way was given up.
+    pub(crate) fn may_thin(&self) -> bool {
+        self.settings.count_one_in.is_some() || !self.counters.are_cheap()
     }
 
     /// Which requests are counted.

@@ -49,7 +49,7 @@
 //! | `APPWEIGHT_SAMPLE_STACKS` | `0` | of a profiled request, so many stacks are taken per second of CPU, at most 10,000; `0`: none. Needs perf events and `-C force-frame-pointers=yes` |
 //! | `APPWEIGHT_SAMPLE_PROCESS` | 99 where stacks of requests were asked for and perf events are forbidden | where requests cannot be sampled: so many stacks of the whole process per second of CPU, by `SIGPROF`, under no endpoint; `0`: none |
 //! | `APPWEIGHT_SAMPLE_ALLOCATIONS` | `0` | one allocation each so many bytes (`512KiB`) is looked at: which function allocates, and what of it stays; `0`: none. Needs `AppweightAlloc` and `-C force-frame-pointers=yes` |
-//! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual |
+//! | `APPWEIGHT_CHECK_CLOCK` | `0` | `1`: compares the cheap CPU clock with the system call a hundred times as often as usual; `AgentStatus` and process records tell how many comparisons failed, and where one in ten does, the system call is used from then on |
 //! | `APPWEIGHT_USER_KEY` | derived from the token | the secret that users are hashed with, one per service |
 //!
 //! The environment overrides what a program sets through [`AgentBuilder`]. A value that makes no

@@ -16,6 +16,9 @@ pub struct AgentStatus {
     pub clock_checks: u64,
     /// Times that they were too far apart.
     pub clock_disagreements: u64,
+    /// Differences of two readings that cannot be, as a negative one: what would have been told of them is absent. Of the
+    /// process, whichever of its agents measured.
+    pub impossible_differences: u64,
     /// Requests that ended.
     pub requests: u64,
     /// Tasks that ended.

@@ -67,6 +67,9 @@ impl Thinning {
 impl Adaptive {
     #[inline]
     fn one_in(&self, endpoint: u32) -> u32 {
+        if !self.thins.load(Ordering::Relaxed) {
+            return 1;
+        }
         let known = self.one_in.get(endpoint as usize);
         known.map_or(1, |one_in| one_in.load(Ordering::Relaxed))
     }

@@ -1,5 +1,7 @@
 //! What a request has used up, added up over its polls.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::allocator::Allocated;
 use crate::clock::{MAX_AHEAD_NS, Now};
 use crate::counters::More;
@@ -141,15 +143,35 @@ fn cpu_time(before: Now, after: Now) -> Option<u64> {
 
 #[cold]
 fn cpu_time_backwards(before: Now, after: Now) -> Option<u64> {
-    (before.cpu_ns()? - after.cpu_ns()? <= MAX_AHEAD_NS).then_some(0)
+    match before.cpu_ns()? - after.cpu_ns()? {
+        ahead if ahead <= MAX_AHEAD_NS => Some(0),
+        _ => impossible(),
+    }
+}
+
+/// Differences that cannot be, of all requests of this process and those that it was forked off.
+static IMPOSSIBLE: AtomicU64 = AtomicU64::new(0);
+
+/// How many there were, for the agent's status.
+pub(crate) fn impossible_differences() -> u64 {
+    IMPOSSIBLE.load(Ordering::Relaxed)
+}
+
+/// None is told of one, but that there was.
+#[cold]
+fn impossible<T>() -> Option<T> {
+    IMPOSSIBLE.fetch_add(1, Ordering::Relaxed);
+    None
 }
 
 /// The instructions between two readings of (count, time enabled, time running), and whether they
 /// were scaled up. While a counter is multiplexed with others it runs for a part of the time only.
 fn counted(before: [u64; 3], after: [u64; 3]) -> Option<(u64, bool)> {
-    let count = after[0].checked_sub(before[0])?;
-    let enabled = after[1].checked_sub(before[1])?;
-    let running = after[2].checked_sub(before[2])?;
+    let [Some(count), Some(enabled), Some(running)] =
+        [0, 1, 2].map(|at| after[at].checked_sub(before[at]))
+    else {
+        return impossible();
+    };
     if running >= enabled {
         return Some((count, false));
     }
@@ -221,13 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_difference_is_absent() {
+    fn an_impossible_difference_is_absent_and_counted() {
         let mut usage = Usage::new();
+        let before = impossible_differences();
         add(
             &mut usage,
             (1_001 + MAX_AHEAD_NS, Some([9, 9, 9])),
             (1_000, Some([7, 9, 9])),
         );
         assert_eq!((usage.cpu_ns(), usage.instructions()), (None, None));
+        assert!(impossible_differences() >= before + 2);
     }
 }

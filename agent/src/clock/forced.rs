@@ -7,19 +7,24 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::Agent;
-use crate::counters::forced;
+use crate::counters::{forced, holds_in_a_child};
 
 /// Tells a test that it runs in that environment.
 const FORCED: &str = "TEST_OF_FORCED_CLOCK";
 
-/// Whether this is the environment; outside, starts the test there and fails if it does.
+/// Whether this is the environment without restartable sequences.
 fn is_without_areas(test: &str) -> bool {
+    is_in_a_process_of_its_own(test, &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")])
+}
+
+/// Whether this is the test's own process; outside, starts it there and fails if it does.
+fn is_in_a_process_of_its_own(test: &str, environment: &[(&str, &str)]) -> bool {
     if env::var_os(FORCED).is_some() {
         return true;
     }
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", &format!("clock::forced::{test}"), "--nocapture"])
-        .env("GLIBC_TUNABLES", "glibc.pthread.rseq=0")
+        .envs(environment.iter().copied())
         .env(FORCED, "1")
         .output()
         .unwrap();
@@ -47,12 +52,18 @@ fn assert_areas_are_refused() {
 /// Counts a busy endpoint with quick spans and no number chosen: whether some passed uncounted, and what CPU time is read
 /// by.
 fn count_a_busy_endpoint() -> (bool, String) {
+    count_a_busy_endpoint_after(|| ())
+}
+
+/// The same after something has happened to an agent that runs.
+fn count_a_busy_endpoint_after(happens: impl FnOnce()) -> (bool, String) {
     const WIDTH: Duration = Duration::from_millis(50);
     let agent = Agent::builder()
         .service("tested")
         .collector("http://127.0.0.1:1")
         .cell_width(WIDTH)
         .start_without_environment();
+    happens();
     let (begun, mut asked, mut thins) = (Instant::now(), 0, false);
     while begun.elapsed() < 8 * WIDTH {
         for _ in 0..1_000 {
@@ -93,6 +104,87 @@ fn without_restartable_sequences_the_page_of_an_event_is_read() {
     assert!(
         !thins && read_by.starts_with(&Way::Page.to_string()),
         "{read_by}"
+    );
+}
+
+#[test]
+fn a_child_of_a_process_that_reads_pages_reads_one_of_its_own() {
+    if !is_without_areas("a_child_of_a_process_that_reads_pages_reads_one_of_its_own") {
+        return;
+    }
+    if page_refusal().is_some() {
+        println!("perf events are refused here");
+        return;
+    }
+    let parent = cpu_clock().now_ns().unwrap();
+    let (_, disagreements) = cpu_clock().checks();
+    assert!(holds_in_a_child(move || {
+        let clock = cpu_clock();
+        let agrees = || match (clock.now_ns(), sys::thread_cpu_ns()) {
+            (Some(cheap), Some(asked)) => cheap.abs_diff(asked) < 500_000,
+            _ => false,
+        };
+        let begun = Instant::now();
+        let mut holds = clock.way() == Way::Page && clock.now_ns() < Some(parent);
+        while begun.elapsed() < Duration::from_millis(50) {
+            holds &= agrees();
+        }
+        // Comparisons are made where a page tells that the thread was not switched.
+        holds && clock.checks() > (0, 0) && clock.checks().1 == disagreements
+    }));
+    assert_eq!(cpu_clock().way(), Way::Page);
+    assert!(
+        cpu_clock().now_ns().unwrap() >= parent,
+        "the parent's goes on"
+    );
+}
+
+#[test]
+fn a_clock_that_is_given_up_is_told_so_and_busy_endpoints_are_thinned_from_then_on() {
+    if !is_in_a_process_of_its_own(
+        "a_clock_that_is_given_up_is_told_so_and_busy_endpoints_are_thinned_from_then_on",
+        &[],
+    ) {
+        return;
+    }
+    let before = cpu_clock().way();
+    assert!(before.is_cheap(), "{:?}", cpu_clock());
+    let (thins, read_by) = count_a_busy_endpoint_after(|| {
+        for _ in 0..MAX_DISAGREEMENTS {
+            cpu_clock().checks.fetch_add(1, Ordering::Relaxed);
+            cpu_clock().disagreed();
+        }
+    });
+    assert!(
+        read_by.starts_with(&Way::SystemCall.to_string()),
+        "{read_by}"
+    );
+    let why = format!("no {before}: given up: {MAX_DISAGREEMENTS} of ");
+    assert!(thins && read_by.contains(&why), "{read_by}");
+}
+
+#[test]
+fn who_asks_for_a_close_look_gets_a_hundred_times_as_many_comparisons() {
+    if !is_in_a_process_of_its_own(
+        "who_asks_for_a_close_look_gets_a_hundred_times_as_many_comparisons",
+        &[("APPWEIGHT_CHECK_CLOCK", "true")],
+    ) {
+        return;
+    }
+    let agent = Agent::builder()
+        .service("tested")
+        .collector("http://127.0.0.1:1")
+        .start();
+    let (begun, before) = (Instant::now(), agent.status().clock_checks);
+    while begun.elapsed() < Duration::from_millis(100) {
+        agent.measure("task:busy", || ());
+    }
+    let checks = agent.status().clock_checks - before;
+    agent.shutdown(Duration::from_millis(10));
+    let usual = 100_000_000 / CHECK_EVERY_NS;
+    assert!(
+        checks > 5 * usual || !cpu_clock().way().is_cheap(),
+        "{checks} where {usual} are usual"
     );
 }
 

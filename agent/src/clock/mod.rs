@@ -109,8 +109,9 @@ pub(crate) struct CpuClock {
     scale: Scale,
     /// After so many ticks the system call is asked again, even if the thread never left its CPU.
     max_stretch: AtomicU64,
-    /// Why each way before the one in use is not used.
+    /// Why each way before the one that was begun with is not used.
     refusals: Vec<(Way, String)>,
+    begun_with: Way,
     /// Times that ticks and system call were set against each other.
     checks: AtomicU64,
     /// Times that they were further apart than they may be.
@@ -188,17 +189,12 @@ pub(crate) fn page_refusal() -> Option<Cause> {
 }
 
 /// A child's clock starts at zero, but its one thread has the parent's memory, and so a stretch
-/// that began in the parent; and it has none of the parent's event pages.
+/// that began in the parent; and it has none of the parent's event pages, but opens its own.
 #[expect(unsafe_code, reason = "a handler is registered with the C library")]
 fn at_fork() {
     extern "C" fn in_child() {
         rseq::disarm();
         page::forget();
-        if let Some(clock) = CLOCK.get()
-            && clock.way() == Way::Page
-        {
-            clock.way.store(Way::SystemCall as u8, Ordering::Relaxed);
-        }
     }
     // SAFETY: the handler only stores into atomics of this process and of the calling thread.
     unsafe {
@@ -238,6 +234,7 @@ impl CpuClock {
             scale,
             max_stretch: AtomicU64::new(scale.ticks(CHECK_EVERY_NS)),
             refusals,
+            begun_with: way,
             checks: AtomicU64::new(0),
             disagreements: AtomicU64::new(0),
         }
@@ -255,6 +252,16 @@ impl CpuClock {
     /// Why each better way is not used, best first.
     pub(crate) fn refusals(&self) -> &[(Way, String)] {
         &self.refusals
+    }
+
+    /// The way that was given up, and why.
+    pub(crate) fn given_up(&self) -> Option<(Way, String)> {
+        (self.way() != self.begun_with).then(|| {
+            let (all, failed) = self.checks();
+            let why =
+                format!("given up: {failed} of {all} comparisons with the system call failed");
+            (self.begun_with, why)
+        })
     }
 
     /// Times that ticks and system call were compared, and times that they disagreed.

@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use perf_event::{Builder, Counter, events::Software};
 
@@ -27,10 +27,18 @@ struct Head {
 
 /// A thread's event and its page.
 pub(super) struct Page {
-    head: NonNull<Head>,
+    mapped: Cell<Option<Mapped>>,
     seen: Cell<Option<u32>>,
+    event: Cell<Option<Counter>>,
+}
+
+/// The kernel does not hand pages on to a child: whatever lies at their address there is not ours.
+#[derive(Clone, Copy)]
+struct Mapped {
+    head: NonNull<Head>,
     bytes: usize,
-    _event: Counter,
+    /// Of the process that mapped it.
+    forks: u64,
 }
 
 impl Page {
@@ -56,55 +64,82 @@ impl Page {
         }
         let head = NonNull::new(mapped.cast())
             .ok_or_else(|| std::io::Error::other("the page is mapped at address 0"))?;
-        Ok(Self {
+        let mapped = Mapped {
             head,
-            seen: Cell::new(None),
             bytes,
-            _event: event,
+            forks: FORKS.load(Ordering::Relaxed),
+        };
+        Ok(Self {
+            mapped: Cell::new(Some(mapped)),
+            seen: Cell::new(None),
+            event: Cell::new(Some(event)),
         })
     }
 
     #[inline]
-    fn lock(&self) -> u32 {
+    fn is_inherited(&self) -> bool {
+        let mapped = self.mapped.get();
+        mapped.is_some_and(|mapped| mapped.forks != FORKS.load(Ordering::Relaxed))
+    }
+
+    /// In a child: an event and a page of its own, or none.
+    #[cold]
+    fn open_anew(&self) {
+        self.mapped.set(None);
+        self.seen.set(None);
+        self.event.set(None);
+        if let Ok(own) = Self::open() {
+            self.mapped.set(own.mapped.take());
+            self.event.set(own.event.take());
+        }
+    }
+
+    #[inline]
+    fn lock(&self) -> Option<u32> {
+        let mapped = self.mapped.get()?;
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: mapped until the drop; the kernel writes it while it runs for this thread.
-        let lock = unsafe { &self.head.as_ref().lock }.load(Ordering::Relaxed);
+        // SAFETY: mapped until the drop, in this process, as `with_thread` looks; the kernel writes it while it runs for
+        // this thread.
+        let lock = unsafe { &mapped.head.as_ref().lock }.load(Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        lock
+        Some(lock)
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        if IN_CHILD.load(Ordering::Relaxed) {
+        if self.is_inherited() {
             return;
         }
-        // SAFETY: our mapping, of this length, that nobody else refers to.
-        unsafe {
-            libc::munmap(self.head.as_ptr().cast(), self.bytes);
+        if let Some(Mapped { head, bytes, .. }) = self.mapped.get() {
+            // SAFETY: our mapping, of this length, that nobody else refers to.
+            unsafe {
+                libc::munmap(head.as_ptr().cast(), bytes);
+            }
         }
     }
 }
 
 impl Arm for Page {
     fn arm(&self) {
-        self.seen.set(Some(self.lock()));
+        self.seen.set(self.lock());
     }
 }
 
 impl Witness for Page {
     #[inline]
     fn is_armed(&self) -> bool {
-        self.seen.get() == Some(self.lock())
+        let seen = self.seen.get();
+        seen.is_some() && seen == self.lock()
     }
 }
 
-/// Pages are not copied to a child: whatever lies at their address there is not ours.
-static IN_CHILD: AtomicBool = AtomicBool::new(false);
+/// How often this process and those before it were forked.
+static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Called in the child of a fork, where pages must not be looked at any more.
+/// Called in the child of a fork: its threads open pages of their own.
 pub(super) fn forget() {
-    IN_CHILD.store(true, Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 thread_local! {
@@ -114,7 +149,15 @@ thread_local! {
 /// Works on the calling thread's stretch and page, if it has one.
 pub(super) fn with_thread<T>(work: impl FnOnce(&Stretch, &Page) -> T) -> Option<T> {
     THREAD
-        .try_with(|(stretch, page)| page.as_ref().map(|page| work(stretch, page)))
+        .try_with(|(stretch, page)| {
+            let page = page.as_ref()?;
+            if page.is_inherited() {
+                page.open_anew();
+                stretch.forget();
+            }
+            page.mapped.get()?;
+            Some(work(stretch, page))
+        })
         .ok()
         .flatten()
 }

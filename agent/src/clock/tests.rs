@@ -223,13 +223,9 @@ fn a_child_begins_at_zero() {
             }
             let parent = clock.now_ns().unwrap();
             assert!(parent > 1_000_000);
-            // SAFETY: the child reads clocks, which allocates nothing, and ends at once.
+            // SAFETY: the child reads clocks, for which it may open an event of its own, and ends at once.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                // What an agent's clock does by its handler; this one is not the process's own.
-                if clock.way() == Way::Page {
-                    clock.way.store(Way::SystemCall as u8, Ordering::Relaxed);
-                }
                 let right = match (clock.now_ns(), sys::thread_cpu_ns()) {
                     (Some(cheap), Some(asked)) => cheap.abs_diff(asked) < 500_000,
                     _ => false,

@@ -14,7 +14,7 @@ impl Cpu {
         let mut read_by = clock.way().to_string();
         // Where it costs a system call, also why not less.
         if clock.way() == Way::SystemCall {
-            for (way, why) in clock.refusals() {
+            for (way, why) in clock.refusals().iter().cloned().chain(clock.given_up()) {
                 read_by.push_str(&format!(" (no {way}: {why})"));
             }
         }

@@ -24,9 +24,16 @@ pub(crate) struct Instructions {
     in_user_space: AtomicBool,
     /// Why not, as found at the start.
     not_in_user_space: Option<&'static str>,
-    access: Result<String, String>,
+    access: Result<Access, String>,
     /// What is to blame where there are none.
     cause: Cause,
+}
+
+/// How it is read in user space, and by the call that is left when that is given up.
+#[derive(Debug)]
+struct Access {
+    in_user_space: String,
+    by_call: String,
 }
 
 /// A way of reading the calling thread's counter, or why it is not there.
@@ -34,6 +41,7 @@ pub(crate) type Read<'a> = Result<Box<dyn Fn() -> Option<[u64; 3]> + 'a>, String
 
 /// Readings of one thread in user space, of which one is compared with the system call.
 const CHECK_ONE_IN: u32 = 1 << 16;
+const DISAGREED: &str = "it disagreed with the system call";
 
 impl Instructions {
     /// Tries what counts more first: with what the kernel does for the thread, then without.
@@ -85,15 +93,18 @@ impl Instructions {
             InstructionSource::HardwareAll => "user and kernel",
             _ => "user only",
         };
-        let how = match found {
-            Trial::Agrees => format!("{INSTRUCTION} in user space"),
-            Trial::NotOffered | Trial::Differs => "perf_event read".to_owned(),
+        let given_up = match found {
+            Trial::Agrees => format!(" (no {INSTRUCTION} in user space: {DISAGREED})"),
+            Trial::NotOffered | Trial::Differs => String::new(),
         };
         Self {
             source,
             in_user_space: AtomicBool::new(found == Trial::Agrees),
             not_in_user_space,
-            access: Ok(format!("{how}, {what}")),
+            access: Ok(Access {
+                in_user_space: format!("{INSTRUCTION} in user space, {what}"),
+                by_call: format!("perf_event read, {what}{given_up}"),
+            }),
             cause: Cause::Other,
         }
     }
@@ -109,7 +120,7 @@ impl Instructions {
             None if self.in_user_space.load(Ordering::Relaxed) => {
                 Ok(Box::new(|| self.read_thread()))
             }
-            None => Err("it disagreed with the system call".to_owned()),
+            None => Err(DISAGREED.to_owned()),
             Some(why) => Err(why.to_owned()),
         };
         let by_call: Read<'_> = match open(self.source) {
@@ -172,10 +183,11 @@ impl Counter for Instructions {
     }
 
     fn access(&self) -> Result<&str, &str> {
-        self.access
-            .as_ref()
-            .map(String::as_str)
-            .map_err(String::as_str)
+        match &self.access {
+            Ok(access) if self.are_read_in_user_space() => Ok(&access.in_user_space),
+            Ok(access) => Ok(&access.by_call),
+            Err(why) => Err(why),
+        }
     }
 
     /// Scaled up if the counter was shared with others.
@@ -319,11 +331,20 @@ mod tests {
             source: InstructionSource::HardwareUser,
             in_user_space: AtomicBool::new(true),
             not_in_user_space: None,
-            access: Ok(String::new()),
+            access: Ok(Access {
+                in_user_space: "in user space".to_owned(),
+                by_call: "by the call".to_owned(),
+            }),
             cause: Cause::Other,
         };
+        assert_eq!(instructions.access(), Ok("in user space"));
         instructions.give_user_space_up();
         instructions.give_user_space_up();
         assert!(!instructions.in_user_space.load(Ordering::Relaxed));
+        assert_eq!(
+            instructions.access(),
+            Ok("by the call"),
+            "what is told is what is"
+        );
     }
 }

@@ -57,7 +57,6 @@ pub(crate) struct Counters {
     instructions: Instructions,
     process_instructions: ProcessInstructions,
     rss: Rss,
-    statuses: Vec<CounterStatus>,
 }
 
 /// What not every process counts, as far as the calling thread has come. Two of them make a difference.
@@ -73,14 +72,12 @@ impl Counters {
     /// Tries each counter once.
     pub(crate) fn probe() -> Self {
         let instructions = Instructions::probe();
-        let mut counters = Self {
+        let counters = Self {
             clock: cpu_clock(),
             process_instructions: ProcessInstructions::open(&instructions),
             instructions,
             rss: Rss::open(),
-            statuses: Vec::new(),
         };
-        let mut statuses = Vec::new();
         counters.each(&mut |counter| {
             tracing::debug!(
                 counter = counter.name(),
@@ -88,9 +85,7 @@ impl Counters {
                 first = counter.read(),
                 "AppWeight: tried a counter"
             );
-            statuses.push(counter.status());
         });
-        counters.statuses = statuses;
         counters
     }
 
@@ -183,15 +178,17 @@ impl Counters {
         self.instructions.source()
     }
 
-    /// One line per counter.
-    pub(crate) fn statuses(&self) -> &[CounterStatus] {
-        &self.statuses
+    /// One line per counter, as it is read now: a cheap way may have been given up.
+    pub(crate) fn statuses(&self) -> Vec<CounterStatus> {
+        let mut statuses = Vec::new();
+        self.each(&mut |counter| statuses.push(counter.status()));
+        statuses
     }
 
     /// All of them in one line, for the log.
     pub(crate) fn describe(&self) -> String {
         let lines: Vec<String> = self
-            .statuses
+            .statuses()
             .iter()
             .map(
                 |counter| match (&counter.read_by, &counter.absent_because) {
@@ -220,11 +217,8 @@ mod tests {
     #[test]
     fn each_counter_is_there_or_says_why_not() {
         let counters = Counters::probe();
-        let names: Vec<&str> = counters
-            .statuses()
-            .iter()
-            .map(|c| c.name.as_str())
-            .collect();
+        let statuses = counters.statuses();
+        let names: Vec<&str> = statuses.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -240,7 +234,7 @@ mod tests {
                 "wall"
             ]
         );
-        for counter in counters.statuses() {
+        for counter in &statuses {
             let why = counter.absent_because.as_deref();
             assert_ne!(
                 counter.read_by.is_some(),

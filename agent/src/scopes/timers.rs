@@ -133,11 +133,10 @@ fn absence(timer: &Timer, counters: &Counters) -> Option<String> {
         Timer::AllocatedBytes | Timer::Allocations if !allocations_are_counted() => "allocations",
         _ => return None,
     };
-    let mut statuses = counters.statuses().iter();
+    let mut statuses = counters.statuses().into_iter();
     statuses
         .find(|status| status.name == counter)?
         .absent_because
-        .clone()
 }
 
 #[cfg(test)]
