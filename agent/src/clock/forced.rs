@@ -140,6 +140,35 @@ fn a_child_of_a_process_that_reads_pages_reads_one_of_its_own() {
 }
 
 #[test]
+fn a_thread_that_gets_no_page_asks_the_system() {
+    if !is_without_areas("a_thread_that_gets_no_page_asks_the_system") {
+        return;
+    }
+    let way = cpu_clock().way();
+    forced::no_open_files();
+    std::thread::spawn(move || {
+        for _ in 0..1_000 {
+            let (told, asked) = (cpu_clock().now_ns(), sys::thread_cpu_ns());
+            assert!(told.unwrap().abs_diff(asked.unwrap()) < 500_000);
+        }
+        assert_eq!(cpu_clock().way(), way, "others have their pages");
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn without_ticks_of_a_known_length_the_system_call_is_left() {
+    let clock = CpuClock::with_ticks(Err("the ticks stop while the CPU sleeps".to_owned()));
+    assert_eq!(clock.way(), Way::SystemCall);
+    let refused: Vec<Way> = clock.refusals().iter().map(|(way, _)| *way).collect();
+    assert_eq!(refused, [Way::Rseq, Way::Page]);
+    assert!(clock.refusals()[0].1.contains("the ticks stop"));
+    let (told, asked) = (clock.now_ns(), sys::thread_cpu_ns());
+    assert!(told.unwrap() <= asked.unwrap());
+}
+
+#[test]
 fn a_clock_that_is_given_up_is_told_so_and_busy_endpoints_are_thinned_from_then_on() {
     if !is_in_a_process_of_its_own(
         "a_clock_that_is_given_up_is_told_so_and_busy_endpoints_are_thinned_from_then_on",

@@ -204,8 +204,13 @@ fn at_fork() {
 
 impl CpuClock {
     fn try_out() -> Self {
+        Self::with_ticks(Scale::measure())
+    }
+
+    /// With how long a tick lasts, or why that is not known.
+    fn with_ticks(scale: Result<Scale, String>) -> Self {
         let mut refusals = Vec::new();
-        let (way, scale) = match Scale::measure() {
+        let (way, scale) = match scale {
             Ok(scale) => {
                 let way =
                     [Way::Rseq, Way::Page]
