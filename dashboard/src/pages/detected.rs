@@ -58,7 +58,7 @@ pub(super) fn table(
     html! {
         div.scroll role="region" aria-label=(name) tabindex="0" {
             table {
-                caption.visually-hidden { "What the detector says by endpoint" }
+                caption.visually-hidden { (name) ", by endpoint" }
                 thead { tr {
                     th scope="col" { "Endpoint" }
                     th scope="col" { "Verdict" }
