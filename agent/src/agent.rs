@@ -225,10 +225,11 @@ pub(crate) fn measuring(mut core: &'static Core) -> Option<&'static Core> {
 
 /// Starts what collects and ships.
 fn start_threads(core: &'static Core) {
+    // Every one of them, so that what the agent costs is told.
     let spawn = |name: &str, run: fn(&Core)| {
         thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(core))
+            .spawn(move || core.totals.own_threads.run(|| run(core)))
     };
     let spawned =
         spawn("appweight-ship", ship::run).and_then(|_| spawn("appweight-agent", collect::run));

@@ -4,7 +4,6 @@
 mod tests;
 
 use std::mem;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use appweight_wire::{
@@ -127,6 +126,11 @@ struct Process {
 
 impl<'a> Collector<'a> {
     fn new(core: &'a Core) -> Self {
+        let before = Process {
+            // Also of the threads that were there before this one.
+            agent_cpu_ns: 0,
+            ..Process::now(core)
+        };
         let width = core.spans().process_us;
         let now = core.now_us();
         Self {
@@ -137,7 +141,7 @@ impl<'a> Collector<'a> {
             cpu_model: machine::cpu_model(),
             kernel: machine::kernel(),
             span_end_us: now - now % width + width,
-            before: Process::now(core),
+            before,
             looked_at_threads: Instant::now(),
             some_passed: false,
             decided_us: 0,
@@ -360,7 +364,6 @@ impl<'a> Collector<'a> {
 }
 
 impl Process {
-    /// Called on the collecting thread, whose CPU time is the agent's.
     fn now(core: &Core) -> Self {
         let usage = core.counters().process_rusage();
         Self {
@@ -368,8 +371,7 @@ impl Process {
             context_switches: usage.map(|usage| usage.context_switches),
             cpu_ns: sys::process_cpu_ns().unwrap_or(0),
             instructions: core.counters().process_instructions(),
-            agent_cpu_ns: sys::thread_cpu_ns().unwrap_or(0)
-                + core.ship_cpu_ns.load(Ordering::Relaxed),
+            agent_cpu_ns: core.totals.own_threads.cpu_ns(),
             sent_bytes: get(&core.totals.sent_bytes),
         }
     }

@@ -65,8 +65,6 @@ pub(crate) struct Core {
     pub(crate) totals: Totals,
     /// Ends the agent's threads.
     pub(crate) stop: Stop,
-    /// CPU time of the thread that ships, ns.
-    pub(crate) ship_cpu_ns: AtomicU64,
     #[cfg(test)]
     set_by_us: std::sync::atomic::AtomicI64,
 }
@@ -122,7 +120,6 @@ impl Core {
             spool_locks: Arc::default(),
             totals: Totals::default(),
             stop: Stop::new(),
-            ship_cpu_ns: AtomicU64::new(0),
             #[cfg(test)]
             set_by_us: std::sync::atomic::AtomicI64::new(0),
         };

@@ -124,6 +124,7 @@ mod measured;
 mod measurement;
 mod names;
 mod outside;
+mod own_threads;
 mod profile;
 mod profiled;
 mod queue;

@@ -1,7 +1,6 @@
 //! The thread that sends sealed batches, and does nothing else: a collector may be slow, a disk too.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,6 @@ use crate::client::{Answer, Client};
 use crate::core::Core;
 use crate::queue::Sealed;
 use crate::spool::Spool;
-use crate::sys;
 use crate::totals::{add, get};
 
 /// Between attempts at the shutdown, when there is no time to lose.
@@ -24,10 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// Runs until the shutdown.
 pub(crate) fn run(core: &Core) {
     let mut shipper = Shipper::new(core);
-    while shipper.turn() {
-        let cpu_ns = sys::thread_cpu_ns().unwrap_or(0);
-        core.ship_cpu_ns.store(cpu_ns, Ordering::Relaxed);
-    }
+    while shipper.turn() {}
     shipper.end();
 }
 

@@ -11,6 +11,25 @@ pub(crate) fn thread_cpu_ns() -> Option<u64> {
     clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// The CPU clock of a thread, for the others to read while that one is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadClock(libc::clockid_t);
+
+impl ThreadClock {
+    /// The calling thread's.
+    pub(crate) fn own() -> Option<Self> {
+        let mut clock = 0;
+        // SAFETY: the calling thread is there, and `clock` outlives the call, which writes nothing else.
+        let answer = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+        (answer == 0).then_some(Self(clock))
+    }
+
+    /// CPU time of that thread, ns.
+    pub(crate) fn read(self) -> Option<u64> {
+        clock_ns(self.0)
+    }
+}
+
 /// Time since some moment before the process began, ns: it goes on at one pace whatever the clock
 /// on the wall is set to.
 pub(crate) fn monotonic_ns() -> u64 {

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::contents::Contents;
+use crate::own_threads::OwnThreads;
 use crate::shard::Tally;
 
 /// What an agent did since its start, counted by its own threads.
@@ -9,6 +10,7 @@ use crate::shard::Tally;
 pub(crate) struct Totals {
     /// Held while what threads tallied is on its way from them to here.
     on_its_way: Mutex<()>,
+    pub(crate) own_threads: OwnThreads,
     pub(crate) requests: AtomicU64,
     pub(crate) tasks: AtomicU64,
     pub(crate) dropped: AtomicU64,

@@ -82,7 +82,7 @@ pub struct ProcessRecord {
     /// How often the two were further apart than they may be: a few are the hypervisor's or an interrupt's time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_disagreements_total: u64,
-    /// CPU time of the agent's own thread in the span, ns.
+    /// CPU time of all the agent's own threads in the span, ns: those that collect, ship, and look up what samples are called.
     #[serde(default)]
     pub agent_cpu_ns: u64,
     /// Bytes that the agent sent in the span.
