@@ -67,6 +67,14 @@ async fn the_overview_reads_well() {
 }
 
 #[tokio::test]
+async fn where_less_is_shown_than_was_asked_for_the_page_says_why() {
+    let (_, html) = page(client(), "/?from_us=1").await;
+    assert!(html.contains("There is nothing from before"));
+    let (_, html) = page(client(), "/").await;
+    assert!(!html.contains("There is nothing from"));
+}
+
+#[tokio::test]
 async fn a_deploys_page_reads_well() {
     let (status, html) = page(client(), "/deploys/e8a6033").await;
     assert_eq!(status, StatusCode::OK);

@@ -104,6 +104,7 @@ fn render(service: &str, span: Span, series: &WeightSeries, deploys: &[DeploySum
                     (chart::load(series))
                 }
                 (source_note(series))
+                (beginning_note(service, span, series))
             }
         }
         (deploy_list::render(deploys))
@@ -188,6 +189,24 @@ fn ranges(service: &str, span: Span, series: &WeightSeries) -> Markup {
                     }
                 }
                 a href=(href::home(service)) aria-current=[span.from_us.is_none().then_some("true")] { "last day" }
+            }
+        }
+    }
+}
+
+/// Why less is shown than was asked for.
+fn beginning_note(service: &str, span: Span, series: &WeightSeries) -> Markup {
+    let first = series.points.first();
+    let missing = first.zip(span.from_us).filter(|(first, from_us)| {
+        first.start_us > from_us.saturating_add(first.width_us.saturating_mul(2))
+    });
+    html! {
+        @if let Some((first, _)) = missing {
+            p.note {
+                "There is nothing from before " (format::moment(first.start_us))
+                ": what is older is forgotten, after two days unless the collector is told otherwise. "
+                a href=(href::trends(service, None)) { "Trends" }
+                " have the peak of each day."
             }
         }
     }
