@@ -40,7 +40,7 @@ fn fed(deploys: &[Deploy], minutes: &[Vec<PlacedCell>]) -> Live {
     let mut live = Live::new(&Thresholds::default(), first);
     live.add_roll_outs(deploys, 0).expect("it has seen nothing");
     for (at, cells) in minutes.iter().enumerate() {
-        live.feed(cells, first + at as i64 + 1);
+        live.feed(cells, &[], first + at as i64 + 1);
     }
     live
 }
@@ -60,7 +60,7 @@ fn live(criterion: &mut Criterion) {
         bencher.iter_batched(
             || before.clone(),
             |mut live| {
-                live.feed(&minutes[at], next + 1);
+                live.feed(&minutes[at], &[], next + 1);
                 live.look();
                 let said: Vec<_> = deploys.iter().map(|deploy| live.says(deploy)).collect();
                 black_box((live, said))

@@ -72,7 +72,7 @@ impl Day {
                 .cells
                 .partition_point(|cell| minute(cell) < live.next_minute());
             let to = self.cells.partition_point(|cell| minute(cell) < end);
-            live.feed(&self.cells[from..to], end);
+            live.feed(&self.cells[from..to], &[], end);
             live.look();
         }
     }

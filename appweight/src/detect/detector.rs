@@ -16,6 +16,7 @@ use super::endpoint::{Cell, Endpoint};
 use super::flags::{FlagCell, Flags};
 use super::hosts::Hosts;
 use super::lines::{CellLine, DeployLine, VerdictLine};
+use super::ramps::Ramps;
 use super::settings::Settings;
 use super::stream::{DayStream, Place};
 use super::tell::Step;
@@ -125,6 +126,9 @@ pub struct Detector {
     hosts: Hosts,
     warm_up: WarmUp,
     flags: Flags,
+    /// Whether flags are judged too, not only told from deploys.
+    judges_flags: bool,
+    ramps: Ramps,
     incidents: Incidents,
     minute: Option<i64>,
     first_minute: Option<i64>,
@@ -168,6 +172,8 @@ impl Detector {
             hosts: Hosts::default(),
             warm_up: WarmUp::new(),
             flags: Flags::default(),
+            judges_flags: true,
+            ramps: Ramps::default(),
             incidents: Incidents::default(),
             minute: None,
             first_minute: None,
@@ -175,6 +181,15 @@ impl Detector {
             cells: Vec::new(),
             flag_cells: Vec::new(),
             by_endpoint: Vec::new(),
+        }
+    }
+
+    /// The same, which tells what flags do from what deploys do, but says nothing of flags: they take no part of the day's level.
+    #[must_use]
+    pub(crate) fn judging_no_flags(self) -> Self {
+        Self {
+            judges_flags: false,
+            ..self
         }
     }
 
@@ -245,7 +260,12 @@ impl Detector {
         let cell = Cell {
             endpoint: self.endpoint(deploy, &line.endpoint),
             cluster: self.cluster_names.number(&line.cluster),
-            host: self.host(line),
+            // Those of flags repeat what other cells have of the hosts.
+            host: if line.flag.is_some() {
+                0
+            } else {
+                self.host(line)
+            },
             deploy,
             n: line.n,
             sum: line.sum,
@@ -277,8 +297,10 @@ impl Detector {
                 self.tell_all(column, minute, &mut told);
             }
         }
-        for arm in 0..self.flags.arms.len() {
-            self.tell_flag(arm, minute, &mut told);
+        if self.judges_flags {
+            for arm in 0..self.flags.arms.len() {
+                self.tell_flag(arm, minute, &mut told);
+            }
         }
         self.complete(&mut told);
         [before, told].concat()

@@ -161,6 +161,16 @@ impl Endpoint {
         self.pairs.push(Pair::default());
     }
 
+    /// What a column was in the last minute that had requests, on average over its cells.
+    pub(crate) fn last_of_column(&self, column: usize) -> f64 {
+        let parts = self.previous.iter().flat_map(|(_, parts)| parts);
+        let (sum, count) = parts.fold((0.0, 0.0), |(sum, count), part| {
+            let value = part.columns.get(column).copied().unwrap_or(0.0);
+            (sum + value, count + 1.0)
+        });
+        if count > 0.0 { sum / count } else { 0.0 }
+    }
+
     pub(crate) fn retire_column(&mut self, column: usize, last: f64) {
         self.filter
             .retire_column(column, self.effects[column], last);

@@ -1,37 +1,72 @@
+use std::collections::BTreeMap;
+
 use foldhash::HashMap;
 
 use super::endpoint::Cell;
 use super::evidence::{part_of_level, z_of};
 use super::flag::FlagPair;
+use super::ramps::Place as RampPlace;
 use super::stream::{DayStream, Place};
 
 /// The value that others are held against where nothing else is said.
 pub(crate) const OFF: &str = "off";
 
+/// Values that are held against others at most: those that were seen first.
+const MOST_ARMS: usize = 256;
+
 /// What a flag's value is held against.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) enum Against {
-    /// The value "off".
-    #[default]
-    Off,
+    /// One value of the flag: "off", if that is told, else the one that was the most common when the flag was first seen. By flag.
+    One(HashMap<String, String>),
     /// All other values of the flag. By flag those that are judged: of two values one is the other's mirror.
     Others(HashMap<String, Vec<String>>),
+}
+
+impl Default for Against {
+    fn default() -> Self {
+        Self::One(HashMap::default())
+    }
 }
 
 impl Against {
     fn is_judged(&self, cell: &FlagCell) -> bool {
         match self {
-            Self::Off => cell.value != OFF,
+            Self::One(bases) => bases.get(&cell.flag) != Some(&cell.value),
             Self::Others(judged) => judged
                 .get(&cell.flag)
                 .is_some_and(|values| values.contains(&cell.value)),
         }
     }
 
-    fn is_other(&self, value: &str) -> bool {
+    fn is_other(&self, cell: &FlagCell) -> bool {
         match self {
-            Self::Off => value == OFF,
+            Self::One(bases) => bases.get(&cell.flag) == Some(&cell.value),
             Self::Others(_) => true,
+        }
+    }
+
+    /// Settles what the values of flags that are new are held against.
+    fn take_up(&mut self, by_flag: &BTreeMap<&str, Vec<&FlagCell>>) {
+        let Self::One(bases) = self else {
+            return;
+        };
+        for (flag, cells) in by_flag {
+            if bases.get(*flag).is_some_and(|base| base == OFF) {
+                continue;
+            }
+            let mut requests: BTreeMap<&str, f64> = BTreeMap::new();
+            for cell in cells {
+                *requests.entry(&cell.value).or_default() += cell.cell.n;
+            }
+            let most = requests.iter().max_by(|a, b| a.1.total_cmp(b.1));
+            let base = match most {
+                Some((most, _)) if requests.len() > 1 && !requests.contains_key(OFF) => *most,
+                _ => OFF,
+            };
+            if base == OFF && requests.contains_key(OFF) || !bases.contains_key(*flag) {
+                bases.insert((*flag).to_owned(), base.to_owned());
+            }
         }
     }
 }
@@ -41,8 +76,6 @@ impl Against {
 pub(crate) struct Arm {
     pub(crate) flag: String,
     pub(crate) value: String,
-    /// The share of requests with this value, all endpoints together, when last seen.
-    pub(crate) share: f64,
     /// The first minute without cells.
     pub(crate) over_since: Option<i64>,
     pub(crate) is_told: bool,
@@ -51,17 +84,12 @@ pub(crate) struct Arm {
     pub(crate) place: Option<Place>,
     /// The standard errors from which an endpoint is called, at the last look.
     pub(crate) called_at: f64,
-    shares: HashMap<(usize, usize), f64>,
+    /// Where the flag was told in the last minute: the requests with this value.
+    pub(crate) told: BTreeMap<RampPlace, f64>,
     pub(crate) pairs: HashMap<usize, FlagPair>,
 }
 
 impl Arm {
-    /// The share of an endpoint's requests in a cluster that have the value.
-    pub(crate) fn share_of(&self, endpoint: usize, cluster: usize) -> f64 {
-        let known = self.shares.get(&(endpoint, cluster));
-        known.copied().unwrap_or(self.share)
-    }
-
     /// Looks at all its endpoints, spending that minute's part of its level. Answers which are called that were not.
     pub(crate) fn look(&mut self, minute: i64, is_end: bool, stream: &mut DayStream) -> Vec<usize> {
         let known = self.pairs.iter().filter(|(_, pair)| !pair.is_empty());
@@ -113,68 +141,63 @@ impl Flags {
         }
     }
 
-    /// Takes a minute's cells; `spread` is the variance of a request's log cost by endpoint. Returns how many
-    /// values are new.
+    /// Takes a minute's cells; `spread` is the variance of a request's log cost by endpoint.
     pub(crate) fn add_minute(
         &mut self,
         minute: i64,
         cells: &[FlagCell],
         spread: impl Fn(usize) -> f64,
-    ) -> usize {
-        let before = self.arms.len();
+    ) {
+        let mut by_flag: BTreeMap<&str, Vec<&FlagCell>> = BTreeMap::new();
+        for cell in cells {
+            by_flag.entry(&cell.flag).or_default().push(cell);
+        }
+        self.against.take_up(&by_flag);
         for cell in cells.iter().filter(|cell| self.against.is_judged(cell)) {
             let same = |arm: &Arm| arm.flag == cell.flag && arm.value == cell.value;
-            if !self.arms.iter().any(same) {
+            if self.arms.len() < MOST_ARMS && !self.arms.iter().any(same) {
                 self.arms.push(Arm {
                     flag: cell.flag.clone(),
                     value: cell.value.clone(),
-                    share: 0.0,
                     over_since: None,
                     is_told: false,
                     alarms: Vec::new(),
                     place: None,
                     called_at: f64::INFINITY,
-                    shares: HashMap::default(),
+                    told: BTreeMap::new(),
                     pairs: HashMap::default(),
                 });
             }
         }
         for arm in &mut self.arms {
-            arm.shares.clear();
-            // Requests of this value, of what it is held against, of all: by endpoint, cluster and deploy.
-            let mut sides: HashMap<(usize, usize, usize), [Side; 3]> = HashMap::default();
-            for cell in cells.iter().filter(|cell| cell.flag == arm.flag) {
+            arm.told.clear();
+            // Requests of this value, and of what it is held against: by endpoint, cluster and deploy.
+            let mut sides: HashMap<RampPlace, [Side; 2]> = HashMap::default();
+            for &cell in by_flag.get(arm.flag.as_str()).into_iter().flatten() {
                 let of = &cell.cell;
-                let three = sides
+                let both = sides
                     .entry((of.endpoint, of.cluster, of.deploy))
                     .or_default();
                 let mut add = |side: usize| {
-                    three[side].n += of.n;
-                    three[side].sum_log += of.sum_log;
+                    both[side].n += of.n;
+                    both[side].sum_log += of.sum_log;
                 };
                 if cell.value == arm.value {
                     add(0);
-                } else if self.against.is_other(&cell.value) {
+                } else if self.against.is_other(cell) {
                     add(1);
                 }
-                add(2);
             }
             if sides.is_empty() {
-                if arm.over_since.is_none() {
-                    arm.over_since = Some(minute);
-                    arm.share = arm.share.round();
-                }
+                arm.over_since.get_or_insert(minute);
                 continue;
             }
             arm.over_since = None;
-            let mut keys: Vec<(usize, usize, usize)> = sides.keys().copied().collect();
+            let mut keys: Vec<RampPlace> = sides.keys().copied().collect();
             keys.sort_unstable();
-            let mut shares: HashMap<(usize, usize), (f64, f64)> = HashMap::default();
             for key in keys {
-                let [with, without, all] = sides[&key];
-                let share = shares.entry((key.0, key.1)).or_default();
-                share.0 += with.n;
-                share.1 += all.n;
+                let [with, without] = sides[&key];
+                arm.told.insert(key, with.n);
                 if with.n > 0.0 && without.n > 0.0 {
                     let variance = spread(key.0) * (1.0 / with.n + 1.0 / without.n);
                     let difference = with.sum_log / with.n - without.sum_log / without.n;
@@ -184,15 +207,6 @@ impl Flags {
                         .add(difference, variance);
                 }
             }
-            let (with, all) = shares
-                .values()
-                .fold((0.0, 0.0), |sum, share| (sum.0 + share.0, sum.1 + share.1));
-            arm.share = with / all;
-            arm.shares = shares
-                .into_iter()
-                .map(|(key, (with, all))| (key, with / all))
-                .collect();
         }
-        self.arms.len() - before
     }
 }

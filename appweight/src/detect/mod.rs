@@ -16,6 +16,7 @@ mod ladder;
 mod learn;
 mod lines;
 mod noise;
+mod ramps;
 mod regression;
 mod settings;
 mod spend;

@@ -137,6 +137,46 @@ impl Sums {
     }
 }
 
+/// Whose requests of a minute a flag's cell of the detector holds, on all hosts: a flag tells nothing of hosts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FlagPlace<'a> {
+    pub(super) flag: &'a str,
+    pub(super) value: &'a str,
+    pub(super) deploy: &'a str,
+    pub(super) kind: Kind,
+    pub(super) endpoint: &'a str,
+    pub(super) cluster: &'a str,
+}
+
+/// Cells of flags by minute. What a minute has beyond so many as are judged is not looked at: of that minute nothing is known of flags.
+pub(super) fn flag_minutes(
+    cells: &[PlacedCell],
+    counted: Counted,
+) -> BTreeMap<i64, BTreeMap<FlagPlace<'_>, Sums>> {
+    let mut minutes: BTreeMap<i64, BTreeMap<FlagPlace<'_>, Sums>> = BTreeMap::new();
+    for placed in cells {
+        let key = &placed.cell.key;
+        let (Some(flag), Some(distribution)) = (&key.flag, counted.read(placed)) else {
+            continue;
+        };
+        if key.width_us == MINUTE_US {
+            let place = FlagPlace {
+                flag: &flag.name,
+                value: &flag.value,
+                deploy: &placed.deploy,
+                kind: key.kind,
+                endpoint: &key.endpoint,
+                cluster: &placed.cluster,
+            };
+            let minute = minutes.entry(minute_of(key.start_us)).or_default();
+            let sums = minute.entry(place).or_default();
+            sums.add(distribution, placed.cell.weight);
+        }
+    }
+    minutes.retain(|_, cells| cells.len() <= MOST_CELLS);
+    minutes
+}
+
 #[cfg(test)]
 mod tests {
     use appweight_wire::{Age, Cell, CellKey};

@@ -19,7 +19,7 @@ use crate::detect::{CellLine, DeployLine, Detector, Ruling, Settings, VerdictLin
 use crate::evidence::PlacedCell;
 use crate::thresholds::Thresholds;
 pub(crate) use minute::{Counted, Sums};
-use minute::{Minutes, minutes};
+use minute::{FlagPlace, Minutes, Place, flag_minutes, minutes};
 use roll_outs::RollOuts;
 pub(crate) use say::{change_of, rank, us, verdict_of};
 
@@ -96,7 +96,7 @@ impl Live {
             ..Settings::default()
         };
         Self {
-            detector: Detector::with_settings(settings),
+            detector: Detector::with_settings(settings).judging_no_flags(),
             counted: None,
             roll_outs: RollOuts::default(),
             next: from,
@@ -138,13 +138,13 @@ impl Live {
         Ok(())
     }
 
-    /// Takes the cells of all minutes from [`Live::next_minute`] up to, but not including, `until`.
-    pub fn feed(&mut self, cells: &[PlacedCell], until: i64) {
+    /// Takes the cells of all minutes from [`Live::next_minute`] up to, but not including, `until`, and of `flags` those that are kept per flag.
+    pub fn feed(&mut self, cells: &[PlacedCell], flags: &[PlacedCell], until: i64) {
         if self.counted.is_none() {
             self.counted = Counted::of(cells);
         }
         if let Some(counted) = self.counted {
-            self.feed_counted(cells, counted);
+            self.feed_counted(cells, flags, counted);
         }
         self.next = self.next.max(until);
     }
@@ -156,11 +156,7 @@ impl Live {
         self.next = self.next.max(minute + 1);
     }
 
-    fn feed_counted(&mut self, cells: &[PlacedCell], counted: Counted) {
-        let metric = match counted.metric {
-            Metric::Instructions => "instructions",
-            Metric::Cpu => "cpu_ns",
-        };
+    fn feed_counted(&mut self, cells: &[PlacedCell], flags: &[PlacedCell], counted: Counted) {
         let Minutes {
             sums,
             unfit,
@@ -168,40 +164,60 @@ impl Live {
         } = minutes(cells, counted);
         self.unfit = unfit.or(self.unfit);
         self.left_out += left_out;
-        for (place, sums) in &sums {
+        let mut flags = flag_minutes(flags, counted);
+        let mut sums = sums.iter().peekable();
+        while let Some((place, of)) = sums.next() {
             // Without a roll-out nothing is known of who runs it: it was told since the list was made.
-            let Some(number) = self.roll_outs.serving(place.deploy, place.minute) else {
+            if let Some(number) = self.roll_outs.serving(place.deploy, place.minute) {
+                let hosts = &mut self.hosts[number];
+                let host = (place.cluster.to_owned(), place.host_group);
+                if !hosts.contains(&host) {
+                    hosts.insert(host);
+                }
+                self.take(&line_of(place, number, of, counted.metric));
+            }
+            let is_last = sums
+                .peek()
+                .is_none_or(|(next, _)| next.minute != place.minute);
+            if is_last {
+                self.take_flags(place.minute, flags.remove(&place.minute), counted.metric);
+            }
+        }
+    }
+
+    fn take_flags(
+        &mut self,
+        minute: i64,
+        cells: Option<BTreeMap<FlagPlace<'_>, Sums>>,
+        metric: Metric,
+    ) {
+        for (of, sums) in cells.into_iter().flatten() {
+            let Some(number) = self.roll_outs.serving(of.deploy, minute) else {
                 continue;
             };
-            let hosts = &mut self.hosts[number];
-            let host = (place.cluster.to_owned(), place.host_group);
-            if !hosts.contains(&host) {
-                hosts.insert(host);
-            }
-            let line = CellLine {
-                minute: place.minute,
-                deploy: number.to_string().into(),
-                endpoint: name(place.kind, place.endpoint).into(),
-                host: format!("{} {}", place.host_group, place.cluster).into(),
-                cluster: place.cluster.into(),
-                metric: metric.into(),
-                n: sums.n,
-                weight: sums.weight,
-                sum: sums.sum,
-                sumsq: 0.0,
-                sumlog: sums.log,
-                sumsqlog: sums.square_log,
-                min: 0.0,
-                max: 0.0,
-                flag: None,
-                value: None,
+            let place = Place {
+                minute,
+                deploy: of.deploy,
+                kind: of.kind,
+                endpoint: of.endpoint,
+                cluster: of.cluster,
+                host_group: 0,
             };
-            // The sums are those of requests, their deploy is known and they are in order: nothing is refused.
-            for told in self.detector.add_cell(&line).unwrap_or_default() {
-                self.note(&told);
-                if let Some(pair) = pair_of(&told) {
-                    self.last.insert(pair, told);
-                }
+            self.take(&CellLine {
+                flag: Some(of.flag.into()),
+                value: Some(of.value.into()),
+                host: "*".into(),
+                ..line_of(&place, number, &sums, metric)
+            });
+        }
+    }
+
+    fn take(&mut self, line: &CellLine<'_>) {
+        // The sums are those of requests, their deploy is known and they are in order: nothing is refused.
+        for told in self.detector.add_cell(line).unwrap_or_default() {
+            self.note(&told);
+            if let Some(pair) = pair_of(&told) {
+                self.last.insert(pair, told);
             }
         }
     }
@@ -229,6 +245,31 @@ impl Live {
         {
             self.sure_since.entry(pair).or_insert(told.at_minute);
         }
+    }
+}
+
+/// A cell as the detector takes it.
+fn line_of<'a>(place: &Place<'a>, number: usize, sums: &Sums, metric: Metric) -> CellLine<'a> {
+    CellLine {
+        minute: place.minute,
+        deploy: number.to_string().into(),
+        endpoint: name(place.kind, place.endpoint).into(),
+        host: format!("{} {}", place.host_group, place.cluster).into(),
+        cluster: place.cluster.into(),
+        metric: match metric {
+            Metric::Instructions => "instructions".into(),
+            Metric::Cpu => "cpu_ns".into(),
+        },
+        n: sums.n,
+        weight: sums.weight,
+        sum: sums.sum,
+        sumsq: 0.0,
+        sumlog: sums.log,
+        sumsqlog: sums.square_log,
+        min: 0.0,
+        max: 0.0,
+        flag: None,
+        value: None,
     }
 }
 

@@ -117,4 +117,6 @@ impl Detectors {
 }
 
 #[cfg(test)]
+mod flag_tests;
+#[cfg(test)]
 mod tests;

@@ -114,11 +114,22 @@ async fn feed(
                 until_us: us(end),
             },
         };
+        let time = query.time;
+        let mut flags = app.store.flag_moments(service, time, MOST_READ).await?;
         let mut cells = app.store.moments(query, Some(MOST_READ)).await?;
-        let whole = whole_minutes(&mut cells, MOST_READ, next, end);
+        let mut whole = whole_minutes(&mut cells, MOST_READ, next, end);
+        let of_flags = whole_minutes(&mut flags, MOST_READ, next, end);
+        // What was not read of a minute's flags is read with its other cells, unless it is too much for one minute.
+        if of_flags.end < whole.end {
+            whole.end = of_flags.end;
+            whole.has_too_many = false;
+        }
         let is_last = whole.end >= until;
         live = off_the_runtime(move || {
-            live.feed(&cells, whole.end);
+            let before = |placed: &PlacedCell| minute_of(placed.cell.key.start_us) < whole.end;
+            cells.truncate(cells.partition_point(before));
+            flags.truncate(flags.partition_point(before));
+            live.feed(&cells, &flags, whole.end);
             if whole.has_too_many {
                 live.leave_out(whole.end - 1, MOST_READ);
             }

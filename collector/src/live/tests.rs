@@ -56,7 +56,7 @@ fn sent(minutes: std::ops::Range<u64>, host: u64, hosts: u64) -> Batch {
     batch
 }
 
-async fn put(bench: &Bench, batch: &Batch) {
+pub(super) async fn put(bench: &Bench, batch: &Batch) {
     let answer = bench.put_batch(batch).await;
     assert_eq!(answer.status.as_u16(), 201, "{answer:?}");
 }
@@ -86,20 +86,20 @@ async fn serve(bench: &Bench, minutes: std::ops::Range<u64>, hosts: u64) {
 }
 
 /// Until all that is complete was read.
-async fn look(bench: &Bench) {
+pub(super) async fn look(bench: &Bench) {
     bench.collector.watch_once().await.unwrap();
     while bench.collector.app().detectors.is_behind() {
         bench.collector.watch_once().await.unwrap();
     }
 }
 
-async fn report(bench: &Bench) -> Value {
+pub(super) async fn report(bench: &Bench) -> Value {
     let answer = bench.get("/v1/deploys/b").await;
     assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
     answer.body
 }
 
-async fn alerts(bench: &Bench) -> Vec<Value> {
+pub(super) async fn alerts(bench: &Bench) -> Vec<Value> {
     let alerts = bench.get("/v1/alerts").await.body;
     alerts.as_array().unwrap().clone()
 }

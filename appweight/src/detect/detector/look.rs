@@ -2,7 +2,7 @@
 
 use foldhash::HashMap;
 
-use super::{Column, Detector, MIN_NEW_HOSTS, SERVICE_LEVEL, WATCH_MINUTES};
+use super::{Column, Detector, MIN_NEW_HOSTS, SERVICE_LEVEL};
 use crate::detect::alike::alike;
 use crate::detect::endpoint::{Cell, Known};
 use crate::detect::evidence::{LARGEST_PART, part_of_level, z_of};
@@ -99,6 +99,9 @@ impl Detector {
     }
 
     pub(super) fn look_at_flags(&mut self, minute: i64, told: &mut Vec<VerdictLine>) {
+        if !self.judges_flags {
+            return;
+        }
         for at in 0..self.flags.arms.len() {
             let arm = &mut self.flags.arms[at];
             if arm.is_told {
@@ -173,21 +176,18 @@ impl Detector {
                         .iter()
                         .filter(|cell| columns[&cell.deploy][column] > 0.5)
                         .count();
-                    if 2 * with >= cells.len() { 1.0 } else { 0.0 }
+                    Some(if 2 * with >= cells.len() { 1.0 } else { 0.0 })
                 }
-                Column::Flag(arm) => {
-                    let over = self.flags.arms[arm].over_since;
-                    if over.is_none_or(|since| minute < since + WATCH_MINUTES) {
-                        continue;
-                    }
-                    self.flags.arms[arm].share
-                }
+                Column::Flag(arm) if self.ramps.is_still(arm, minute) => None,
+                Column::Flag(_) => continue,
             };
             self.columns.remove(column);
             for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                let last = last.unwrap_or_else(|| endpoint.last_of_column(column));
                 endpoint.retire_column(column, last);
             }
         }
+        self.ramps.settle(minute);
     }
 
     /// Writes the last line of a deploy's pairs.

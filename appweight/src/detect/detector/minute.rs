@@ -14,6 +14,8 @@ use crate::detect::warm_up::{AGES, Warming};
 
 /// Minutes after which a slope is looked at again.
 const SLOPES_EVERY: i64 = 30;
+/// Columns that flags may take, lest there be none for deploys.
+const MOST_FLAGS: usize = MAX_COLUMNS / 2;
 
 impl Detector {
     pub(super) fn close_minute(&mut self) -> Vec<VerdictLine> {
@@ -31,7 +33,8 @@ impl Detector {
         let flag_cells = std::mem::take(&mut self.flag_cells);
         self.note_spent(&cells, minute);
         self.group(&cells);
-        self.open_columns(&cells, &flag_cells, minute, &mut told);
+        self.open_columns(&cells, minute, &mut told);
+        let is_flag_moved = self.note_flags(&cells, &flag_cells, minute);
         self.note_control(&cells);
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
             let noise = endpoint.learner.noise;
@@ -41,7 +44,7 @@ impl Detector {
         let ages = self.ages(&cells, minute);
         let columns = self.column_values(&cells);
         let (bad, unexpected) = self.find_bad_hosts(&cells, &ages, &columns);
-        let is_quiet = self.is_quiet(&cells, &ages);
+        let is_quiet = !is_flag_moved && self.is_quiet(&cells, &ages);
         let prepared: Vec<Vec<Prepared>> = (0..self.endpoints.len())
             .map(|at| self.prepare(at, &cells, &ages, &columns, &bad))
             .collect();
@@ -110,7 +113,7 @@ impl Detector {
                     sampling: noise.request / cell.n + warming.variance,
                     warming: warming.excess,
                     is_settled: ages[index] >= settled,
-                    columns: self.with_flags(&columns[&cell.deploy], at, cell.cluster),
+                    columns: self.with_flags(&columns[&cell.deploy], cell),
                 })
             })
             .collect()
@@ -144,13 +147,7 @@ impl Detector {
         }
     }
 
-    fn open_columns(
-        &mut self,
-        cells: &[Cell],
-        flag_cells: &[FlagCell],
-        minute: i64,
-        told: &mut Vec<VerdictLine>,
-    ) {
+    fn open_columns(&mut self, cells: &[Cell], minute: i64, told: &mut Vec<VerdictLine>) {
         let mut last = usize::MAX;
         for cell in cells {
             if cell.deploy != last && !self.deploys[cell.deploy].is_seen {
@@ -163,14 +160,23 @@ impl Detector {
             }
             last = cell.deploy;
         }
+    }
+
+    /// Takes up what was told of flags, and opens columns for those that began to move. Whether any moved.
+    fn note_flags(&mut self, cells: &[Cell], flag_cells: &[FlagCell], minute: i64) -> bool {
         let endpoints = &self.endpoints;
-        let before = self.flags.arms.len();
-        let new = self
-            .flags
-            .add_minute(minute, flag_cells, |at| endpoints[at].learner.noise.request);
-        for arm in before..before + new {
-            self.open_column(Column::Flag(arm));
+        let spread = |at: usize| endpoints[at].learner.noise.request;
+        self.flags.add_minute(minute, flag_cells, spread);
+        let moved = self.ramps.add_minute(minute, cells, &self.flags.arms);
+        for arm in &moved {
+            let of_flags = |column: &&Column| matches!(column, Column::Flag(_));
+            let others = self.columns.iter().filter(of_flags).count();
+            let column = Column::Flag(*arm);
+            if others < MOST_FLAGS && !self.columns.contains(&column) {
+                self.open_column(column);
+            }
         }
+        !moved.is_empty()
     }
 
     /// Whether there was room for it.
@@ -240,11 +246,13 @@ impl Detector {
         values
     }
 
-    fn with_flags(&self, values: &[f64], endpoint: usize, cluster: usize) -> Vec<f64> {
+    fn with_flags(&self, values: &[f64], cell: &Cell) -> Vec<f64> {
         let mut values = values.to_vec();
+        let place = (cell.endpoint, cell.cluster, cell.deploy);
+        let parent = |deploy: usize| self.deploys[deploy].parent;
         for (value, column) in values.iter_mut().zip(&self.columns) {
             if let Column::Flag(arm) = column {
-                *value = self.flags.arms[*arm].share_of(endpoint, cluster);
+                *value = self.ramps.moved_by(*arm, place, parent);
             }
         }
         values
@@ -265,7 +273,7 @@ impl Detector {
         for at in 0..self.endpoints.len() {
             for &index in &self.by_endpoint[at] {
                 let cell = &cells[index];
-                let values = self.with_flags(&columns[&cell.deploy], at, cell.cluster);
+                let values = self.with_flags(&columns[&cell.deploy], cell);
                 let endpoint = &mut self.endpoints[at];
                 let noise = endpoint.learner.noise;
                 let Some((mut excess, variance)) = excess(endpoint, cell, cell.log_cost(), &values)
@@ -334,7 +342,6 @@ impl Detector {
             .iter()
             .zip(ages)
             .all(|(cell, age)| Some(cell.deploy) == first && *age >= settled)
-            && self.flags.arms.iter().all(|arm| arm.over_since.is_some())
     }
 
     fn settle_noise(&mut self, minute: i64) {
