@@ -5,6 +5,7 @@ use crate::alerts::Followed;
 use crate::committer::Committer;
 use crate::days::NextDays;
 use crate::endpoints::Endpoints;
+use crate::lease::Lease;
 use crate::live::Detectors;
 use crate::metrics::Metrics;
 use crate::rolling::Rolling;
@@ -19,6 +20,7 @@ pub(crate) struct App {
     pub(crate) committer: Committer,
     pub(crate) endpoints: Endpoints,
     pub(crate) services: Services,
+    pub(crate) lease: Lease,
     pub(crate) alerts: Followed,
     pub(crate) rolling: Rolling,
     pub(crate) detectors: Detectors,
@@ -38,6 +40,7 @@ impl App {
         Self {
             endpoints: Endpoints::new(options.max_endpoints),
             services: Services::new(options.max_services),
+            lease: Lease::default(),
             alerts: Followed::default(),
             rolling: Rolling::default(),
             detectors: Detectors::default(),

@@ -10,7 +10,7 @@ use crate::store::copy::refuse_half_copied;
 #[cfg(feature = "clickhouse")]
 use crate::store::{ClickhouseStore, Keep};
 use crate::store::{SqliteStore, Store, StoreError};
-use crate::{CollectorOptions, alerts, days, retention, routes, watch};
+use crate::{CollectorOptions, alerts, days, lease, retention, routes, watch};
 
 /// A collector: an HTTP API and a watch loop over one store.
 ///
@@ -82,6 +82,7 @@ impl Collector {
     /// is finished first.
     pub async fn watch(&self, shutdown: impl Future<Output = ()> + Send) {
         let app = &self.0;
+        lease::renew(app).await;
         let (stop, stopped) = tokio::sync::watch::channel(());
         let until_shutdown = async {
             shutdown.await;
@@ -90,8 +91,17 @@ impl Collector {
         let judging = watch::keep_looking(app, closed(stopped.clone()));
         let forgetting = retention::keep_forgetting(app, closed(stopped.clone()));
         let keeping = days::keep_days(app, closed(stopped.clone()));
-        let telling = alerts::keep_telling(app, closed(stopped));
-        tokio::join!(until_shutdown, judging, forgetting, keeping, telling);
+        let telling = alerts::keep_telling(app, closed(stopped.clone()));
+        let holding = lease::keep_holding(app, closed(stopped));
+        tokio::join!(
+            until_shutdown,
+            judging,
+            forgetting,
+            keeping,
+            telling,
+            holding
+        );
+        lease::let_go(app).await;
     }
 
     /// Looks once for roll-outs whose time has come, and judges them for good.

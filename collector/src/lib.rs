@@ -21,6 +21,7 @@ mod export;
 pub mod fuzzing;
 mod ingest;
 mod judgement;
+mod lease;
 mod live;
 mod metrics;
 mod off_the_runtime;

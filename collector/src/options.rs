@@ -34,7 +34,7 @@ pub struct CollectorOptions {
     pub settle: Duration,
     /// How old the report of a roll-out that still goes on may be when it is asked for.
     pub keep_rolling: Duration,
-    /// Whether this process judges deploys. Exactly one of those on a store does.
+    /// Whether this process judges deploys while no other on its store does. One at a time does.
     pub watch: bool,
     /// Who is told of alerts.
     pub hooks: Vec<Hook>,

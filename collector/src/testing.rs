@@ -192,6 +192,14 @@ impl Bench {
         }
     }
 
+    /// Another collector on the same file, at the same time.
+    pub(crate) fn another(&self, set: impl FnOnce(&mut CollectorOptions)) -> Collector {
+        let store = SqliteStore::open(&self.folder.path().join("test.db")).unwrap();
+        let mut options = self.collector.app().options.clone();
+        set(&mut options);
+        Collector::of(App::new(Arc::new(store), options))
+    }
+
     /// Sets the time.
     pub(crate) fn at(&self, now_us: u64) {
         self.now_us.store(now_us, Ordering::Relaxed);

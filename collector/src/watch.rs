@@ -24,14 +24,16 @@ const FIRST_CELLS_US: u64 = 5 * 60_000_000;
 /// Nothing is waited for that a service which sends nothing any more would have to tell.
 const STALLED_US: u64 = 10 * 60_000_000;
 
-/// Judges roll-outs until `shutdown` is done, if this collector is the one that does.
+/// Judges roll-outs until `shutdown` is done, while this collector is the one that does.
 pub(crate) async fn keep_looking(app: &Arc<App>, shutdown: impl Future<Output = ()>) {
     if !app.options.watch {
         return;
     }
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        if let Err(error) = look(app).await {
+        if app.lease.is_held(app)
+            && let Err(error) = look(app).await
+        {
             tracing::error!(%error, "could not look for roll-outs to judge; will try again");
         }
         let tick = tick(app).await.unwrap_or(LONGEST_TICK);

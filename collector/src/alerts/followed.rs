@@ -85,6 +85,11 @@ impl Followed {
         keep_called(&mut self.lock().called, status);
     }
 
+    /// Has the store asked anew.
+    pub(crate) fn forget_what_is_known(&self) {
+        *self.lock() = Known::default();
+    }
+
     /// Asks the store, the first time, for all that was judged and called before.
     pub(crate) async fn learn(&self, app: &App) -> Result<(), StoreError> {
         if self.lock().outcomes.is_some() {

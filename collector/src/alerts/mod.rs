@@ -130,3 +130,5 @@ pub(crate) fn set(status: &mut AlertStatus, state: AlertState, now_us: u64) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_watchers;

@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// somebody new.
 const NEWS: Duration = Duration::from_secs(86_400);
 
-/// Tells everybody who wants to know of alerts until `shutdown` is done, if this collector is the one that judges.
+/// Tells everybody who wants to know of alerts until `shutdown` is done, while this collector is the one that judges.
 pub(crate) async fn keep_telling(app: &Arc<App>, shutdown: impl Future<Output = ()>) {
     let hooks = app.options.hooks.iter().filter(|_| app.options.watch);
     let mut telling = tokio::task::JoinSet::new();
@@ -33,6 +33,10 @@ async fn keep_telling_one(app: &Arc<App>, hook: &Hook) {
     let mut wait = EVERY;
     loop {
         tokio::time::sleep(wait).await;
+        if !app.lease.is_held(app) {
+            wait = EVERY;
+            continue;
+        }
         wait = match tell(app, hook).await {
             Ok(()) => EVERY,
             Err(error) => {

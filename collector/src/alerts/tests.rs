@@ -104,7 +104,9 @@ async fn somebody_says_what_is_done_about_it_and_why() {
 }
 
 /// A receiver on a port of its own that answers with these statuses, one after the other, and then with 200.
-fn receiver(answers: &'static [&'static str]) -> (String, mpsc::Receiver<(String, Value)>) {
+pub(super) fn receiver(
+    answers: &'static [&'static str],
+) -> (String, mpsc::Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, received) = mpsc::channel();
@@ -136,7 +138,7 @@ fn receiver(answers: &'static [&'static str]) -> (String, mpsc::Receiver<(String
     (url, received)
 }
 
-fn webhook(url: &str) -> Hook {
+pub(super) fn webhook(url: &str) -> Hook {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     Hook::webhook(url, Some(secret), Agent::new_with_defaults()).unwrap()
 }

@@ -65,6 +65,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Keeps what was done about an alert. `false` if its version is not the one after that which is kept: somebody
     /// else was first.
     async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError>;
+    /// Takes the watch, or keeps it, until then. `false` if another has it whose time has not run out: of all collectors on a store one at
+    /// most has it.
+    async fn hold_watch(&self, now_us: u64, until_us: u64) -> Result<bool, StoreError>;
+    /// Gives the watch up, if this one has it.
+    async fn let_watch_go(&self, now_us: u64) -> Result<(), StoreError>;
     /// Keeps what is left of a service's day. One that is there stays as it is.
     async fn put_day(&self, day: Day) -> Result<(), StoreError>;
 

@@ -33,6 +33,7 @@ mod services;
 mod tests;
 mod transfer;
 mod ttl;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use appweight_wire::Deploy;
 use async_trait::async_trait;
 use clickhouse::Client;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 pub(crate) use ttl::Keep;
 
@@ -95,6 +97,8 @@ impl Tables {
 pub(crate) struct ClickhouseStore {
     client: Client,
     ddl: Ddl,
+    /// This collector's id: the same after a restart, and of no other that runs.
+    collector: Uuid,
     writer: Arc<Mutex<Writer>>,
     kept: Arc<Kept>,
 }
@@ -113,10 +117,12 @@ impl ClickhouseStore {
         if let Some(keep) = keep {
             ttl::set(&client, &ddl, keep).await?;
         }
+        let collector = journal.collector;
         let writer = Writer::open(client.clone(), journal).await?;
         Ok(Self {
             client,
             ddl,
+            collector,
             writer: Arc::new(Mutex::new(writer)),
             kept: Arc::default(),
         })
@@ -151,6 +157,14 @@ impl Store for ClickhouseStore {
 
     async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError> {
         alerts::put(&self.client, &status).await
+    }
+
+    async fn hold_watch(&self, now_us: u64, until_us: u64) -> Result<bool, StoreError> {
+        watch::hold(&self.client, &self.ddl, self.collector, (now_us, until_us)).await
+    }
+
+    async fn let_watch_go(&self, now_us: u64) -> Result<(), StoreError> {
+        watch::let_go(&self.client, &self.ddl, self.collector, now_us).await
     }
 
     async fn put_day(&self, day: Day) -> Result<(), StoreError> {

@@ -8,13 +8,14 @@ use super::ddl::Ddl;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_alerts.sql"),
     include_str!("migrations/0003_copies.sql"),
     include_str!("migrations/0004_timer_costs.sql"),
     include_str!("migrations/0005_days.sql"),
     include_str!("migrations/0006_cells_by_deploy.sql"),
+    include_str!("migrations/0008_watch.sql"),
 ];
 
 /// Blocks of which a table remembers that they are in. A group that a dead collector left behind is written

@@ -72,6 +72,13 @@ async fn open() -> (ClickhouseStore, Place) {
 
 suite::store_suite!(open().await);
 
+#[tokio::test]
+async fn one_of_two_collectors_has_the_watch() {
+    let (first, place) = open().await;
+    let second = ClickhouseStore::open(&place.another_journal("second"), None).await;
+    suite::one_of_two_has_the_watch(first, second.unwrap()).await;
+}
+
 /// As proptest does it, within one runtime.
 pub(super) fn hold<T: std::fmt::Debug>(
     cases: u32,
@@ -357,7 +364,7 @@ async fn a_newer_schema_is_refused() {
         opened.err(),
         Some(StoreError::Newer {
             found: 99,
-            known: 6
+            known: 7
         })
     ));
 }

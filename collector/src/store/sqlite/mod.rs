@@ -21,6 +21,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ use appweight_wire::Deploy;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
+use self::watch::Watch;
 use super::windows::halves;
 use super::{
     AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Grouping, Horizons,
@@ -65,6 +67,7 @@ struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    watch: Watch,
 }
 
 impl SqliteStore {
@@ -85,6 +88,7 @@ impl SqliteStore {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
+            watch: Watch::default(),
         })))
     }
 
@@ -221,6 +225,18 @@ impl Store for SqliteStore {
     async fn put_alert_status(&self, status: AlertStatus) -> Result<bool, StoreError> {
         self.write(move |connection| alerts::put(connection, &status))
             .await
+    }
+
+    async fn hold_watch(&self, _now_us: u64, _until_us: u64) -> Result<bool, StoreError> {
+        let inner = Arc::clone(&self.0);
+        off_the_runtime(move || inner.watch.hold(&inner.path))
+            .await
+            .flatten()
+    }
+
+    async fn let_watch_go(&self, _now_us: u64) -> Result<(), StoreError> {
+        self.0.watch.let_go();
+        Ok(())
     }
 
     async fn put_day(&self, day: Day) -> Result<(), StoreError> {

@@ -14,6 +14,13 @@ fn open() -> (SqliteStore, tempfile::TempDir) {
 
 suite::store_suite!(open());
 
+#[tokio::test]
+async fn one_of_two_collectors_has_the_watch() {
+    let (first, folder) = open();
+    let second = SqliteStore::open(&folder.path().join("test.db")).unwrap();
+    suite::one_of_two_has_the_watch(first, second).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

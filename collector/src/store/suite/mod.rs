@@ -63,6 +63,7 @@ mod detail;
 mod order;
 mod profiles;
 mod records;
+mod watch;
 
 #[cfg(feature = "clickhouse")]
 pub(in crate::store) use conformance::*;
@@ -74,6 +75,7 @@ pub(in crate::store) use detail::*;
 pub(in crate::store) use order::*;
 pub(in crate::store) use profiles::*;
 pub(in crate::store) use records::*;
+pub(in crate::store) use watch::*;
 
 /// When all batches come.
 const RECEIVED: u64 = NOON + 60 * SECOND;
