@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::chance::Chance;
+use fastrand::Rng;
+
+use crate::chance::{self, Chance};
 use crate::handover::{Handover, Owner, settle_fences};
 use crate::measurement::Measurement;
 use crate::names::{Endpoints, Numbers};
@@ -31,6 +33,7 @@ struct Mine {
     agent: u64,
     shard: Owner<Shard>,
     numbers: Numbers,
+    random: Rng,
     record: Chance,
     profile: Chance,
     stock: Stock,
@@ -66,12 +69,14 @@ pub(crate) struct Begun {
 impl Mine {
     fn new(agent: u64, odds: Odds) -> (Self, Arc<Handover<Shard>>) {
         let (shard, shared) = Handover::new();
+        let mut random = chance::random();
         let mine = Self {
             agent,
             shard,
             numbers: Numbers::default(),
-            record: Chance::one_in(odds.record_one_in),
-            profile: Chance::one_in(odds.profile_one_in),
+            record: Chance::one_in(odds.record_one_in, &mut random),
+            profile: Chance::one_in(odds.profile_one_in, &mut random),
+            random,
             stock: Stock::default(),
         };
         (mine, shared)
@@ -136,10 +141,11 @@ impl Shards {
         // a CPU waits.
         self.mine(|mine| {
             let endpoint = mine.numbers.of(name, endpoints);
-            let chosen = thinning.choose(endpoint).map(|weight| Chosen {
+            let random = &mut mine.random;
+            let chosen = thinning.choose(endpoint, random).map(|weight| Chosen {
                 weight,
-                is_recorded: mine.record.comes(),
-                is_profiled: mine.profile.comes(),
+                is_recorded: mine.record.comes(random),
+                is_profiled: mine.profile.comes(random),
             });
             put(Begun {
                 endpoint,

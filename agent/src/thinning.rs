@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use fastrand::Rng;
+
 use crate::adaptive;
 use crate::names;
 use crate::settings::OneIn;
@@ -39,12 +41,12 @@ impl Thinning {
     /// How many requests the endpoint's next one stands for; `None` if it is not counted. Drawn at
     /// random for each, so that no rhythm of the traffic is met by one of ours.
     #[inline]
-    pub(crate) fn choose(&self, endpoint: u32) -> Option<u32> {
+    pub(crate) fn choose(&self, endpoint: u32, random: &mut Rng) -> Option<u32> {
         let one_in = match self {
             Self::Fixed(one_in) => *one_in,
             Self::Adaptive(adaptive) => adaptive.one_in(endpoint),
         };
-        (one_in <= 1 || fastrand::u32(0..one_in) == 0).then_some(one_in)
+        (one_in <= 1 || random.u32(0..one_in) == 0).then_some(one_in)
     }
 
     /// Decides anew for every endpoint, from what it saw in the span that is over: nothing, if it is
@@ -92,13 +94,17 @@ mod tests {
 
     /// What an endpoint of that many requests in each span was counted as: in each span how many
     /// were, the weight they stand for, and the mean of their costs by that weight.
-    fn simulate(spans: &[u64], cost: impl Fn(usize, u64) -> f64) -> Vec<(u64, u64, f64)> {
+    fn simulate(
+        spans: &[u64],
+        random: &mut Rng,
+        cost: impl Fn(usize, u64) -> f64,
+    ) -> Vec<(u64, u64, f64)> {
         let thinning = Thinning::new(OneIn::Adaptive, 1_000);
         let mut told = Vec::new();
         for (span, &requests) in spans.iter().enumerate() {
             let (mut n, mut weight, mut sum) = (0, 0, 0.0);
             for request in 0..requests {
-                if let Some(stands_for) = thinning.choose(7) {
+                if let Some(stands_for) = thinning.choose(7, random) {
                     n += 1;
                     weight += u64::from(stands_for);
                     sum += f64::from(stands_for) * cost(span, request);
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_sums_of_weights_estimate_the_true_numbers() {
-        fastrand::seed(20_261_124);
+        let random = &mut Rng::with_seed(20_261_124);
         // Ten times as many, a tenth of that, silence, and a rare endpoint.
         let spans = [
             300, 20_000, 20_000, 200_000, 200_000, 200_000, 20_000, 20_000, 0, 40, 40,
@@ -130,7 +136,7 @@ mod tests {
             }
         };
         for _ in 0..runs {
-            let told = simulate(&spans, cost);
+            let told = simulate(&spans, random, cost);
             assert_eq!(told[0].0, 300, "a new endpoint is counted whole");
             assert_eq!(
                 (told[8].0, told[9].0, told[10].0),
@@ -166,20 +172,21 @@ mod tests {
         assert!(!thinning.thins());
         thinning.decide(&HashMap::from([(1, 10_000), (2, 10)]));
         assert!(thinning.thins());
-        let counted = |endpoint| {
+        let random = &mut Rng::with_seed(20_261_129);
+        let counted = |endpoint, random: &mut Rng| {
             (0..5_120)
-                .filter_map(|_| thinning.choose(endpoint))
+                .filter_map(|_| thinning.choose(endpoint, random))
                 .sum::<u32>()
         };
-        assert_eq!(counted(2), 5_120);
-        assert_eq!(counted(3), 5_120, "never seen before");
+        assert_eq!(counted(2, random), 5_120);
+        assert_eq!(counted(3, random), 5_120, "never seen before");
         let busy = (0..51_200)
-            .filter_map(|_| thinning.choose(1))
+            .filter_map(|_| thinning.choose(1, random))
             .collect::<Vec<_>>();
         assert!(busy.iter().all(|&stands_for| stands_for == 512));
         assert!((50..160).contains(&busy.len()), "{}", busy.len());
         thinning.decide(&HashMap::new());
         assert!(!thinning.thins());
-        assert_eq!(counted(1), 5_120);
+        assert_eq!(counted(1, random), 5_120);
     }
 }
