@@ -159,7 +159,83 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for AppweightAlloc<A> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::ptr;
+
     use super::*;
+
+    /// Tells what it was asked, and gives what it is told to give.
+    struct Told {
+        calls: RefCell<Vec<(&'static str, usize, Layout, usize)>>,
+        gives: Cell<*mut u8>,
+    }
+
+    impl Told {
+        fn asked(
+            &self,
+            what: &'static str,
+            pointer: *mut u8,
+            layout: Layout,
+            size: usize,
+        ) -> *mut u8 {
+            self.calls
+                .borrow_mut()
+                .push((what, pointer as usize, layout, size));
+            self.gives.get()
+        }
+    }
+
+    // SAFETY: no memory that it gives is used.
+    unsafe impl GlobalAlloc for &Told {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            self.asked("alloc", ptr::null_mut(), layout, 0)
+        }
+
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            self.asked("alloc_zeroed", ptr::null_mut(), layout, 0)
+        }
+
+        unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            self.asked("realloc", pointer, layout, size)
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            self.asked("dealloc", pointer, layout, 0);
+        }
+    }
+
+    /// One that were built from the others would be right too, but not what the allocator is good at.
+    #[test]
+    fn each_call_reaches_the_inner_allocator_as_it_came_and_its_answer_the_caller() {
+        let told = Told {
+            calls: RefCell::default(),
+            gives: Cell::new(ptr::null_mut()),
+        };
+        let allocator = AppweightAlloc::new(&told);
+        let layout = Layout::from_size_align(96, 32).unwrap();
+        let mut memory = [0_u8; 2];
+        let [first, second] = &mut memory;
+        let (first, second): (*mut u8, *mut u8) = (first, second);
+        // Also if there is no memory.
+        for gives in [second, ptr::null_mut()] {
+            told.gives.set(gives);
+            // SAFETY: what is passed on is used by nobody.
+            unsafe {
+                assert_eq!(allocator.alloc(layout), gives);
+                assert_eq!(allocator.alloc_zeroed(layout), gives);
+                assert_eq!(allocator.realloc(first, layout, 7_000), gives);
+                allocator.dealloc(first, layout);
+            }
+            let first = first as usize;
+            let calls = [
+                ("alloc", 0, layout, 0),
+                ("alloc_zeroed", 0, layout, 0),
+                ("realloc", first, layout, 7_000),
+                ("dealloc", first, layout, 0),
+            ];
+            assert_eq!(told.calls.take(), calls);
+        }
+    }
 
     #[test]
     fn every_byte_asked_for_is_counted_in_the_thread_that_asked() {

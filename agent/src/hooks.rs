@@ -85,8 +85,11 @@ mod tests {
 
     #[test]
     fn hashes_depend_on_the_secret_and_never_change() {
+        // The numbers of docs/wire.md: processes of one service must hash alike, whatever their versions.
+        let of_document = UserHash::new("a secret");
+        assert_eq!(of_document.hash("user-1"), 0x51fa_41e5_7f9c_8fbc);
+        assert_eq!(of_document.hash("user-2"), 0x96cf_0fab_3148_dc2b);
         let a = UserHash::new("secret");
-        assert_eq!(a.hash("user-1"), UserHash::new("secret").hash("user-1"));
         assert_ne!(a.hash("user-1"), a.hash("user-2"));
         assert_ne!(a.hash("user-1"), UserHash::new("other").hash("user-1"));
     }

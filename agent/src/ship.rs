@@ -276,3 +276,52 @@ impl<'a> Shipper<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::contents::Contents;
+    use crate::counters::Counters;
+    use crate::hooks::Hooks;
+    use crate::settings::Settings;
+
+    #[test]
+    fn what_a_process_leaves_that_dies_later_is_taken_over_every_five_minutes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.spool = Some(folder.path().to_owned());
+        let core = Core::new(settings, Arc::new(Hooks::default()), Counters::probe());
+        let mut shipper = Shipper::new(core);
+        shipper.look_for_spools();
+        assert_eq!(shipper.spooled(), 0);
+
+        let limit = core.settings().spool_bytes;
+        let mut other = Spool::open(folder.path(), Uuid::new_v4(), limit, &Arc::default()).unwrap();
+        let batch = Sealed {
+            id: Uuid::new_v4(),
+            sequence: 0,
+            sealed_us: core.now_us(),
+            contents: Contents::default(),
+            bytes: vec![7; 100],
+        };
+        other.store(&batch).unwrap();
+        let later = |shipper: &mut Shipper<'_>| {
+            let left = shipper.next_look - Instant::now();
+            assert!(left > LOOK_EVERY - Duration::from_secs(60) && left <= LOOK_EVERY);
+            shipper.next_look = Instant::now();
+            shipper.look_for_spools();
+        };
+        later(&mut shipper);
+        assert_eq!(shipper.spooled(), 0, "it lives");
+        other.close();
+        shipper.look_for_spools();
+        assert_eq!(shipper.spooled(), 0, "it is not time yet");
+        later(&mut shipper);
+        assert_eq!(shipper.spooled(), 1);
+        let oldest = core.with_spool(|spool| spool.oldest(core.now_us()));
+        assert_eq!(oldest.flatten(), Some(batch));
+        core.close_spool();
+    }
+}

@@ -6,6 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use appweight_agent::Agent;
+use appweight_wire::Origin;
 
 use support::{NOWHERE, Reply, SOON, TestCollector, wait_until};
 
@@ -71,6 +72,70 @@ fn batches_are_compressed() {
         Some(plain.len() as u64),
         "a collector can see its length"
     );
+}
+
+#[test]
+fn the_bytes_that_processes_tell_are_those_of_the_bodies() {
+    let collector = TestCollector::start();
+    let width = Duration::from_millis(500);
+    let agent = collector.agent().cell_width(width).record_one_in(0).start();
+    // The last one is told right after a batch was sent, and long before the next.
+    wait_until("some are sent", || {
+        work(&agent);
+        agent.status().sent_batches >= 3
+    });
+    assert!(agent.shutdown(SOON));
+    let told: Vec<u64> = collector
+        .processes()
+        .iter()
+        .map(|process| process.agent_bytes_sent)
+        .collect();
+    let mut sizes: Vec<u64> = collector
+        .puts()
+        .iter()
+        .map(|put| put.body.len() as u64)
+        .collect();
+    assert_eq!(agent.status().sent_bytes, sizes.iter().sum::<u64>());
+    // Nobody can tell the size of what it is itself in.
+    let last = sizes.pop().unwrap();
+    assert_eq!(
+        told.iter().sum::<u64>(),
+        sizes.iter().sum::<u64>(),
+        "{told:?} of {sizes:?} and {last}"
+    );
+    assert!(
+        told.iter().filter(|bytes| **bytes > 0).count() >= 2,
+        "{told:?}"
+    );
+}
+
+#[test]
+fn every_batch_tells_whose_it_is() {
+    let collector = TestCollector::start();
+    let agent = collector
+        .agent()
+        .service("photos")
+        .deploy("8f2c1a9")
+        .host("web-1")
+        .cluster("blue")
+        .region("eu-north")
+        .cell_width(Duration::from_millis(50))
+        .start();
+    wait_until("some are sent", || {
+        work(&agent);
+        agent.status().sent_batches >= 2
+    });
+    assert!(agent.shutdown(SOON));
+    let expected = Origin {
+        service: "photos".into(),
+        deploy: "8f2c1a9".into(),
+        host: "web-1".into(),
+        cluster: "blue".into(),
+        region: "eu-north".into(),
+    };
+    for batch in collector.batches() {
+        assert_eq!(batch.origin, expected);
+    }
 }
 
 #[test]
