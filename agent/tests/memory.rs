@@ -37,7 +37,6 @@ fn agent(collector: &str) -> AgentBuilder {
         // All of one span, whenever it begins.
         .cell_width(Duration::from_secs(3_600))
         .record_one_in(100)
-        .profile_one_in(0)
         .warm_up(Duration::ZERO)
 }
 
