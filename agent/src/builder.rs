@@ -169,7 +169,8 @@ impl AgentBuilder {
     }
 
     /// Says who a request is from, so that active users can be counted. The identity is hashed
-    /// at once and never leaves the process.
+    /// at once and never leaves the process. Their number is told with a standard error of 1.6 %
+    /// (up to some hundreds of users it is nearly exact), since a sketch of fixed size is kept of them.
     ///
     /// ```
     /// # use appweight_agent::Agent;

@@ -23,6 +23,11 @@
 //! threads of the agent fetch, seal and send them. A request never waits for the collector, and
 //! nothing that the collector does costs more than the records, which are counted.
 //!
+//! A response body that is streamed is a part of its request, which is counted when the stream ends; of one that goes on beyond
+//! a cell's end what it used until then is counted in that cell, so that a stream without an end is not missing
+//! ([`MeasureBody`]). A request that its client gives up, or whose body is not sent to its end, is counted with what it used until
+//! then, as an error.
+//!
 //! # Settings
 //!
 //! | variable | default | what it is |
