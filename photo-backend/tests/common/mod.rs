@@ -8,7 +8,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use photo_backend::serve::{ServeOptions, Server};
+use photo_backend::serve::{MeasureOptions, ServeOptions, Server};
 use photo_backend::{App, Store, Variants, router, seed};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -90,10 +90,19 @@ pub(crate) struct Running {
 impl Running {
     /// Starts one without the agent.
     pub(crate) async fn start(database: &Database, variants: Variants) -> Self {
+        Self::measured(database, variants, None).await
+    }
+
+    /// Starts one with the agent, if it is told how to measure.
+    pub(crate) async fn measured(
+        database: &Database,
+        variants: Variants,
+        measure: Option<MeasureOptions>,
+    ) -> Self {
         let server = Server::bind(ServeOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: database.path.clone(),
-            measure: None,
+            measure,
             idle_layer: false,
             variants,
         })
