@@ -6,9 +6,9 @@ use axum::Router;
 
 use crate::app::App;
 use crate::off_the_runtime::off_the_runtime;
-use crate::store::copy::refuse_half_copied;
 #[cfg(feature = "clickhouse")]
-use crate::store::{ClickhouseStore, Keep};
+use crate::store::ClickhouseStore;
+use crate::store::copy::refuse_half_copied;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::{CollectorOptions, alerts, days, lease, retention, routes, watch};
 
@@ -138,7 +138,7 @@ async fn open_store(options: &CollectorOptions) -> Result<Arc<dyn Store>, StoreE
     #[cfg(feature = "clickhouse")]
     if let Some(clickhouse) = &options.clickhouse {
         return Ok(Arc::new(
-            ClickhouseStore::open(clickhouse, Some(Keep::of(options))).await?,
+            ClickhouseStore::open(clickhouse, Some(options.keep_records)).await?,
         ));
     }
     let database = options.database.clone();

@@ -16,8 +16,9 @@ const EVERY: Duration = Duration::from_secs(60);
 pub(crate) const PAUSE: u32 = 3;
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Records go by the hour: a block of them that straddles the horizon is written anew, and so only a few are.
-const RECORDS_STEP_US: u64 = 3_600_000_000;
+/// Records go by the hour: a block of them that straddles the horizon is written anew, and so only a few are. So do cells,
+/// which by then are kept by the hour.
+const STEP_US: u64 = 3_600_000_000;
 
 /// Forgets what becomes too old until `shutdown` is done.
 pub(crate) async fn keep_forgetting(app: &App, shutdown: impl Future<Output = ()>) {
@@ -62,14 +63,14 @@ pub(crate) async fn forget(app: &App) -> Result<Forgotten, StoreError> {
 pub(crate) fn horizons(app: &App, now_us: u64) -> Horizons {
     let options = &app.options;
     let before = |kept: Duration| now_us.saturating_sub(micros(kept));
-    let records_us = before(options.keep_records);
+    let hour_before = |kept: Duration| before(kept) - before(kept) % STEP_US;
     Horizons {
-        records_us: records_us - records_us % RECORDS_STEP_US,
+        records_us: hour_before(options.keep_records),
         batches_us: before(options.keep_batch_ids),
         profiles_us: before(options.keep_profiles),
         hosts_us: before(options.keep_hosts),
         minutes_us: before(options.keep_minutes),
-        cells_us: before(options.keep_hours),
+        cells_us: hour_before(options.keep_hours),
         deploys_us: before(options.keep_deploys),
     }
 }

@@ -57,7 +57,11 @@ impl SmallDisk {
     #[must_use]
     pub fn fill(&self) -> PathBuf {
         let ballast = self.path().join("ballast");
-        let mut file = std::fs::File::create(&ballast).expect("a file can be made");
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&ballast);
+        let mut file = file.expect("a file can be made");
         let full = io::copy(&mut io::repeat(0), &mut file).expect_err("it has an end");
         assert_eq!(full.kind(), io::ErrorKind::StorageFull, "{full}");
         ballast

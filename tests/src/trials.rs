@@ -25,13 +25,14 @@ const ENDS_WITHIN: Duration = Duration::from_secs(20);
 pub fn survives_a_full_disk(
     collector: &Collector,
     what: &str,
-    fill: impl FnOnce(),
+    mut fill: impl FnMut(),
     give_room: impl FnOnce(),
 ) {
     let clients = Clients::start(&collector.url, 4);
     clients.more(3);
-    fill();
     eventually("the disk is full", || {
+        // Again and again: what is removed there meanwhile makes room for what comes next.
+        fill();
         let failed = collector.metric(r#"appweight_collector_batches_total{outcome="failed"} "#);
         (failed > FAILED).then_some(()).ok_or(failed.to_string())
     });

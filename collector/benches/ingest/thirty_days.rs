@@ -45,7 +45,7 @@ impl ThirtyDays {
             day_us += DAY_US;
         }
         self.rest().await;
-        let counted = self.client.query("SELECT toUInt64(sum(n)) FROM cells");
+        let counted = self.client.query("SELECT toUInt64(sum(n)) FROM hour_cells");
         counted.fetch_one().await.expect("a number")
     }
 
@@ -57,7 +57,7 @@ impl ThirtyDays {
         } else {
             (GROUPS, OF_GROUP)
         };
-        let group = if folded { "255" } else { "number % 16" };
+        let group = "number % 16";
         let buckets = if folded {
             "[1, 2, 4, 6, 9, 12, 9, 6, 4, 3, 1, 1]"
         } else {
@@ -89,12 +89,6 @@ impl ThirtyDays {
         };
         let mut columns: Vec<(String, String)> = [
             ("service", "'photos'"),
-            ("hour_us", "start_us - start_us % 3600000000"),
-            ("hour_width_us", "3600000000"),
-            ("minute_us", "start_us"),
-            ("minute_width_us", "60000000"),
-            ("start_us", "start_us"),
-            ("width_us", "60000000"),
             ("kind", "'request'"),
             (
                 "endpoint",
@@ -102,28 +96,37 @@ impl ThirtyDays {
             ),
             ("instruction_source", "'none'"),
             ("age", "'warm'"),
-            ("host_group", group),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        columns.push(("deploy".into(), self.deploy_at("start_us")));
+        columns.push(("deploy".into(), self.deploy_at("at_us")));
         for count in ["n", "weight"] {
             columns.push((count.into(), n.to_string()));
         }
         columns.extend(metric("cpu_ns", "cpu_ns"));
         columns.extend(metric("wall_ns", "(2 * cpu_ns)"));
         let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
-        self.run(&format!(
-            "INSERT INTO cells ({}) SELECT {} FROM (
-                SELECT number, {day_us} + intDiv(number, {ENDPOINTS} * {groups}) * {MINUTE_US} AS start_us,
-                    intDiv(number, {groups}) % {ENDPOINTS} AS endpoint,
-                    300000 + endpoint * 20000 + cityHash64(number, {day_us}) % 200000 AS cpu_ns
-                FROM numbers({rows})
-            )",
-            names.join(", "),
-            values.join(", ")
-        ))
-        .await;
+        let (names, values) = (names.join(", "), values.join(", "));
+        let all = "255";
+        let mut tables = vec![
+            ("minute_cells", MINUTE_US, all),
+            ("hour_cells", 60 * MINUTE_US, all),
+        ];
+        if !folded {
+            tables.push(("host_cells", MINUTE_US, group));
+        }
+        for (table, width_us, host_group) in tables {
+            self.run(&format!(
+                "INSERT INTO {table} (start_us, width_us, host_group, {names})
+                SELECT at_us - at_us % {width_us}, {width_us}, {host_group}, {values} FROM (
+                    SELECT number, {day_us} + intDiv(number, {ENDPOINTS} * {groups}) * {MINUTE_US} AS at_us,
+                        intDiv(number, {groups}) % {ENDPOINTS} AS endpoint,
+                        300000 + endpoint * 20000 + cityHash64(number, {day_us}) % 200000 AS cpu_ns
+                    FROM numbers({rows})
+                )"
+            ))
+            .await;
+        }
     }
 
     async fn rest(&self) {

@@ -21,7 +21,7 @@ pub(crate) use alerts::{AlertStatus, Called};
 #[cfg(feature = "clickhouse")]
 pub use clickhouse::{ClickhouseOptions, ClickhouseOptionsError};
 #[cfg(feature = "clickhouse")]
-pub(crate) use clickhouse::{ClickhouseStore, Keep, Tables};
+pub(crate) use clickhouse::{ClickhouseStore, Tables};
 pub(crate) use retention::{DiskUse, Forgotten, Horizons};
 pub(crate) use sqlite::SqliteStore;
 pub use sqlite::{BackupError, backup};
@@ -400,6 +400,17 @@ pub enum StoreError {
     )]
     Elsewhere {
         /// The other collector's id.
+        collector: uuid::Uuid,
+    },
+    /// The tables cannot be brought up to date while a group is unfinished: which of its rows are in is told by the tables
+    /// as they are.
+    #[cfg(feature = "clickhouse")]
+    #[error(
+        "collector {collector} has not finished what it was writing: end all collectors, start that one once as the version \
+         that it was, and then this one (docs/clickhouse.md)"
+    )]
+    Unfinished {
+        /// The collector's id.
         collector: uuid::Uuid,
     },
 }

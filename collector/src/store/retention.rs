@@ -17,7 +17,8 @@ pub(crate) struct Horizons {
     /// Cells that began before are folded to hours; rounded down to an hour. Endpoints that were not counted
     /// since are no longer known.
     pub(crate) minutes_us: u64,
-    /// Cells that began before are forgotten, and what was kept of days.
+    /// Cells that began before are forgotten, and what was kept of days. A whole hour: a store may keep what it tells by the
+    /// minute by the hour too.
     pub(crate) cells_us: u64,
     /// Roll-outs that were replaced before are forgotten with their reports, and with the last of them their
     /// service, if nothing has come of it since.

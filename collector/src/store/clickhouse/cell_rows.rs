@@ -6,7 +6,6 @@ use clickhouse::Row;
 use clickhouse::types::UInt256;
 use serde::{Deserialize, Serialize};
 
-use super::fold::{HOUR_US, MINUTE_US, widened};
 use super::numbers::{narrow, narrow_wide, widen};
 use crate::store::cell_sums::{CellSums, Place};
 use crate::store::{StoreError, code};
@@ -82,14 +81,10 @@ macro_rules! row {
 const KEY_COLUMNS: usize = 11;
 
 row! {
-    /// A row of the table.
+    /// A row of each of the tables.
     #[derive(Row, Serialize)]
     whole CellRow {
         service: String,
-        hour_us: u64,
-        hour_width_us: u64,
-        minute_us: u64,
-        minute_width_us: u64,
     }
 }
 
@@ -213,18 +208,12 @@ pub(super) fn rows(sums: &CellSums<'_>) -> Vec<CellRow> {
 fn row(place: &Place<'_>, cell: &Cell) -> CellRow {
     let key = &cell.key;
     let (flag_name, flag_value) = code::flag(key.flag.as_ref());
-    let (hour_us, hour_width_us) = widened(key, HOUR_US);
-    let (minute_us, minute_width_us) = widened(key, MINUTE_US);
     let instructions = Columns::of(cell.instructions.as_ref());
     let cpu_ns = Columns::of(cell.cpu_ns.as_ref());
     let wall_ns = Columns::of(cell.wall_ns.as_ref());
     let allocated_bytes = Columns::of(cell.allocated_bytes.as_ref());
     CellRow {
         service: place.service.clone().into_owned(),
-        hour_us,
-        hour_width_us,
-        minute_us,
-        minute_width_us,
         start_us: key.start_us,
         width_us: key.width_us,
         deploy: place.deploy.clone().into_owned(),

@@ -1,11 +1,11 @@
-//! Cells: a row for each key and group, which ClickHouse adds up when it merges and when it is asked.
+//! Cells: a row for each key and group, which ClickHouse adds up when it merges and when it is asked. Each is told from the
+//! table that holds the detail of its age.
 
 use appweight::evidence::PlacedCell;
-use clickhouse::query::Query;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 
 use super::cell_rows::{adding, placed, placed_moments, sum_columns};
-use super::fold::HOUR_US;
+use super::fold::{Detail, Folded};
 use crate::store::{CellQuery, StoreError, TimeRange};
 
 /// What tells a cell from others, but for its service.
@@ -66,12 +66,24 @@ pub(super) async fn every_cell(
 }
 
 /// The key of every cell as it is told, and its service.
-pub(super) fn every_key() -> String {
-    format!(
-        "SELECT DISTINCT {} FROM {}",
-        ["service", KEY].join(", "),
-        told_all(&format!("service, {KEY}"))
-    )
+pub(super) fn every_key(folded: Folded) -> String {
+    keys(folded, TimeRange::ALL, "true")
+}
+
+/// How many cells are told of that time, of all services.
+pub(super) async fn count_told(
+    client: &Client,
+    folded: Folded,
+    time: TimeRange,
+    which: &str,
+) -> Result<u64, StoreError> {
+    let count = format!("SELECT count() FROM ({})", keys(folded, time, which));
+    Ok(client.query(&count).fetch_one::<u64>().await?)
+}
+
+fn keys(folded: Folded, time: TimeRange, which: &str) -> String {
+    let (rows, _) = told(folded, &format!("service, {KEY}"), time, which);
+    format!("SELECT DISTINCT * FROM ({rows})")
 }
 
 /// Cells with the sums that a row has.
@@ -91,19 +103,23 @@ where
         "AND deploy IN ?"
     };
     let limit = most.map_or_else(String::new, |most| format!("LIMIT {most}"));
-    let sql = format!(
-        "SELECT {ORDER}, {}
-        FROM ({}) AS told WHERE start_us >= ? AND start_us < ? {flags} {deploys}
-        GROUP BY {ORDER} ORDER BY {ORDER} {limit}",
-        sums::<R>(),
-        told(&format!(
-            "{KEY}, {}",
-            sum_columns::<R>().collect::<Vec<_>>().join(", ")
-        ))
+    let columns: Vec<&str> = sum_columns::<R>().collect();
+    let (rows, tables) = told(
+        Folded::read(client).await?,
+        &format!("{KEY}, {}", columns.join(", ")),
+        query.time,
+        &format!("service = ? {flags} {deploys}"),
     );
-    let mut asked = bound(client.query(&sql), &query.service, query.time);
-    if !query.deploys.is_empty() {
-        asked = asked.bind(&query.deploys);
+    let sql = format!(
+        "SELECT {ORDER}, {} FROM ({rows}) AS told GROUP BY {ORDER} ORDER BY {ORDER} {limit}",
+        sums::<R>()
+    );
+    let mut asked = client.query(&sql);
+    for _ in 0..tables {
+        asked = asked.bind(&query.service);
+        if !query.deploys.is_empty() {
+            asked = asked.bind(&query.deploys);
+        }
     }
     let mut rows = asked.fetch::<R>()?;
     let mut cells = Vec::new();
@@ -113,48 +129,32 @@ where
     Ok(cells)
 }
 
-/// Those columns of a service's cells as they are told, which is in less detail the older they are. It asks for the
-/// service and for the time from and until which cells may begin; [`bound`] binds these and the same time again.
-fn told(columns: &str) -> String {
-    // By hour_us parts of the table are left out: a cell that is told begins at most an hour after it.
-    format!(
-        "{} WHERE service = ? AND hour_us + {HOUR_US} > ? AND hour_us < ?",
-        told_rows(columns)
-    )
-}
-
-/// The same of every service and time.
-fn told_all(columns: &str) -> String {
-    format!("({})", told_rows(columns))
-}
-
-fn told_rows(columns: &str) -> String {
-    let columns = columns.split(", ").map(|column| match column {
-        "start_us" => {
-            "multiIf(cells.start_us < hours_until, hour_us, cells.start_us < minutes_until, minute_us, cells.start_us)
-                AS start_us"
-        }
-        "width_us" => {
-            "multiIf(cells.start_us < hours_until, hour_width_us, cells.start_us < minutes_until, minute_width_us,
-                cells.width_us) AS width_us"
-        }
-        "host_group" => {
-            "if(cells.start_us < greatest(hours_until, minutes_until), 255, cells.host_group) AS host_group"
-        }
-        _ => column,
-    });
-    format!(
-        "WITH (SELECT max(until_us) FROM folded WHERE step = 'hours') AS hours_until,
-            (SELECT max(until_us) FROM folded WHERE step = 'minutes') AS minutes_until
-        SELECT {} FROM cells",
-        columns.collect::<Vec<_>>().join(", ")
-    )
-}
-
-fn bound(asked: Query, service: &str, time: TimeRange) -> Query {
-    (asked.bind(service).bind(time.from_us).bind(time.until_us))
-        .bind(time.from_us)
-        .bind(time.until_us)
+/// Those columns of the cells that begin in that time, each from the table that it is told from, and how many tables there
+/// are: whatever `which` asks for is to be bound for each.
+pub(super) fn told(folded: Folded, columns: &str, time: TimeRange, which: &str) -> (String, usize) {
+    let rows = |(detail, time): (Detail, TimeRange)| {
+        format!(
+            "SELECT {columns} FROM {} WHERE start_us >= {} AND start_us < {} AND {which}",
+            detail.table(),
+            time.from_us,
+            time.until_us
+        )
+    };
+    let within = |detail| {
+        let told = folded.stretch(detail);
+        let part = TimeRange {
+            from_us: told.from_us.max(time.from_us),
+            until_us: told.until_us.min(time.until_us),
+        };
+        (part.from_us < part.until_us).then_some((detail, part))
+    };
+    let mut tables: Vec<_> = Detail::ALL.into_iter().filter_map(within).collect();
+    if tables.is_empty() {
+        tables.push((Detail::Hours, time));
+    }
+    let count = tables.len();
+    let tables: Vec<String> = tables.into_iter().map(rows).collect();
+    (tables.join(" UNION ALL "), count)
 }
 
 /// The sum of each.
@@ -169,12 +169,17 @@ pub(super) async fn cell_span(
     deploy: &str,
     time: TimeRange,
 ) -> Result<Option<TimeRange>, StoreError> {
-    let sql = format!(
-        "SELECT count(), min(start_us), max(start_us + width_us)
-        FROM ({}) WHERE start_us >= ? AND start_us < ? AND deploy = ?",
-        told("start_us, width_us, deploy")
+    let (rows, tables) = told(
+        Folded::read(client).await?,
+        "start_us, width_us",
+        time,
+        "service = ? AND deploy = ?",
     );
-    let span = bound(client.query(&sql), service, time).bind(deploy);
+    let sql = format!("SELECT count(), min(start_us), max(start_us + width_us) FROM ({rows})");
+    let mut span = client.query(&sql);
+    for _ in 0..tables {
+        span = span.bind(service).bind(deploy);
+    }
     let (rows, from_us, until_us) = span.fetch_one::<(u64, u64, u64)>().await?;
     Ok((rows > 0).then_some(TimeRange { from_us, until_us }))
 }
@@ -183,18 +188,12 @@ pub(super) async fn cell_widths(
     client: &Client,
     service: &str,
 ) -> Result<Option<(u64, u64)>, StoreError> {
-    let newest = "SELECT hour_us FROM cells WHERE service = ? ORDER BY hour_us DESC LIMIT 1";
+    let newest = "SELECT start_us FROM hour_cells WHERE service = ? ORDER BY start_us DESC LIMIT 1";
     let newest = client.query(newest).bind(service);
     let Some(newest_us) = newest.fetch_optional::<u64>().await? else {
         return Ok(None);
     };
-    let sql = format!(
-        "SELECT count(), min(width_us), max(width_us) FROM (
-            SELECT DISTINCT {KEY} FROM ({}) WHERE start_us >= ? AND start_us < ?
-            ORDER BY start_us DESC, width_us DESC LIMIT {NEWEST}
-        )",
-        told(KEY)
-    );
+    let folded = Folded::read(client).await?;
     let mut found = None;
     // Most services have that many in their newest hour; only of others all cells are looked through.
     for from_us in [newest_us, 0] {
@@ -202,7 +201,16 @@ pub(super) async fn cell_widths(
             from_us,
             ..TimeRange::ALL
         };
-        let widths = bound(client.query(&sql), service, time);
+        let (rows, tables) = told(folded, KEY, time, "service = ?");
+        let sql = format!(
+            "SELECT count(), min(width_us), max(width_us) FROM (
+                SELECT DISTINCT * FROM ({rows}) ORDER BY start_us DESC, width_us DESC LIMIT {NEWEST}
+            )"
+        );
+        let mut widths = client.query(&sql);
+        for _ in 0..tables {
+            widths = widths.bind(service);
+        }
         let (cells, narrowest, widest) = widths.fetch_one::<(u64, u64, u64)>().await?;
         found = (cells > 0).then_some((narrowest, widest));
         if cells >= NEWEST.into() {

@@ -43,16 +43,20 @@ pub(super) fn client(options: &ClickhouseOptions) -> Client {
     client
 }
 
-/// The client with what newer servers heed before `insert_deduplicate`; older ones know no such setting.
-pub(super) async fn pinned(client: Client) -> Result<Client, StoreError> {
-    const NEWER: &str = "deduplicate_insert";
-    let known = "SELECT count() FROM system.settings WHERE name = ?";
-    let known = client.query(known).bind(NEWER).fetch_one::<u64>().await?;
-    Ok(if known > 0 {
-        client.with_setting(NEWER, "enable")
-    } else {
-        client
-    })
+/// The client with what newer servers heed before `insert_deduplicate`; older ones know no such settings.
+pub(super) async fn pinned(mut client: Client) -> Result<Client, StoreError> {
+    for (setting, value) in [
+        ("deduplicate_insert", "enable"),
+        // By its token: which rows a question brings, and in which order, makes no difference.
+        ("deduplicate_insert_select", "enable_even_for_bad_queries"),
+    ] {
+        let known = "SELECT count() FROM system.settings WHERE name = ?";
+        let known = client.query(known).bind(setting).fetch_one::<u64>().await?;
+        if known > 0 {
+            client = client.with_setting(setting, value);
+        }
+    }
+    Ok(client)
 }
 
 /// Inserts rows as one block. With a token, the same block again changes nothing; without one, equal rows are no

@@ -5,8 +5,11 @@ use super::schema::REMEMBERED_BLOCKS;
 
 /// Tables that are spread over the shards of a cluster, and by what: rows that are added up lie together. All
 /// others are small, and whole on every server.
-const SPREAD: [(&str, &str); 5] = [
+const SPREAD: [(&str, &str); 8] = [
     ("cells", "cityHash64(service, endpoint)"),
+    ("host_cells", "cityHash64(service, endpoint)"),
+    ("minute_cells", "cityHash64(service, endpoint)"),
+    ("hour_cells", "cityHash64(service, endpoint)"),
     ("requests", "cityHash64(service, endpoint)"),
     ("processes", "cityHash64(service, source)"),
     ("profiles", "cityHash64(service, endpoint)"),
@@ -48,6 +51,18 @@ impl Ddl {
         } else {
             table.to_owned()
         }
+    }
+
+    /// What drops a table: the one that is asked first, and the one that holds the rows.
+    pub(super) fn dropped(&self, table: &str) -> Vec<String> {
+        let mut names = vec![format!("{table}{}", self.on_cluster())];
+        if self.is_spread(table) {
+            names.push(self.held(table));
+        }
+        let drop = names
+            .iter()
+            .map(|name| format!("DROP TABLE IF EXISTS {name}"));
+        drop.collect()
     }
 
     /// Its name on each server.

@@ -1,51 +1,143 @@
-//! The older, the less detail: cells are told so by a watermark, and rows are added up so when they are merged.
+//! The older, the less detail. Every cell is added up in three tables when it comes, one for each detail; up to when
+//! cells are told from which of them is written down, so that each is told from one alone.
 
 use appweight::evidence::ALL_HOSTS;
 use appweight_wire::CellKey;
-use clickhouse::Client;
+use clickhouse::{Client, Row};
+use serde::Deserialize;
 
-use super::cell_rows::{ToldRow, adding, sum_columns};
-use super::cells::KEY;
+use super::cells;
 use super::ddl::Ddl;
-use crate::store::{Horizons, StoreError};
+use crate::store::cell_sums::{CellSums, Place};
+use crate::store::{Horizons, StoreError, TimeRange};
 
-pub(super) const MINUTE_US: u64 = 60_000_000;
+const MINUTE_US: u64 = 60_000_000;
 pub(super) const HOUR_US: u64 = 60 * MINUTE_US;
+const DAY_US: u64 = 24 * HOUR_US;
 
-/// The start of the sorting key: what cells of one hour have in common that are added up.
-const BY_HOUR: &str = "service, hour_us, hour_width_us, deploy, kind, endpoint, cluster, instruction_source, age, \
-    flag_name, flag_value";
+/// What is told in less detail is dropped so much later, µs. A question that looked up to when before that was said has
+/// long been answered then.
+const LATER_US: u64 = HOUR_US;
 
-/// When the cell begins that it is folded into, and how wide that is. What straddles two counts where it begins.
-pub(super) fn widened(key: &CellKey, width_us: u64) -> (u64, u64) {
-    if key.width_us < width_us {
-        (key.start_us - key.start_us % width_us, width_us)
-    } else {
-        (key.start_us, key.width_us)
+/// In how much detail cells are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// As they came, by group of hosts.
+    Hosts,
+    /// Over all hosts, and at least a minute wide.
+    Minutes,
+    /// Over all hosts, and at least an hour wide.
+    Hours,
+}
+
+impl Detail {
+    pub(super) const ALL: [Self; 3] = [Self::Hosts, Self::Minutes, Self::Hours];
+
+    /// The table of it.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Hosts => "host_cells",
+            Self::Minutes => "minute_cells",
+            Self::Hours => "hour_cells",
+        }
+    }
+
+    /// The cells with the sums of those that are one in that detail.
+    pub(super) fn of<'a>(self, sums: &CellSums<'a>) -> CellSums<'a> {
+        let mut folded = CellSums::default();
+        for (place, cell) in sums.all() {
+            let host_group = match self {
+                Self::Hosts => place.host_group,
+                Self::Minutes | Self::Hours => ALL_HOSTS,
+            };
+            let place = Place {
+                host_group,
+                ..place.clone()
+            };
+            folded.add_cell(place, self.widened(&cell.key), cell);
+        }
+        folded
+    }
+
+    /// The key of the cell that holds it. What straddles two counts where it begins.
+    fn widened(self, key: &CellKey) -> CellKey {
+        let mut key = key.clone();
+        let width_us = match self {
+            Self::Hosts => return key,
+            Self::Minutes => MINUTE_US,
+            Self::Hours => HOUR_US,
+        };
+        if key.width_us < width_us {
+            key.start_us -= key.start_us % width_us;
+            key.width_us = width_us;
+        }
+        key
     }
 }
 
-/// Tells cells that begin before in less detail from now on. Returns how many.
-pub(super) async fn fold(client: &Client, horizons: Horizons) -> Result<u64, StoreError> {
+/// Up to when cells are told in less detail, µs: whole minutes and whole hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Folded {
+    pub(super) minutes_us: u64,
+    pub(super) hours_us: u64,
+}
+
+impl Folded {
+    pub(super) async fn read(client: &Client) -> Result<Self, StoreError> {
+        #[derive(Row, Deserialize)]
+        struct Until {
+            minutes_us: u64,
+            hours_us: u64,
+        }
+        let until = "SELECT maxIf(folded.until_us, step = 'minutes') AS minutes_us,
+            maxIf(folded.until_us, step = 'hours') AS hours_us FROM folded";
+        let until = client.query(until).fetch_one::<Until>().await?;
+        Ok(Self {
+            minutes_us: until.minutes_us,
+            hours_us: until.hours_us,
+        })
+    }
+
+    /// When the cells begin that are told in that detail.
+    pub(super) fn stretch(self, detail: Detail) -> TimeRange {
+        let hosts_us = self.minutes_us.max(self.hours_us);
+        let (from_us, until_us) = match detail {
+            Detail::Hosts => (hosts_us, u64::MAX),
+            Detail::Minutes => (self.hours_us, hosts_us),
+            Detail::Hours => (0, self.hours_us),
+        };
+        TimeRange { from_us, until_us }
+    }
+}
+
+/// Drops what is told in less detail since a while, and tells cells that begin before in less detail from now on. Returns
+/// how many.
+pub(super) async fn fold(
+    client: &Client,
+    ddl: &Ddl,
+    horizons: Horizons,
+) -> Result<u64, StoreError> {
+    drop_folded(client, ddl, Folded::read(client).await?).await?;
     let mut folded = 0;
     for (step, horizon_us, width_us) in [
         ("minutes", horizons.hosts_us, MINUTE_US),
         ("hours", horizons.minutes_us, HOUR_US),
     ] {
-        let until_us = horizon_us - horizon_us % width_us;
-        let from_us = folded_until(client, step).await?;
-        if from_us >= until_us {
+        let told = Folded::read(client).await?;
+        let time = TimeRange {
+            from_us: if step == "hours" {
+                told.hours_us
+            } else {
+                told.minutes_us
+            },
+            until_us: horizon_us - horizon_us % width_us,
+        };
+        if time.from_us >= time.until_us {
             continue;
         }
-        let sql = format!(
-            "SELECT count() FROM (
-                SELECT DISTINCT service, {KEY} FROM cells
-                WHERE start_us >= ? AND start_us < ? AND (width_us < {width_us} OR host_group <> {ALL_HOSTS})
-            )"
-        );
-        let count = client.query(&sql).bind(from_us).bind(until_us);
-        folded += count.fetch_one::<u64>().await?;
-        tell(client, step, until_us).await?;
+        let narrower = format!("(width_us < {width_us} OR host_group <> {ALL_HOSTS})");
+        folded += cells::count_told(client, told, time, &narrower).await?;
+        tell(client, step, time.until_us).await?;
     }
     Ok(folded)
 }
@@ -56,56 +148,44 @@ pub(super) async fn tell(client: &Client, step: &str, until_us: u64) -> Result<(
     Ok(client.query(&sql).bind(until_us).execute().await?)
 }
 
-pub(super) async fn folded_until(client: &Client, step: &str) -> Result<u64, StoreError> {
-    let until = "SELECT max(until_us) FROM folded WHERE step = ?";
-    Ok(client.query(until).bind(step).fetch_one::<u64>().await?)
+/// Drops whole days of which nothing is told any more in that detail.
+async fn drop_folded(client: &Client, ddl: &Ddl, folded: Folded) -> Result<(), StoreError> {
+    for detail in [Detail::Hosts, Detail::Minutes] {
+        let until_us = folded.stretch(detail).from_us.saturating_sub(LATER_US);
+        let days = format!(
+            "SELECT DISTINCT _partition_id FROM {} WHERE start_us < ?",
+            detail.table()
+        );
+        let days = client.query(&days).bind(until_us - until_us % DAY_US);
+        for day in days.fetch_all::<String>().await? {
+            let held = ddl.held(detail.table());
+            let sql = format!("ALTER TABLE {held} DROP PARTITION ID '{day}'");
+            client.query(&sql).execute().await?;
+        }
+    }
+    Ok(())
 }
 
 /// Forgets cells that are told to begin before. Returns how many.
 pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Result<u64, StoreError> {
-    let hours_us = folded_until(client, "hours").await?;
-    let minutes_us = folded_until(client, "minutes").await?;
-    let start = format!(
-        "multiIf(start_us < {hours_us}, hour_us, start_us < {minutes_us}, minute_us, start_us)"
-    );
-    let count = format!(
-        "SELECT uniqExact(service, {start}, multiIf(start_us < {hours_us}, hour_width_us,
-                start_us < {minutes_us}, minute_width_us, width_us),
-            deploy, kind, endpoint, cluster, instruction_source, age, flag_name, flag_value,
-            if(start_us < {}, {ALL_HOSTS}, host_group))
-        FROM cells WHERE {start} < ?",
-        hours_us.max(minutes_us)
-    );
-    let count = client.query(&count).bind(horizon_us);
-    let count = count.fetch_one::<u64>().await?;
+    // Else one table would forget a part of what another holds as one cell.
+    let horizon_us = horizon_us - horizon_us % HOUR_US;
+    let time = TimeRange {
+        from_us: 0,
+        until_us: horizon_us,
+    };
+    let told = Folded::read(client).await?;
+    let count = cells::count_told(client, told, time, "true").await?;
     if count > 0 {
-        let sql = format!("DELETE FROM {} WHERE {start} < ?", ddl.held("cells"));
-        client.query(&sql).bind(horizon_us).execute().await?;
+        // What is not told goes by whole days.
+        let is_told = |detail: &Detail| told.stretch(*detail).from_us < horizon_us;
+        for detail in Detail::ALL.into_iter().filter(is_told) {
+            let sql = format!(
+                "DELETE FROM {} WHERE start_us < ?",
+                ddl.held(detail.table())
+            );
+            client.query(&sql).bind(horizon_us).execute().await?;
+        }
     }
     Ok(count)
-}
-
-/// How rows are folded over hosts and to minutes.
-pub(super) fn to_minutes() -> String {
-    format!(
-        "GROUP BY {BY_HOUR}, minute_us, minute_width_us SET start_us = any(minute_us), width_us = any(minute_width_us), {}",
-        sums_in_place()
-    )
-}
-
-/// How rows are folded to hours.
-pub(super) fn to_hours() -> String {
-    format!(
-        "GROUP BY {BY_HOUR} SET minute_us = any(hour_us), minute_width_us = any(hour_width_us), \
-        start_us = any(hour_us), width_us = any(hour_width_us), {}",
-        sums_in_place()
-    )
-}
-
-/// Of which group of hosts a folded row is makes no difference: it is told as one of all.
-fn sums_in_place() -> String {
-    let sums = sum_columns::<ToldRow>().map(|name| format!("{name} = {}({name})", adding(name)));
-    let host_group = "host_group = any(host_group)".to_owned();
-    let all = std::iter::once(host_group).chain(sums);
-    all.collect::<Vec<_>>().join(", ")
 }

@@ -65,7 +65,7 @@ pub(super) async fn forget(
         endpoints,
         deploys,
         services,
-        folded: fold::fold(client, horizons).await?,
+        folded: fold::fold(client, ddl, horizons).await?,
         ..Forgotten::default()
     })
 }

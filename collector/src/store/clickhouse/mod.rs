@@ -26,6 +26,9 @@ mod numbers;
 mod options;
 mod profiles;
 mod records;
+mod refill;
+#[cfg(test)]
+mod refill_tests;
 mod schema;
 mod seen;
 mod services;
@@ -48,8 +51,6 @@ use async_trait::async_trait;
 use clickhouse::Client;
 use tokio::sync::Mutex;
 use uuid::Uuid;
-
-pub(crate) use ttl::Keep;
 
 pub use options::{ClickhouseOptions, ClickhouseOptionsError};
 
@@ -105,16 +106,16 @@ pub(crate) struct ClickhouseStore {
 
 impl ClickhouseStore {
     /// Opens the database, or makes it, brings its schema up to date, and writes what the journal says was being written.
-    /// ClickHouse folds and forgets by itself what is older than `keep` says.
+    /// ClickHouse forgets records by itself when they are older than `keep_records`.
     pub(crate) async fn open(
         options: &ClickhouseOptions,
-        keep: Option<Keep>,
+        keep_records: Option<Duration>,
     ) -> Result<Self, StoreError> {
         let journal = Journal::open(&options.journal)?;
         let tables = Tables::open(options).await?;
         refuse_half_copied(&tables).await?;
         let Tables { client, ddl, .. } = tables;
-        if let Some(keep) = keep {
+        if let Some(keep) = keep_records {
             ttl::set(&client, &ddl, keep).await?;
         }
         let collector = journal.collector;
@@ -133,7 +134,7 @@ impl ClickhouseStore {
 impl Store for ClickhouseStore {
     fn grouping(&self) -> Grouping {
         Grouping {
-            // A group is ten inserts, each synced, however few rows are in it.
+            // A group is a dozen inserts, each synced, however few rows are in it.
             most_records: 200_000,
             patience: Duration::from_millis(25),
         }

@@ -27,7 +27,7 @@ async fn dies(dead: ClickhouseStore, batches: Vec<NewBatch>, cells_are_in: bool)
         }
         let token = group.to_string();
         let rows = cell_rows::rows(&sums);
-        (connection::insert(&dead.client, "cells", Some(&token), rows).await).unwrap();
+        (connection::insert(&dead.client, "host_cells", Some(&token), rows).await).unwrap();
     }
     writer.journal.collector
 }

@@ -5,16 +5,18 @@ use serde::Deserialize;
 
 use super::connection::insert;
 use super::ddl::Ddl;
+use super::refill;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_alerts.sql"),
     include_str!("migrations/0003_copies.sql"),
     include_str!("migrations/0004_timer_costs.sql"),
     include_str!("migrations/0005_days.sql"),
     include_str!("migrations/0006_cells_by_deploy.sql"),
+    include_str!("migrations/0007_cells_by_detail.sql"),
     include_str!("migrations/0008_watch.sql"),
 ];
 
@@ -43,6 +45,9 @@ pub(super) async fn migrate(client: &Client, ddl: &Ddl) -> Result<i64, StoreErro
             // What rewrites rows goes on behind: it may wait for merges, longer than any answer may take.
             let changed = client.query(&statement).with_setting("mutations_sync", "0");
             changed.execute().await?;
+        }
+        if before + 1 == refill::VERSION {
+            refill::refill(client, ddl).await?;
         }
         let row = VersionRow {
             version: u32::try_from(before + 1).unwrap_or(u32::MAX),

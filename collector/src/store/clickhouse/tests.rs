@@ -364,7 +364,7 @@ async fn a_newer_schema_is_refused() {
         opened.err(),
         Some(StoreError::Newer {
             found: 99,
-            known: 7
+            known: 8
         })
     ));
 }
@@ -376,17 +376,22 @@ async fn what_is_said_to_a_cluster_can_be_parsed() {
         database: "it's".into(),
         cluster: Some("a `cluster`".into()),
     };
-    let days = |days: u64| Duration::from_secs(days * 86_400);
-    let keep = Keep {
-        records: days(2),
-        hosts: days(7),
-        minutes: days(30),
-        hours: days(60),
-    };
     let migrations = schema::MIGRATIONS.iter();
     let mut all: Vec<String> = migrations.flat_map(|one| ddl.statements(one)).collect();
     all.push(ddl.make_database());
-    all.extend(ttl::statements(&ddl, keep));
+    all.push(ttl::statement(
+        &ddl,
+        "requests",
+        Duration::from_secs(86_400),
+    ));
+    all.extend(ddl.dropped("cells"));
+    for change in [
+        "DROP PARTITION ID '20261130'",
+        "ADD CONSTRAINT IF NOT EXISTS closed CHECK 0",
+        "DROP CONSTRAINT IF EXISTS closed",
+    ] {
+        all.push(format!("ALTER TABLE {} {change}", ddl.held("cells")));
+    }
     all.push(format!("DELETE FROM {} WHERE n = 0", ddl.held("cells")));
     for statement in all {
         assert!(
@@ -402,29 +407,19 @@ async fn what_is_said_to_a_cluster_can_be_parsed() {
 }
 
 #[tokio::test]
-async fn rows_are_folded_when_they_are_merged_and_answers_stay() {
+async fn what_is_told_in_less_detail_is_dropped_and_answers_stay() {
     const DAY: u64 = 86_400 * SECOND;
-    let place = Place::new();
-    let days = |days: u64| Duration::from_micros(days * DAY);
-    let keep = Keep {
-        records: days(2),
-        hosts: days(7),
-        minutes: days(30),
-        hours: days(60),
-    };
-    let store = ClickhouseStore::open(&place.options, Some(keep))
-        .await
-        .unwrap();
-    let now_us = crate::Clock::system().now_us();
+    let (store, _place) = open().await;
+    // In the middle of a day, so that the days below are whole ones since.
+    let now_us = NOON / DAY * DAY + 100 * DAY + 12 * 3_600 * SECOND;
     let horizons = Horizons {
         hosts_us: now_us - 7 * DAY,
         minutes_us: now_us - 30 * DAY,
         ..Horizons::NONE
     };
-    store.forget_some(horizons).await.unwrap();
     for (sequence, days) in [1, 10, 40].into_iter().enumerate() {
         // Two hosts in each of sixty seconds around the turn of a minute, from the middle of an hour on.
-        let start_us = (now_us - days * DAY) / (DAY / 24) * (DAY / 24) + 1_830 * SECOND;
+        let start_us = now_us - days * DAY + 1_830 * SECOND;
         for host in [1, 2] {
             let mut batch = batch(host, sequence as u64, "a");
             batch.cells = (0..60)
@@ -433,30 +428,37 @@ async fn rows_are_folded_when_they_are_merged_and_answers_stay() {
             store.put_batch(suite::new(batch)).await.unwrap();
         }
     }
-    let rows = async || {
-        let rows = "SELECT count(), sum(n) FROM cells";
-        store
-            .client
-            .query(rows)
-            .fetch_one::<(u64, u128)>()
-            .await
-            .unwrap()
+    let rows = async |table| {
+        // How many rows that is before they are merged is up to ClickHouse.
+        let merge = format!("OPTIMIZE TABLE {table} FINAL");
+        store.client.query(&merge).execute().await.unwrap();
+        let rows = format!("SELECT count(), sum(n) FROM {table}");
+        let rows = store.client.query(&rows);
+        rows.fetch_one::<(u64, u128)>().await.unwrap()
     };
+    assert_eq!(rows("host_cells").await, (360, 360));
+    assert_eq!(rows("minute_cells").await, (6, 360));
+    assert_eq!(rows("hour_cells").await, (3, 360));
+    suite::forget(&store, horizons).await;
     let told = suite::all_cells(&store).await;
-    // How many rows that is by now is up to ClickHouse, which merges when it likes.
-    assert_eq!((rows().await.1, told.len()), (360, 120 + 2 + 1));
-    let merge = "OPTIMIZE TABLE cells FINAL";
-    store.client.query(merge).execute().await.unwrap();
-    assert_eq!(rows().await, (120 + 2 + 1, 360));
+    assert_eq!(told.len(), 120 + 2 + 1);
+    assert_eq!(
+        rows("host_cells").await.1,
+        360,
+        "a question may still be on its way that asks for them"
+    );
+    suite::forget(&store, horizons).await;
     assert_eq!(suite::all_cells(&store).await, told);
-    // Late ones are folded with them.
-    let late_us = told[0].cell.key.start_us + 7 * SECOND;
+    assert_eq!(rows("host_cells").await, (120, 120));
+    assert_eq!(rows("minute_cells").await, (4, 240));
+    assert_eq!(rows("hour_cells").await, (3, 360));
+    // A late one is told as those of its time, and what of it is not told goes with the next step.
     let mut late = batch(3, 0, "a");
-    late.cells = vec![cell(late_us, &[5])];
+    late.cells = vec![cell(told[0].cell.key.start_us + 7 * SECOND, &[5])];
     store.put_batch(suite::new(late)).await.unwrap();
     let told = suite::all_cells(&store).await;
     assert_eq!((told.len(), told[0].cell.n), (123, 121));
-    store.client.query(merge).execute().await.unwrap();
-    assert_eq!(rows().await, (123, 361));
+    suite::forget(&store, horizons).await;
+    assert_eq!(rows("host_cells").await, (120, 120));
     assert_eq!(suite::all_cells(&store).await, told);
 }

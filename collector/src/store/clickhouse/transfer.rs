@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::connection::{insert, insert_each};
 use super::endpoints::EndpointRow;
+use super::fold::{Detail, Folded};
 use super::records::{RequestRow, RequestRows};
 use super::services::ServiceRow;
 use super::{
@@ -53,7 +54,10 @@ impl Transfer for Tables {
                     FROM ({written}) GROUP BY hour"
                 )
             }
-            Table::Cells => hours(&format!("({})", cells::every_key())),
+            Table::Cells => {
+                let folded = Folded::read(&self.client).await?;
+                hours(&format!("({})", cells::every_key(folded)))
+            },
             Table::Requests => hours("requests"),
             Table::Processes => hours("processes"),
             Table::Profiles => format!(
@@ -76,15 +80,18 @@ impl Transfer for Tables {
         let client = &self.client;
         let service = part.service.clone();
         Ok(match part.table {
-            Table::Known => Rows::Known(Known {
-                services: services(client).await?,
-                endpoints: endpoints::every_one(client).await?,
-                minutes_us: fold::folded_until(client, "minutes").await?,
-                hours_us: fold::folded_until(client, "hours").await?,
-                rollouts: deploys::every_rollout(client).await?,
-                alerts: alerts::list(client).await?,
-                days: days::every_one(client).await?,
-            }),
+            Table::Known => {
+                let folded = Folded::read(client).await?;
+                Rows::Known(Known {
+                    services: services(client).await?,
+                    endpoints: endpoints::every_one(client).await?,
+                    minutes_us: folded.minutes_us,
+                    hours_us: folded.hours_us,
+                    rollouts: deploys::every_rollout(client).await?,
+                    alerts: alerts::list(client).await?,
+                    days: days::every_one(client).await?,
+                })
+            }
             Table::Batches => Rows::Batches(claims::every_batch(client, part.time).await?),
             Table::Cells => {
                 let cells = cells::every_cell(client, &service, part.time).await?;
@@ -120,7 +127,14 @@ impl Transfer for Tables {
             }
             Rows::Cells(service, placed) => {
                 let sums = CellSums::of_kept(&service, &placed);
-                insert(client, "cells", token, cell_rows::rows(&sums)).await?;
+                // How far the past is folded is in already. What is not told in some detail is not kept in it.
+                let folded = Folded::read(client).await?;
+                for detail in Detail::ALL {
+                    let from_us = folded.stretch(detail).from_us;
+                    let mut sums = detail.of(&sums);
+                    sums.retain(|key| key.start_us >= from_us);
+                    insert(client, detail.table(), token, cell_rows::rows(&sums)).await?;
+                }
             }
             Rows::Requests(requests) => {
                 // What arrived is numbered by the other store, from 1 if that is SQLite: before all that will come.

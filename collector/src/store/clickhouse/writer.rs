@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::cell_rows::CellRow;
 use super::claims::{self, Claim};
 use super::connection::{insert, insert_each};
+use super::fold::Detail;
 use super::journal::{Group, Journal};
 use super::profiles::{NodeRow, PartRow};
 use super::records::{ProcessRow, RequestRow, RequestRows};
@@ -325,7 +326,9 @@ impl Writer {
         let new = self.seen.new_in(group);
         let (services, endpoints) = (new.services(), new.endpoints());
         tokio::try_join!(
-            insert(client, "cells", token, rows.cells),
+            insert(client, Detail::Hosts.table(), token, rows.host_cells),
+            insert(client, Detail::Minutes.table(), token, rows.minute_cells),
+            insert(client, Detail::Hours.table(), token, rows.hour_cells),
             insert_each::<RequestRow<'_>>(client, "requests", token, requests),
             insert(client, "processes", token, rows.processes),
             insert(client, "profiles", token, rows.profiles),
@@ -395,7 +398,9 @@ async fn tell(client: Client, journal: Arc<Journal>, group: Told) -> Result<(), 
 
 /// The rows of a group that are added up or kept, but for its request records.
 struct Rows {
-    cells: Vec<CellRow>,
+    host_cells: Vec<CellRow>,
+    minute_cells: Vec<CellRow>,
+    hour_cells: Vec<CellRow>,
     processes: Vec<ProcessRow>,
     profiles: Vec<PartRow>,
     profile_nodes: Vec<NodeRow>,
@@ -407,9 +412,12 @@ impl Rows {
         for new in &group.batches {
             sums.add(&new.batch, |key, group| (key.clone(), group));
         }
+        let minutes = Detail::Minutes.of(&sums);
         let parts = profiles::Parts::of(group);
         Self {
-            cells: cell_rows::rows(&sums),
+            host_cells: cell_rows::rows(&sums),
+            minute_cells: cell_rows::rows(&minutes),
+            hour_cells: cell_rows::rows(&Detail::Hours.of(&minutes)),
             processes: records::process_rows(group),
             profiles: parts.rows(),
             profile_nodes: parts.node_rows(),
