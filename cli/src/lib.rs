@@ -1,6 +1,7 @@
 //! The program `appweight` as a library: it parses options and calls the rooms. What else asks a
 //! collector over HTTP does so with the same [`Collector`].
 
+mod accept;
 mod alerts;
 mod args;
 mod backup;

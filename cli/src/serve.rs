@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use appweight::thresholds::Thresholds;
@@ -7,21 +6,17 @@ use appweight_collector::{Access, Collector, CollectorOptions, Hook};
 use appweight_dashboard::QueryClient;
 use axum::Router;
 use axum::extract::Request;
-use axum::serve::Listener;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tower::{ServiceExt, service_fn};
 
+use crate::accept::{Patience, accept};
 use crate::args::{At, Dashboard, Serve};
 use crate::collector::trusting;
 use crate::itself::{Acquaintance, Itself};
 use crate::store_address::StoreAddress;
 use crate::tls::Shown;
-
-/// A client that has not sent its batch or read its answer by then has to come again: a process that is
-/// asked to end is killed before long.
-const LONGEST_FAREWELL: Duration = Duration::from_secs(20);
 
 /// Collector and dashboard in one process.
 pub(crate) fn serve(options: &Serve) -> anyhow::Result<()> {
@@ -291,30 +286,14 @@ async fn answer(
         let listener = crate::tls::TlsListener::new(listener, certificate)
             .context("the listener has no address")?;
         tracing::info!("{what} listening on https://{address}");
-        return accept(listener, router, stop).await;
+        accept(listener, router, stopped(stop), Patience::default()).await;
+        return Ok(());
     }
     #[cfg(not(feature = "tls"))]
     if shown.tls_cert.is_some() {
         bail!("{}", crate::tls::NOT_BUILT_IN);
     }
     tracing::info!("{what} listening on http://{address}");
-    accept(listener, router, stop).await
-}
-
-async fn accept<L>(listener: L, router: Router, stop: watch::Receiver<bool>) -> anyhow::Result<()>
-where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
-    let cut_off = async {
-        stopped(stop).await;
-        tokio::time::sleep(LONGEST_FAREWELL).await;
-    };
-    tokio::select! {
-        served = served.into_future() => served.context("the server failed")?,
-        () = cut_off => tracing::warn!("connections that were still open are cut"),
-    }
-    tracing::info!("stopped");
+    accept(listener, router, stopped(stop), Patience::default()).await;
     Ok(())
 }

@@ -1,16 +1,79 @@
-//! Reading a body as far as it is allowed to go.
+//! Reading a body as far as it is allowed to go, and for as long.
+
+use std::time::Duration;
 
 use appweight_wire::Format;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
+use http_body::Frame;
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 
+use crate::CollectorOptions;
 use crate::problem::Refusal;
 
 /// A client that still writes does not read: a body over the limit is read on and thrown away, up to
 /// so many times the limit, so that the client learns why it is refused instead of a broken pipe.
 const PATIENCE: usize = 8;
+/// So many times as long as a part of a body may take, all of it may.
+const PARTS: u32 = 12;
+
+/// How far a body is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Bytes.
+    pub(crate) length: usize,
+    /// How long each part of it may take to come.
+    pub(crate) patience: Duration,
+}
+
+impl Limits {
+    pub(crate) fn of(options: &CollectorOptions) -> Self {
+        Self {
+            length: options.body_limit,
+            patience: options.body_patience,
+        }
+    }
+}
+
+/// A body that is awaited no longer than its client may take: one that has lost its network in the midst of it would hold
+/// the room that it was promised for ever.
+struct Reader {
+    body: Body,
+    patience: Duration,
+    until: Instant,
+}
+
+/// The client has kept its reader waiting for too long.
+struct TooSlow;
+
+impl Reader {
+    fn new(body: Body, patience: Duration) -> Self {
+        Self {
+            body,
+            patience,
+            until: Instant::now() + patience * PARTS,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, TooSlow> {
+        let until = self.until.min(Instant::now() + self.patience);
+        timeout_at(until, self.body.frame())
+            .await
+            .map_err(|_| TooSlow)
+    }
+}
+
+impl From<TooSlow> for Refusal {
+    fn from(_: TooSlow) -> Self {
+        Self::of(
+            StatusCode::REQUEST_TIMEOUT,
+            ".",
+            "The body took too long to come; nothing was stored. Send it again.",
+        )
+    }
+}
 
 /// The format that the headers announce.
 pub(crate) fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
@@ -66,27 +129,33 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 
 /// Reads a body that is not wanted and throws it away, so that the client reads the answer instead of
 /// finding a broken pipe.
-pub(crate) async fn throw_away(headers: &HeaderMap, mut body: Body, limit: usize) {
+pub(crate) async fn throw_away(headers: &HeaderMap, body: Body, limits: Limits) {
     if headers.contains_key(header::EXPECT) {
         return;
     }
-    let mut length = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    let (mut body, mut length) = (Reader::new(body, limits.patience), 0);
+    while let Ok(Some(Ok(frame))) = body.next().await {
         length += frame.data_ref().map_or(0, Bytes::len);
-        if length > limit.saturating_mul(PATIENCE) {
+        if length > limits.length.saturating_mul(PATIENCE) {
             return;
         }
     }
 }
 
-/// The whole body as it was sent, if it is not longer than `limit` bytes.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Refusal> {
+/// The whole body as it was sent, if it is not longer than the limit.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limits: Limits,
+) -> Result<Bytes, Refusal> {
+    let limit = limits.length;
     let mut fits = announced(headers).is_none_or(|length| length <= limit as u64);
     if !fits && headers.contains_key(header::EXPECT) {
         return Err(too_long(limit));
     }
-    let (mut body, mut kept, mut length) = (body, BytesMut::new(), 0);
-    while let Some(frame) = body.frame().await {
+    let mut body = Reader::new(body, limits.patience);
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.next().await? {
         let frame = frame.map_err(|error| {
             Refusal::of(
                 StatusCode::BAD_REQUEST,

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::body;
+use crate::body::{self, Limits};
 use crate::clocks;
 use crate::committer::{Full, NotKept};
 use crate::encoding::Encoding;
@@ -115,21 +115,22 @@ async fn take_batch(
     })?;
     // Before the body is read, which may take its time.
     let came_us = app.options.clock.now_us();
-    let limit = app.options.body_limit;
+    let limits = Limits::of(&app.options);
+    let limit = limits.length;
     let writer = match app.options.access.writer(headers) {
         Ok(writer) => writer,
         Err(refusal) => {
-            body::throw_away(headers, body, limit).await;
+            body::throw_away(headers, body, limits).await;
             return Err(refusal);
         }
     };
     let format = body::format_of(headers)?;
     let encoding = Encoding::of(headers)?;
     let Ok(mut seat) = app.committer.seat(body::length_of(headers, limit)) else {
-        body::throw_away(headers, body, limit).await;
+        body::throw_away(headers, body, limits).await;
         return Err(busy(uuid));
     };
-    let sent = body::read(headers, body, limit).await?;
+    let sent = body::read(headers, body, limits).await?;
     app.metrics.received(sent.len());
     let bytes = encoding.decode(sent, limit)?;
     seat.fit(bytes.len()).map_err(|Full| busy(uuid))?;
@@ -247,8 +248,9 @@ pub(crate) async fn post_deploy(
     let writer = app.options.access.writer(&headers)?;
     let format = body::format_of(&headers)?;
     let encoding = Encoding::of(&headers)?;
-    let limit = app.options.body_limit;
-    let bytes = encoding.decode(body::read(&headers, body, limit).await?, limit)?;
+    let limits = Limits::of(&app.options);
+    let sent = body::read(&headers, body, limits).await?;
+    let bytes = encoding.decode(sent, limits.length)?;
     let deploy = decode_deploy(&bytes, format)?;
     writer.may_write(&deploy.service, "service")?;
     let now_us = app.options.clock.now_us();

@@ -42,6 +42,9 @@ pub struct CollectorOptions {
     pub public_url: Option<String>,
     /// The largest body that is taken, bytes.
     pub body_limit: usize,
+    /// How long a body may keep its reader waiting before the client has to send it anew; twelve times as long may all of
+    /// it take.
+    pub body_patience: Duration,
     /// How much memory batches may take that wait for their commit, bytes. Beyond it clients are
     /// asked to come again. There is always room for one of the largest bodies.
     pub queue_bytes: usize,
@@ -86,6 +89,7 @@ impl Default for CollectorOptions {
             hooks: Vec::new(),
             public_url: None,
             body_limit: 8 * 1024 * 1024,
+            body_patience: Duration::from_secs(10),
             queue_bytes: 64 * 1024 * 1024,
             max_services: 1_000,
             max_endpoints: 1_000,

@@ -44,6 +44,7 @@ impl IntoResponses for NotWritten {
             ("400", "Not of its format"),
             ("401", "Without a token that may write"),
             ("403", "The token is for another service"),
+            ("408", "The body took too long to come, nothing was changed"),
             ("413", "Over the limit, as it was sent or decompressed"),
             ("422", "A value that cannot be"),
             ("503", "The store failed, nothing was changed"),

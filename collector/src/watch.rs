@@ -143,7 +143,8 @@ async fn end_of(app: &App, deploy: &Deploy, now_us: u64) -> Result<Option<u64>, 
         .unwrap_or_default();
     let since = TimeRange {
         from_us: deploy.started_us.saturating_sub(widest_us),
-        ..TimeRange::ALL
+        // What a wrong clock tells of the future does not keep the old deploy alive until then.
+        until_us: now_us.saturating_add(widest_us),
     };
     if app
         .store

@@ -10,7 +10,7 @@ use super::page::{self, Page};
 use super::params::Params;
 use crate::alerts::{alert_of, change, handled, set};
 use crate::app::App;
-use crate::body;
+use crate::body::{self, Limits};
 use crate::encoding::Encoding;
 use crate::problem::Refusal;
 use crate::refused::{NotWritten, Refused};
@@ -99,8 +99,9 @@ pub(crate) async fn say(
     let writer = app.options.access.writer(&headers)?;
     body::json(&headers)?;
     let encoding = Encoding::of(&headers)?;
-    let limit = app.options.body_limit;
-    let bytes = encoding.decode(body::read(&headers, body, limit).await?, limit)?;
+    let limits = Limits::of(&app.options);
+    let sent = body::read(&headers, body, limits).await?;
+    let bytes = encoding.decode(sent, limits.length)?;
     let said: AlertChange = serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::of(StatusCode::BAD_REQUEST, ".", error.to_string()))?;
     check(&said)?;

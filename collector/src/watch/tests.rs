@@ -181,6 +181,19 @@ async fn the_end_is_when_the_old_code_falls_silent() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_ahead_keeps_no_old_code_alive() {
+    let bench = Bench::new();
+    serve(&bench, 1, "a", 0, 25).await;
+    serve(&bench, 2, "b", 20, 30).await;
+    serve(&bench, 3, "a", 86_400, 86_405).await;
+    bench.at(NOON + 35 * SECOND);
+    let over: Vec<String> = judged(&bench).await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(over, ["a", "b"]);
+    let shown = bench.get("/v1/deploys/b").await.body;
+    assert_eq!(shown["summary"]["deploy"]["ended_us"], NOON + 25 * SECOND);
+}
+
+#[tokio::test]
 async fn a_roll_out_that_did_not_begin_is_not_over() {
     let bench = Bench::new();
     serve(&bench, 1, "a", 0, 20).await;
