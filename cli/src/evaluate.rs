@@ -18,7 +18,7 @@ pub(crate) struct Evaluate {
     #[arg(long, env = "APPWEIGHT_EVALUATE_SEED", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Seeds, one after the other
-    #[arg(long, env = "APPWEIGHT_EVALUATE_SEEDS", default_value_t = 3)]
+    #[arg(long, env = "APPWEIGHT_EVALUATE_SEEDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
     /// Tell each mistake
     #[arg(long, env = "APPWEIGHT_EVALUATE_MISTAKES")]
@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Evaluate, out: &mut dyn Write) -> anyhow::Result<()>
     }
     let shape = options.shape.shape();
     let mut all = Score::default();
-    for seed in options.seed..options.seed + options.seeds {
+    for seed in (0..options.seeds).map(|next| options.seed.wrapping_add(next)) {
         all.absorb(score(&shape, seed, options.shape.days));
     }
     print(out, &all)?;

@@ -1,9 +1,11 @@
 //! `appweight judge`: cells as lines of JSON in, verdicts as lines of JSON out.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use appweight::detect::{Detector, Settings, VerdictLine};
+use anyhow::bail;
+use appweight::detect::{CellLine, DeployLine, DetectError, Detector, Settings, VerdictLine};
 
 use crate::args::{MetricName, endpoint_change};
 use crate::cell_lines::{Line, each_line};
@@ -51,15 +53,65 @@ impl Judge {
 
 /// Judges a file and writes each verdict as soon as it is sure.
 pub(crate) fn run(options: &Judge, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut detector = Detector::with_settings(options.settings());
+    let mut services = Services::default();
     each_line(&options.cells, |line| match line {
-        Line::Deploy(deploy) => {
-            detector.add_deploy(deploy);
-            Ok(())
+        Line::Deploy(deploy) => services.add_deploy(deploy, || options.settings()),
+        Line::Cell(cell) => {
+            let detector = services.of(&cell)?;
+            write(out, detector.add_cell(&cell)?, options.explain)
         }
-        Line::Cell(cell) => write(out, detector.add_cell(&cell)?, options.explain),
     })?;
-    write(out, detector.finish(), options.explain)
+    for detector in &mut services.detectors {
+        write(out, detector.finish(), options.explain)?;
+    }
+    Ok(())
+}
+
+/// Services have nothing in common: not a quiet minute, not an incident, not what was called in a day.
+#[derive(Default)]
+struct Services {
+    detectors: Vec<Detector>,
+    by_name: HashMap<String, usize>,
+    by_deploy: HashMap<String, usize>,
+}
+
+impl Services {
+    fn add_deploy(
+        &mut self,
+        deploy: DeployLine,
+        settings: impl FnOnce() -> Settings,
+    ) -> anyhow::Result<()> {
+        if self.by_deploy.contains_key(&deploy.deploy) {
+            bail!("deploy {:?} has a line already", deploy.deploy);
+        }
+        let service = match self.by_name.get(&deploy.service) {
+            Some(service) => *service,
+            None => {
+                self.by_name
+                    .insert(deploy.service.clone(), self.detectors.len());
+                self.detectors.push(Detector::with_settings(settings()));
+                self.detectors.len() - 1
+            }
+        };
+        if let Some(replaced) = &deploy.replaces
+            && self.by_deploy.get(replaced) != Some(&service)
+        {
+            tracing::warn!(
+                "deploy {:?} replaces {replaced:?}, of which there is no line above: it is not judged",
+                deploy.deploy
+            );
+        }
+        self.by_deploy.insert(deploy.deploy.clone(), service);
+        self.detectors[service].add_deploy(deploy);
+        Ok(())
+    }
+
+    fn of(&mut self, cell: &CellLine<'_>) -> Result<&mut Detector, DetectError> {
+        let unknown = || DetectError::UnknownDeploy(cell.deploy.clone().into_owned());
+        let service = self.by_deploy.get(cell.deploy.as_ref());
+        let service = *service.ok_or_else(unknown)?;
+        self.detectors.get_mut(service).ok_or_else(unknown)
+    }
 }
 
 fn write(out: &mut dyn Write, told: Vec<VerdictLine>, explain: bool) -> anyhow::Result<()> {
@@ -134,6 +186,79 @@ mod tests {
             }
         }
         lines
+    }
+
+    #[test]
+    fn hosts_that_were_merged_into_one_are_judged_too() {
+        let mut merged = day(0.1);
+        for host in 0..4 {
+            merged = merged.replace(&format!("\"h{host}\""), "\"*\"");
+        }
+        let told = judged(&merged, &[]).unwrap();
+        assert_eq!(last(&told, "/feed")["verdict"], "regressed", "{told}");
+    }
+
+    #[test]
+    fn hosts_of_two_clusters_may_have_one_name() {
+        let mut apart = DEPLOYS.to_owned();
+        for line in day(0.1).lines().skip(2) {
+            for cluster in ["c", "d"] {
+                apart += &line.replace("\"cluster\":\"c\"", &format!("\"cluster\":\"{cluster}\""));
+                apart.push('\n');
+            }
+        }
+        let mut distinct = String::new();
+        for line in apart.lines() {
+            let of_d = line.contains("\"cluster\":\"d\"");
+            distinct += &if of_d {
+                line.replace(":\"h", ":\"other-h")
+            } else {
+                line.to_owned()
+            };
+            distinct.push('\n');
+        }
+        assert_eq!(
+            judged(&apart, &[]).unwrap(),
+            judged(&distinct, &[]).unwrap()
+        );
+    }
+
+    #[test]
+    fn services_of_one_file_are_judged_apart() {
+        let one = day(0.1);
+        let other = day(-0.05)
+            .replace("\"photo\"", "\"video\"")
+            .replace("\"deploy\":\"a\"", "\"deploy\":\"v\"")
+            .replace("\"replaces\":\"a\"", "\"replaces\":\"v\"")
+            .replace("\"deploy\":\"b\"", "\"deploy\":\"w\"");
+        let (mut one_lines, mut other_lines) = (one.lines(), other.lines());
+        let mut both = String::new();
+        while let (Some(first), Some(second)) = (one_lines.next(), other_lines.next()) {
+            both += &format!("{first}\n{second}\n");
+        }
+        let sorted = |told: String| {
+            let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let apart = judged(&one, &[]).unwrap() + &judged(&other, &[]).unwrap();
+        assert_eq!(sorted(judged(&both, &[]).unwrap()), sorted(apart));
+    }
+
+    #[test]
+    fn what_cannot_be_is_an_error_that_names_the_line() {
+        let twice = format!("{DEPLOYS}{DEPLOYS}");
+        let error = format!("{:#}", judged(&twice, &[]).unwrap_err());
+        assert!(
+            error.contains("line 3: deploy \"a\" has a line already"),
+            "{error}"
+        );
+        let absurd = day(0.1).replacen("\"sumsqlog\":", "\"sumsqlog\":1e308,\"was\":", 1);
+        let error = format!("{:#}", judged(&absurd, &[]).unwrap_err());
+        assert!(
+            error.contains("line 3: sum, sumlog and sumsqlog cannot"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub(crate) struct ShapeArgs {
         long,
         env = "APPWEIGHT_SIMULATE_PEAK",
         default_value_t = 300.0,
-        value_name = "REQUESTS"
+        value_name = "REQUESTS",
+        value_parser = peak
     )]
     pub(crate) peak: f64,
     /// Count 1 request in N
@@ -43,7 +44,7 @@ pub(crate) struct ShapeArgs {
     #[arg(long, env = "APPWEIGHT_SIMULATE_UNCHANGED")]
     pub(crate) unchanged: bool,
     /// Days to simulate
-    #[arg(long, env = "APPWEIGHT_SIMULATE_DAYS", default_value_t = 1)]
+    #[arg(long, env = "APPWEIGHT_SIMULATE_DAYS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     pub(crate) days: u32,
 }
 
@@ -70,6 +71,14 @@ impl ShapeArgs {
             shape = shape.unchanged();
         }
         shape
+    }
+}
+
+/// Some requests, but not endlessly many.
+fn peak(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(peak) if peak > 0.0 && peak.is_finite() => Ok(peak),
+        _ => Err("write a number of requests per second over 0".to_owned()),
     }
 }
 
@@ -139,6 +148,14 @@ pub(crate) fn write_cells(simulation: &mut Simulation, out: &mut dyn Write) -> a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peak_is_a_number_of_requests() {
+        assert_eq!(peak("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "nan", "inf", "many"] {
+            assert!(peak(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn changes_are_two_percentages_in_order() {

@@ -48,7 +48,13 @@ pub enum DetectError {
     /// A cell's sums are not those of any requests.
     #[error("a cell must have n > 0 and finite sums")]
     NoCell,
+    /// A cell's sums are of costs that no request can have: negative ones, or logarithms beyond those of any number.
+    #[error("sum, sumlog and sumsqlog cannot be those of n costs")]
+    ImpossibleCost,
 }
+
+/// The logarithm of the largest number is less.
+const MOST_LOG: f64 = 710.0;
 
 #[derive(Debug, Clone)]
 struct Deploy {
@@ -115,6 +121,8 @@ pub struct Detector {
     /// By service and name.
     endpoint_numbers: Vec<HashMap<String, usize>>,
     host_names: Names,
+    /// By service, cluster and name.
+    host_numbers: HashMap<(usize, usize, usize), usize>,
     merged_hosts: Vec<bool>,
     cluster_names: Names,
     metric: Option<String>,
@@ -163,6 +171,7 @@ impl Detector {
             services: Names::default(),
             endpoint_numbers: Vec::new(),
             host_names: Names::default(),
+            host_numbers: HashMap::new(),
             merged_hosts: Vec::new(),
             cluster_names: Names::default(),
             endpoints: Vec::new(),
@@ -227,12 +236,16 @@ impl Detector {
     ///
     /// # Errors
     ///
-    /// The cell's deploy is unknown, its minute comes before another's, or it holds no requests. The detector
+    /// The cell's deploy is unknown, its minute comes before another's, or it holds no requests or impossible costs. The detector
     /// stays as it was.
     pub fn add_cell(&mut self, line: &CellLine<'_>) -> Result<Vec<VerdictLine>, DetectError> {
         let sums = [line.sum, line.sumlog, line.sumsqlog];
         if !(line.n > 0.0 && line.n.is_finite() && sums.iter().all(|sum| sum.is_finite())) {
             return Err(DetectError::NoCell);
+        }
+        let [sum, log, square_log] = sums.map(|sum| sum / line.n);
+        if sum < 0.0 || log.abs() > MOST_LOG || !(0.0..=MOST_LOG * MOST_LOG).contains(&square_log) {
+            return Err(DetectError::ImpossibleCost);
         }
         let Some(&deploy) = self.deploy_numbers.get(line.deploy.as_ref()) else {
             return Err(DetectError::UnknownDeploy(line.deploy.clone().into_owned()));
@@ -257,14 +270,15 @@ impl Detector {
             // One metric is judged: the one asked for, else that of the first cell.
             return Ok(told);
         }
+        let cluster = self.cluster_names.number(&line.cluster);
         let cell = Cell {
             endpoint: self.endpoint(deploy, &line.endpoint),
-            cluster: self.cluster_names.number(&line.cluster),
+            cluster,
             // Those of flags repeat what other cells have of the hosts.
             host: if line.flag.is_some() {
                 0
             } else {
-                self.host(line)
+                self.host(self.deploys[deploy].service, cluster, line)
             },
             deploy,
             n: line.n,
@@ -345,12 +359,12 @@ impl Detector {
         number
     }
 
-    fn host(&mut self, line: &CellLine<'_>) -> usize {
-        let number = if line.host == "*" {
-            self.host_names.number(&format!("*{}", line.cluster))
-        } else {
-            self.host_names.number(&line.host)
-        };
+    /// A name is a host's of its service and cluster: others may have one of the same.
+    fn host(&mut self, service: usize, cluster: usize, line: &CellLine<'_>) -> usize {
+        let name = self.host_names.number(&line.host);
+        let next = self.host_numbers.len();
+        let number = self.host_numbers.entry((service, cluster, name));
+        let number = *number.or_insert(next);
         if self.merged_hosts.len() <= number {
             self.merged_hosts.resize(number + 1, false);
             self.merged_hosts[number] = line.host == "*";

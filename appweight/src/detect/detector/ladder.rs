@@ -60,7 +60,7 @@ impl Detector {
             ),
         });
         let warm = deploy.new_hosts.iter().filter(|new| **new).count();
-        let needed = MIN_NEW_HOSTS.min(self.host_names.numbers.len());
+        let needed = MIN_NEW_HOSTS.min(self.host_numbers.len());
         ladder.check(
             warm >= needed,
             &format!("hosts: {warm} have warmed up with it, {needed} are needed"),

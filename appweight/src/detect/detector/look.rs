@@ -42,7 +42,7 @@ impl Detector {
                 .iter()
                 .filter(|new| **new)
                 .count();
-            let all_hosts = self.host_names.numbers.len();
+            let all_hosts = self.host_numbers.len();
             if new_hosts < MIN_NEW_HOSTS.min(all_hosts) {
                 continue;
             }

@@ -269,7 +269,7 @@ impl Detector {
         let settled = self.warm_up.minutes().saturating_add(SETTLED_AFTER);
         // By host: its cluster, and the sums that show a jump; a bad host's are its own matter.
         let mut settled_hosts: Vec<(usize, f64, f64)> =
-            vec![(0, 0.0, 0.0); self.host_names.numbers.len()];
+            vec![(0, 0.0, 0.0); self.host_numbers.len()];
         for at in 0..self.endpoints.len() {
             for &index in &self.by_endpoint[at] {
                 let cell = &cells[index];
@@ -299,7 +299,10 @@ impl Detector {
                         .curve
                         .add(ages[index], excess, precision);
                 }
-                if let Some(warming) = self.warming(cell, ages[index]) {
+                // Hosts that are merged into one are held against nobody.
+                if !self.merged_hosts[cell.host]
+                    && let Some(warming) = self.warming(cell, ages[index])
+                {
                     let precision = 1.0 / (1.0 / precision + warming.variance);
                     let excess = excess - warming.excess;
                     self.hosts.add(cell.host, cell.deploy, excess, precision);
@@ -315,7 +318,7 @@ impl Detector {
             }
         }
         let (mut bad, for_good) = self.hosts.close_minute();
-        bad.resize(self.host_names.numbers.len(), false);
+        bad.resize(self.host_numbers.len(), false);
         for host in &for_good {
             settled_hosts[*host] = (0, 0.0, 0.0);
         }
