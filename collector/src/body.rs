@@ -182,3 +182,53 @@ pub(crate) async fn read(
         Err(too_long(limit))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http::Request;
+
+    use super::*;
+    use crate::testing::{Bench, batch};
+
+    /// A body that never comes to its end.
+    struct Halted;
+
+    impl http_body::Body for Halted {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stops_in_the_midst_of_a_body_gives_its_room_back() {
+        let bench = Bench::with(|options| {
+            options.queue_bytes = 1;
+            options.body_patience = Duration::from_secs(1);
+        });
+        let sent = batch(1, 1, "a");
+        let halted = |length: usize| {
+            Request::put(format!("/v1/batches/{}", sent.id()))
+                .header(header::CONTENT_TYPE, "application/msgpack")
+                .header(header::CONTENT_LENGTH, length)
+                .body(Body::new(Halted))
+                .unwrap()
+        };
+        // Each is polled in turn: the first has all the room there is when the second comes.
+        let (waited, refused) = tokio::join!(bench.send(halted(64 * 1024)), bench.put_batch(&sent));
+        waited.assert_problem(408, Some("."));
+        assert_eq!(refused.status, 429);
+        assert_eq!(bench.put_batch(&sent).await.status, 201);
+        // Nor does one whose body is not wanted wait for ever.
+        let (_, refused) =
+            tokio::join!(bench.send(halted(64 * 1024)), bench.send(halted(64 * 1024)));
+        assert_eq!(refused.status, 429);
+    }
+}

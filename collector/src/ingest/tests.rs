@@ -282,43 +282,6 @@ async fn a_body_without_a_length_is_cut_at_the_limit() {
     bench.send(request).await.assert_problem(413, Some("."));
 }
 
-/// A body that never comes to its end.
-struct Halted;
-
-impl http_body::Body for Halted {
-    type Data = Bytes;
-    type Error = std::io::Error;
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
-        std::task::Poll::Pending
-    }
-}
-
-#[tokio::test]
-async fn who_stops_in_the_midst_of_a_body_gives_its_room_back() {
-    let bench = Bench::with(|options| {
-        options.queue_bytes = 1;
-        options.body_patience = std::time::Duration::from_secs(1);
-    });
-    let halted = |length: usize| {
-        Request::put(format!("/v1/batches/{}", full().id()))
-            .header(header::CONTENT_TYPE, "application/msgpack")
-            .header(header::CONTENT_LENGTH, length)
-            .body(Body::new(Halted))
-            .unwrap()
-    };
-    // Each is polled in turn: the first has all the room there is when the second comes.
-    let (waited, refused) = tokio::join!(bench.send(halted(64 * 1024)), bench.put_batch(&full()));
-    waited.assert_problem(408, Some("."));
-    assert_eq!(refused.status, 429);
-    assert_eq!(bench.put_batch(&full()).await.status, 201);
-    // Nor does one whose body is not wanted wait for ever.
-    let (_, refused) = tokio::join!(bench.send(halted(64 * 1024)), bench.send(halted(64 * 1024)));
-    assert_eq!(refused.status, 429);
-}
-
 fn zstd(content: &[u8]) -> Vec<u8> {
     ::zstd::bulk::compress(content, 1).unwrap()
 }
