@@ -204,6 +204,39 @@ fn a_spike_across_the_edge_of_a_roll_out_is_charged_to_no_deploy() {
     assert!(standing.is_empty(), "{standing:?}");
 }
 
+#[test]
+fn a_spike_of_one_endpoint_is_charged_until_it_ends() {
+    let shape = Shape {
+        peak_requests_per_second: 3_000.0,
+        ..small()
+    };
+    let mut withdrawn = 0;
+    // The busiest endpoint, which could pass for all, and others.
+    for (seed, endpoint) in [(23, 0), (24, 1), (25, 3)] {
+        let told = told_with(&shape, seed, |simulation| {
+            let plan = &simulation.plan;
+            let at_once = |deploy: &&PlannedDeploy| deploy.roll_out == RollOut::Instant;
+            let deploys = plan.deploys.iter().skip(4).filter(at_once);
+            let of_one = deploys.map(|deploy| Truth {
+                endpoint: Some(plan.endpoints[endpoint].clone()),
+                ..spike(deploy, 2, 30, 0.25)
+            });
+            of_one.collect()
+        });
+        // Chance may call a few per mille of an endpoint.
+        let mut standing = standing(&told);
+        standing.retain(|line| line.effect.is_some_and(|effect| effect.abs() > 0.01));
+        assert!(standing.is_empty(), "seed {seed}: {standing:#?}");
+        let is_withdrawn = |line: &&VerdictLine| line.verdict == Ruling::Withdrawn;
+        for line in told.iter().filter(is_withdrawn) {
+            let went_away = "failed: went away: withdrawn, the level moved by -";
+            assert!(line.checks.iter().any(|check| check.starts_with(went_away)));
+            withdrawn += usize::from(line.endpoint.is_some());
+        }
+    }
+    assert!(withdrawn >= 3, "{withdrawn}");
+}
+
 /// The rate is in docs/performance.md.
 #[test]
 fn where_nothing_changes_there_is_at_most_one_alarm_a_day() {

@@ -45,28 +45,35 @@ pub(crate) fn excess(
     Some((excess, innovation.variance))
 }
 
-/// Takes an endpoint's minute up. `freed` are clusters whose level was let go for this minute.
+/// A cluster whose level was let go for this minute, since all endpoints jumped or may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Freed {
+    pub(crate) cluster: usize,
+    /// By how much they jumped, in logs, if that was seen.
+    pub(crate) jump: Option<f64>,
+}
+
+/// Takes an endpoint's minute up; `is_calm`: no level was let go for it.
 pub(crate) fn learn(
     endpoint: &mut Endpoint,
     prepared: Vec<Prepared>,
     minute: i64,
     is_quiet: bool,
-    freed: &[usize],
+    is_calm: bool,
 ) {
     if prepared.is_empty() {
         return;
     }
     let level = prepared.iter().map(|part| part.value).sum::<f64>() / prepared.len() as f64;
     endpoint.filter.start(level);
-    let jumped = find_jumps(endpoint, &prepared, minute, freed);
-    if jumped {
+    if !is_calm {
         endpoint.learner.interrupt();
     }
     let mut quiet = Vec::new();
     for part in &prepared {
         let cell = &part.cell;
         let place = (cell.cluster, cell.host);
-        if is_quiet && !jumped {
+        if is_quiet && is_calm {
             let (offset, offset_variance) = endpoint.filter.host_offset(cell.host);
             // An offset that is hardly known is no measure yet.
             if offset_variance < 1e-3 {
@@ -88,33 +95,52 @@ pub(crate) fn learn(
     endpoint.previous = Some((minute, prepared));
 }
 
-/// Lets clusters' levels go where a minute cannot be explained: an incident begins or ends.
-fn find_jumps(
+/// By how much clusters jumped in a minute that cannot be explained: an incident begins or ends. Where all endpoints jumped
+/// together, it is what this one did beyond that.
+pub(crate) fn find_jumps(
     endpoint: &mut Endpoint,
     prepared: &[Prepared],
     minute: i64,
-    freed: &[usize],
-) -> bool {
-    let moves = moves(endpoint, prepared, minute);
-    let clusters = moves.len();
+    freed: &[Freed],
+) -> Vec<(usize, f64)> {
     let mut jumps = Vec::new();
-    for (cluster, moved) in moves.into_iter().enumerate() {
-        if freed.contains(&cluster) {
-            continue;
-        }
-        let moved =
-            moved.filter(|(by, variance)| by.abs() > (JUMP_AT * variance.sqrt()).max(LEAST_MOVE));
-        let jump = moved
-            .map(|(by, _)| by)
-            .or_else(|| unexpected(endpoint, prepared, cluster));
+    for (cluster, moved) in moves(endpoint, prepared, minute).into_iter().enumerate() {
+        let is_jump =
+            |(by, variance): &(f64, f64)| by.abs() > (JUMP_AT * variance.sqrt()).max(LEAST_MOVE);
+        let jump = match freed.iter().find(|freed| freed.cluster == cluster) {
+            Some(freed) => moved.zip(freed.jump).and_then(|((by, variance), all)| {
+                let own = (beyond(by, all), variance);
+                is_jump(&own).then_some(own.0)
+            }),
+            None => match moved.filter(is_jump) {
+                Some((by, _)) => Some(by),
+                None => unexpected(endpoint, prepared, cluster),
+            },
+        };
         jumps.extend(jump.map(|jump| (cluster, jump)));
     }
-    for &(cluster, jump) in &jumps {
+    jumps
+}
+
+/// How much further than all endpoints one moved: what stayed where it was did not jump the other way.
+fn beyond(by: f64, all: f64) -> f64 {
+    let own = by - all;
+    if own * by <= 0.0 {
+        0.0
+    } else if own.abs() < by.abs() {
+        own
+    } else {
+        by
+    }
+}
+
+/// Lets clusters' levels go where they jumped, which no deploy is charged with.
+pub(crate) fn let_go(endpoint: &mut Endpoint, jumps: &[(usize, f64)], clusters: usize) {
+    for &(cluster, jump) in jumps {
         let variance = JUMP_ROOM * jump * jump;
         endpoint.filter.loosen_cluster(cluster, variance);
         endpoint.note_jump(jump / clusters as f64, false);
     }
-    !jumps.is_empty() || !freed.is_empty()
 }
 
 /// How far a cluster is from what is expected, if that cannot be chance.
@@ -202,6 +228,17 @@ struct TotalCell {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TotalCells {
     cells: HashMap<(usize, usize, usize, usize), TotalCell>,
+    /// By service and cluster: jumps of single endpoints × their weight.
+    jumps: HashMap<(usize, usize), f64>,
+}
+
+/// What a service's line learns from in a minute.
+#[derive(Debug, Clone)]
+pub(crate) struct Total {
+    pub(crate) service: usize,
+    pub(crate) prepared: Vec<Prepared>,
+    /// By cluster: how far jumps of single endpoints moved the line, where there were any.
+    pub(crate) shares: Vec<(usize, f64)>,
 }
 
 impl TotalCells {
@@ -229,14 +266,37 @@ impl TotalCells {
         }
     }
 
+    /// An endpoint's jumps move the line by its part of the weight, which may be too little for the line to show.
+    pub(crate) fn add_jumps(
+        &mut self,
+        service: usize,
+        endpoint: &Endpoint,
+        prepared: &[Prepared],
+        jumps: &[(usize, f64)],
+    ) {
+        let Some((_, usual_cost)) = endpoint.usual() else {
+            return;
+        };
+        for &(cluster, jump) in jumps {
+            let cells = prepared.iter().map(|part| &part.cell);
+            let requests: f64 = cells
+                .filter(|cell| cell.cluster == cluster)
+                .map(|cell| cell.n)
+                .sum();
+            *self.jumps.entry((service, cluster)).or_default() += requests * usual_cost * jump;
+        }
+    }
+
     /// Each service's cells, as if they were of one endpoint.
-    pub(crate) fn prepared(self) -> Vec<(usize, Vec<Prepared>)> {
+    pub(crate) fn prepared(self) -> Vec<Total> {
+        let mut weights: HashMap<(usize, usize), f64> = HashMap::default();
         let mut keys: Vec<(usize, usize, usize, usize)> = self.cells.keys().copied().collect();
         keys.sort_unstable();
-        let mut services: Vec<(usize, Vec<Prepared>)> = Vec::new();
+        let mut services: Vec<Total> = Vec::new();
         for key in keys {
             let (service, cluster, host, deploy) = key;
             let total = &self.cells[&key];
+            *weights.entry((service, cluster)).or_default() += total.weight;
             let part = Prepared {
                 cell: Cell {
                     endpoint: usize::MAX,
@@ -256,8 +316,19 @@ impl TotalCells {
                 columns: total.columns.iter().map(|sum| sum / total.weight).collect(),
             };
             match services.last_mut() {
-                Some((last, parts)) if *last == service => parts.push(part),
-                _ => services.push((service, vec![part])),
+                Some(last) if last.service == service => last.prepared.push(part),
+                _ => services.push(Total {
+                    service,
+                    prepared: vec![part],
+                    shares: Vec::new(),
+                }),
+            }
+        }
+        let mut jumps: Vec<((usize, usize), f64)> = self.jumps.into_iter().collect();
+        jumps.sort_unstable_by_key(|(key, _)| *key);
+        for (key, jump) in jumps {
+            if let Some(of) = services.iter_mut().find(|of| of.service == key.0) {
+                of.shares.push((key.1, jump / weights[&key]));
             }
         }
         services

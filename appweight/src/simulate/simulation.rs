@@ -83,9 +83,6 @@ impl Simulation {
                 truth.cause == cause && truth.end.is_none_or(|end| minute <= end)
             })
         };
-        let spike: f64 = current(Cause::Spike)
-            .map(|spike| spike.effect.ln_1p())
-            .sum();
         let bad_hosts: Vec<f64> = plan
             .hosts
             .iter()
@@ -112,6 +109,10 @@ impl Simulation {
                     let length = (drift.end.unwrap_or(drift.start) - drift.start).max(1) as f64;
                     ((minute - drift.start) as f64 / length).min(1.0) * drift.effect.ln_1p()
                 })
+                .sum();
+            let spike: f64 = current(Cause::Spike)
+                .filter(|spike| spike.endpoint.is_none() || of_this(spike))
+                .map(|spike| spike.effect.ln_1p())
                 .sum();
             let traffic: f64 = current(Cause::MixShift)
                 .filter(of_this)

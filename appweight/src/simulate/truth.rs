@@ -34,7 +34,7 @@ pub enum Cause {
     Deploy,
     /// A flag: to be found, and charged to no deploy.
     Flag,
-    /// Everything costs more for a while.
+    /// Everything costs more for a while, or one endpoint does.
     Spike,
     /// One host costs more for a while.
     BadHost,

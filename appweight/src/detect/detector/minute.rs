@@ -2,12 +2,13 @@
 
 use foldhash::{HashMap, HashMapExt};
 
+use super::jumps::Shown;
 use super::{Column, Detector, SETTLED_AFTER};
 use crate::detect::calibration::Calibration;
 use crate::detect::endpoint::Cell;
 use crate::detect::filter::MAX_COLUMNS;
 use crate::detect::flags::FlagCell;
-use crate::detect::learn::{Prepared, TotalCells, excess, learn};
+use crate::detect::learn::{Prepared, TotalCells, excess, find_jumps, learn, let_go};
 use crate::detect::lines::VerdictLine;
 use crate::detect::noise::Excesses;
 use crate::detect::warm_up::{AGES, Warming};
@@ -50,6 +51,7 @@ impl Detector {
             .collect();
         let freed = self.free_where_all_jump(unexpected, &prepared, minute);
         let freed = self.free_after_a_gap(&prepared, minute, freed);
+        let clusters = self.cluster_names.numbers.len();
         let mut totals = TotalCells::default();
         for (at, prepared) in prepared.into_iter().enumerate() {
             let service = self.endpoint_services[at];
@@ -68,16 +70,27 @@ impl Detector {
             }
             endpoint.refer(prepared.iter().map(|part| &part.cell));
             totals.add(service, endpoint, &prepared);
-            learn(endpoint, prepared, minute, is_quiet, &freed);
+            let jumps = find_jumps(endpoint, &prepared, minute, &freed);
+            let_go(endpoint, &jumps, clusters);
+            totals.add_jumps(service, endpoint, &prepared, &jumps);
+            let is_calm = jumps.is_empty() && freed.is_empty();
+            learn(endpoint, prepared, minute, is_quiet, is_calm);
         }
-        for (service, prepared) in totals.prepared() {
-            learn(
-                &mut self.totals[service],
-                prepared,
-                minute,
-                is_quiet,
-                &freed,
-            );
+        for of in totals.prepared() {
+            let total = &mut self.totals[of.service];
+            // Its own jump has the endpoints' in it, and in freed clusters what is left is only that they jumped by
+            // different amounts.
+            let mut jumps = find_jumps(total, &of.prepared, minute, &freed);
+            jumps.retain(|(cluster, _)| freed.iter().all(|freed| freed.cluster != *cluster));
+            let is_seen = |jumps: &[(usize, f64)], cluster| jumps.iter().any(|of| of.0 == cluster);
+            for share in of.shares {
+                if !is_seen(&jumps, share.0) {
+                    jumps.push(share);
+                }
+            }
+            let_go(total, &jumps, clusters);
+            let is_calm = jumps.is_empty() && freed.is_empty();
+            learn(total, of.prepared, minute, is_quiet, is_calm);
         }
         self.settle_noise(minute);
         self.look(minute, &mut told);
@@ -265,11 +278,11 @@ impl Detector {
         cells: &[Cell],
         ages: &[i64],
         columns: &HashMap<usize, Vec<f64>>,
-    ) -> (Vec<bool>, Vec<(f64, f64)>) {
+    ) -> (Vec<bool>, Vec<Shown>) {
         let settled = self.warm_up.minutes().saturating_add(SETTLED_AFTER);
-        // By host: its cluster, and the sums that show a jump; a bad host's are its own matter.
-        let mut settled_hosts: Vec<(usize, f64, f64)> =
-            vec![(0, 0.0, 0.0); self.host_numbers.len()];
+        // By host: its cluster, and what shows a jump; a bad host's is its own matter.
+        let mut settled_hosts: Vec<(usize, Shown)> =
+            vec![(0, Shown::default()); self.host_numbers.len()];
         for at in 0..self.endpoints.len() {
             for &index in &self.by_endpoint[at] {
                 let cell = &cells[index];
@@ -309,25 +322,19 @@ impl Detector {
                 }
                 if ages[index] >= settled {
                     let host = &mut settled_hosts[cell.host];
-                    *host = (
-                        cell.cluster,
-                        host.1 + excess * precision,
-                        host.2 + precision,
-                    );
+                    host.0 = cell.cluster;
+                    host.1.add(at, (excess * precision, precision));
                 }
             }
         }
         let (mut bad, for_good) = self.hosts.close_minute();
         bad.resize(self.host_numbers.len(), false);
         for host in &for_good {
-            settled_hosts[*host] = (0, 0.0, 0.0);
+            settled_hosts[*host] = (0, Shown::default());
         }
-        let mut clusters: Vec<(f64, f64)> = vec![(0.0, 0.0); self.cluster_names.numbers.len()];
-        for ((cluster, sum, precision), _) in
-            settled_hosts.iter().zip(&bad).filter(|(_, bad)| !**bad)
-        {
-            clusters[*cluster].0 += sum;
-            clusters[*cluster].1 += precision;
+        let mut clusters = vec![Shown::default(); self.cluster_names.numbers.len()];
+        for ((cluster, shown), _) in settled_hosts.iter().zip(&bad).filter(|(_, bad)| !**bad) {
+            clusters[*cluster].absorb(shown);
         }
         for host in for_good {
             for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
