@@ -237,6 +237,51 @@ fn a_spike_of_one_endpoint_is_charged_until_it_ends() {
     assert!(withdrawn >= 3, "{withdrawn}");
 }
 
+#[test]
+fn few_hosts_are_not_unchanged_where_their_mean_moved() {
+    let shape = Shape {
+        endpoints: 3,
+        hosts_per_cluster: 2,
+        deploys_per_day: 8,
+        ..Shape::usual(400.0)
+    };
+    let mut simulation = Simulation::new(&shape.unchanged(), 41, 1);
+    let dearer = simulation.plan.endpoints[0].clone();
+    let changed = simulation.plan.deploys[5].clone();
+    let after: Vec<String> = simulation.plan.deploys[5..]
+        .iter()
+        .map(|deploy| deploy.name.clone())
+        .collect();
+    let mut detector = Detector::new();
+    for deploy in simulation.deploy_lines() {
+        detector.add_deploy(deploy);
+    }
+    let mut told = Vec::new();
+    while simulation.next_minute(&mut |cell| {
+        let mut cell = cell.clone();
+        if cell.endpoint == dearer && after.iter().any(|deploy| *deploy == cell.deploy) {
+            cell.sum *= 1.3;
+        }
+        told.extend(detector.add_cell(&cell).expect("a simulated cell is sound"));
+    }) {}
+    told.extend(detector.finish());
+    let last = |deploy: &str, endpoint: &str| {
+        let name = [Some(deploy), None, Some(endpoint)];
+        told.iter().rfind(|line| self::name(line) == name).unwrap()
+    };
+    let of_changed = last(&changed.name, &dearer);
+    assert_eq!(of_changed.verdict, Ruling::Undecided, "{of_changed:#?}");
+    let is_told =
+        |check: &String| check.starts_with("noted: tail: too few groups of hosts, 4 of 6");
+    assert!(of_changed.checks.iter().any(is_told), "{of_changed:#?}");
+    let before = simulation.plan.deploys[2..5].iter();
+    let unchanged = before.filter(|of| last(&of.name, &dearer).verdict == Ruling::Unchanged);
+    assert!(
+        unchanged.count() >= 2,
+        "what did not move is said to be unchanged"
+    );
+}
+
 /// The rate is in docs/performance.md.
 #[test]
 fn where_nothing_changes_there_is_at_most_one_alarm_a_day() {

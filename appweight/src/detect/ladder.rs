@@ -1,6 +1,6 @@
 use super::endpoint::{Endpoint, Pair};
 use super::lines::VerdictLine;
-use super::tail::TailChange;
+use super::tail::{FewGroups, MIN_GROUPS, TailChange};
 
 /// The checks that a verdict rests on, each with its figures and with how it went.
 #[derive(Debug, Default)]
@@ -30,6 +30,7 @@ pub(crate) fn climb(
     endpoint: &Endpoint,
     column: usize,
     tail: Option<TailChange>,
+    few: Option<FewGroups>,
     line: &VerdictLine,
     is_beyond_requests: bool,
 ) -> Vec<String> {
@@ -69,6 +70,19 @@ pub(crate) fn climb(
         } else {
             ladder.check(true, &format!("tail: {moved}, which is nothing"));
         }
+    }
+    if let Some(few) = few {
+        let seen = few.change.map_or_else(String::new, |change| {
+            format!(
+                ": the mean moved by {:+.2} % more than usual requests, with an error that is not known",
+                100.0 * change.exp_m1()
+            )
+        });
+        ladder.note(&format!(
+            "tail: too few groups of hosts, {} of {MIN_GROUPS}{seen}; unchanged is only what stays within ±{:.2} % with that",
+            few.groups,
+            100.0 * endpoint.min_change
+        ));
     }
     if pair.is_withdrawn {
         let why = if pair.withdrawn_after == 0.0 {

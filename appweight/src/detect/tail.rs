@@ -2,6 +2,9 @@ use foldhash::HashMap;
 
 /// Hosts are put together into so many groups, whose spread is the error.
 const GROUPS: usize = 16;
+/// Groups whose spread tells an error, and requests on each side that a group needs for that.
+pub(crate) const MIN_GROUPS: usize = 6;
+const MIN_REQUESTS: f64 = 50.0;
 /// Standard errors from which on a change of the tail is believed.
 const BELIEVED_AT: f64 = 5.0;
 
@@ -28,6 +31,15 @@ pub(crate) struct TailChange {
     pub(crate) variance: f64,
     /// Whether the data leave no doubt that they differ.
     pub(crate) is_believed: bool,
+}
+
+/// What there is where too few groups served to tell an error.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct FewGroups {
+    /// Groups with requests enough on both sides.
+    pub(crate) groups: usize,
+    /// What would have to be added to the change of the mean of logs, without an error; none: one side has no requests.
+    pub(crate) change: Option<f64>,
 }
 
 impl Totals {
@@ -69,24 +81,32 @@ impl Tail {
         self.by_deploy.retain(|of, _| *of >= deploy);
     }
 
+    /// By group of so many requests on both sides: how the tail differs, and its weight.
+    fn differences(&self, old: usize, new: usize, requests: f64) -> Vec<(f64, f64)> {
+        let of = |deploy: usize| self.by_deploy.get(&deploy).into_iter().flatten();
+        of(old)
+            .zip(of(new))
+            .filter(|(old, new)| old.n >= requests && new.n >= requests)
+            .map(|(old, new)| (new.tail() - old.tail(), old.n * new.n / (old.n + new.n)))
+            .collect()
+    }
+
+    /// What is seen of a change of the tail, without an error.
+    pub(crate) fn few_groups(&self, old: usize, new: usize) -> FewGroups {
+        let all = self.differences(old, new, 1.0);
+        FewGroups {
+            groups: self.differences(old, new, MIN_REQUESTS).len(),
+            change: (!all.is_empty()).then(|| mean(&all).0),
+        }
+    }
+
     /// How the tail changed, where enough was seen of both.
     pub(crate) fn change(&self, old: usize, new: usize) -> Option<TailChange> {
-        let (old, new) = (self.by_deploy.get(&old)?, self.by_deploy.get(&new)?);
-        let differences: Vec<(f64, f64)> = old
-            .iter()
-            .zip(new)
-            .filter(|(old, new)| old.n >= 50.0 && new.n >= 50.0)
-            .map(|(old, new)| (new.tail() - old.tail(), old.n * new.n / (old.n + new.n)))
-            .collect();
-        if differences.len() < 6 {
+        let differences = self.differences(old, new, MIN_REQUESTS);
+        if differences.len() < MIN_GROUPS {
             return None;
         }
-        let weight: f64 = differences.iter().map(|(_, weight)| weight).sum();
-        let mean = differences
-            .iter()
-            .map(|(value, weight)| value * weight)
-            .sum::<f64>()
-            / weight;
+        let (mean, weight) = mean(&differences);
         let count = differences.len() as f64;
         let variance = differences
             .iter()
@@ -100,6 +120,16 @@ impl Tail {
             is_believed: mean.abs() > BELIEVED_AT * variance.sqrt(),
         })
     }
+}
+
+/// The weighted mean, and the sum of weights.
+fn mean(differences: &[(f64, f64)]) -> (f64, f64) {
+    let weight: f64 = differences.iter().map(|(_, weight)| weight).sum();
+    let sum: f64 = differences
+        .iter()
+        .map(|(value, weight)| value * weight)
+        .sum();
+    (sum / weight, weight)
 }
 
 #[cfg(test)]

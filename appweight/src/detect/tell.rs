@@ -82,8 +82,22 @@ pub(crate) fn deploy_line(
             minute,
         )
     };
+    // A tail without an error is not believed, but nor is it taken to have stayed. The service's line has no tail.
+    let few = step
+        .parent
+        .filter(|_| tail.is_none() && endpoint.name.is_some());
+    let few = few.map(|parent| endpoint.tail.few_groups(parent, step.number));
+    let may_have_moved = few.zip(estimate).is_some_and(|(few, estimate)| {
+        let within = |moved: f64| (estimate.effect + moved).exp_m1().abs() < endpoint.min_change;
+        !few.change.is_some_and(within)
+    });
+    let is_held_back = line.verdict == Ruling::Unchanged && may_have_moved;
+    if is_held_back {
+        line.verdict = Ruling::Undecided;
+    }
     let mut is_beyond_requests = false;
-    if let (Ruling::Undecided, Some(estimate), Some(parent)) = (line.verdict, estimate, step.parent)
+    if let (Ruling::Undecided, Some(estimate), Some(parent), false) =
+        (line.verdict, estimate, step.parent, is_held_back)
     {
         let new = endpoint.tail.seen(step.number);
         let fewest = new.requests.min(endpoint.tail.seen(parent).requests);
@@ -93,7 +107,7 @@ pub(crate) fn deploy_line(
         line.more_requests = more_requests(estimate, rest, fewest, endpoint.min_change, z);
         is_beyond_requests = endpoint.name.is_some() && line.more_requests.is_none();
     }
-    line.checks = climb(endpoint, column, tail, &line, is_beyond_requests);
+    line.checks = climb(endpoint, column, tail, few, &line, is_beyond_requests);
     line
 }
 

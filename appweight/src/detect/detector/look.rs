@@ -164,10 +164,11 @@ impl Detector {
                     self.tell_all(column, minute, told);
                     let parent = self.deploys[at].parent.unwrap_or(0);
                     let service = self.deploys[at].service;
-                    for (endpoint, of) in self.endpoints.iter_mut().zip(&self.endpoint_services) {
+                    let endpoints = self.endpoints.iter_mut().zip(&self.endpoint_services);
+                    for (endpoint, _) in endpoints.filter(|(_, of)| **of == service) {
                         endpoint.tail.forget_before(parent);
                         // What changed everything tells nothing of noise.
-                        if *of == service && self.totals[service].pairs[column].alarm.is_none() {
+                        if self.totals[service].pairs[column].alarm.is_none() {
                             endpoint.calibrate(column);
                         }
                     }
