@@ -63,24 +63,32 @@ pub fn split(before: &Usage, after: &Usage, metric: Metric) -> Option<WeightSpli
         after: 0.0,
         requests_per_user: 0.0,
         mix: 0.0,
+        new: 0.0,
+        vanished: 0.0,
         cost: 0.0,
         endpoints: Vec::with_capacity(names.len()),
     };
     for name in names {
         let mut old = before.factors(name);
         let mut new = after.factors(name);
-        // An endpoint that only one side knows costs there what it costs: all of it is mix.
-        if !before.endpoints.contains_key(name) {
+        // An endpoint that only one side knows costs there what it costs: none of it is a change of cost.
+        let is_new = !before.endpoints.contains_key(name);
+        let is_gone = !after.endpoints.contains_key(name);
+        if is_new {
             old[2] = new[2];
         }
-        if !after.endpoints.contains_key(name) {
+        if is_gone {
             new[2] = old[2];
         }
         let [requests_per_user, mix, cost] = shapley(old, new);
         sum.before += old.iter().product::<f64>();
         sum.after += new.iter().product::<f64>();
         sum.requests_per_user += requests_per_user;
-        sum.mix += mix;
+        match (is_new, is_gone) {
+            (true, _) => sum.new += mix,
+            (_, true) => sum.vanished += mix,
+            _ => sum.mix += mix,
+        }
         sum.cost += cost;
         sum.endpoints.push(SplitShare {
             endpoint: name.clone(),
@@ -123,13 +131,13 @@ mod tests {
             let scale = split.before.abs() + split.after.abs();
             prop_assert!((split.before - weight(&before)).abs() <= scale * 1e-9);
             prop_assert!((split.after - weight(&after)).abs() <= scale * 1e-9);
-            let parts = split.requests_per_user + split.mix + split.cost;
+            let parts = split.requests_per_user + split.mix + split.new + split.vanished + split.cost;
             prop_assert!((split.after - split.before - parts).abs() <= scale * 1e-9);
         }
     }
 
     #[test]
-    fn a_new_endpoint_is_mix_not_cost() {
+    fn a_new_endpoint_and_one_that_vanished_are_told_as_such_and_not_as_cost() {
         let before = Usage {
             active_users: 1.0,
             endpoints: [("/a".to_owned(), (10.0, 1.0))].into(),
@@ -143,7 +151,21 @@ mod tests {
             .into(),
         };
         let split = split(&before, &after, Metric::Cpu).unwrap();
-        assert!(split.cost.abs() < 1e-9, "{split:?}");
+        assert!(
+            split.cost.abs() < 1e-9 && split.vanished == 0.0,
+            "{split:?}"
+        );
+        assert!(split.new > 0.0 && split.mix < 0.0, "{split:?}");
+        let back = super::split(&after, &before, Metric::Cpu).unwrap();
+        assert!(
+            (back.vanished + split.new).abs() < 1e-9 && back.new == 0.0,
+            "{back:?}"
+        );
+        let parts = back.requests_per_user + back.mix + back.vanished;
+        assert!(
+            (parts - (back.after - back.before)).abs() < 1e-9,
+            "{back:?}"
+        );
     }
 
     #[test]

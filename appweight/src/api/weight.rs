@@ -61,8 +61,14 @@ pub struct WeightSplit {
     pub after: f64,
     /// What a change of requests per user moved it by.
     pub requests_per_user: f64,
-    /// What a change of the mix of endpoints moved it by.
+    /// What a change of the mix of endpoints moved it by, of those that were asked for before and after.
     pub mix: f64,
+    /// What endpoints moved it by that nobody asked for before.
+    #[serde(default)]
+    pub new: f64,
+    /// What endpoints moved it by that nobody asked for any more.
+    #[serde(default)]
+    pub vanished: f64,
     /// What a change of cost per request moved it by.
     pub cost: f64,
     /// The same by endpoint, the largest first.

@@ -15,6 +15,12 @@ pub(super) fn render(split: &WeightSplit) -> Markup {
             split.requests_per_user,
         ),
         ("Mix", "users ask for other things", split.mix),
+        ("New endpoints", "nobody asked for them before", split.new),
+        (
+            "Vanished endpoints",
+            "nobody asks for them now",
+            split.vanished,
+        ),
         ("Cost", "the same request costs more or less", split.cost),
     ];
     let scale = parts.iter().map(|(_, _, v)| v.abs()).fold(0.0, f64::max);
@@ -32,7 +38,7 @@ pub(super) fn render(split: &WeightSplit) -> Markup {
             table.parts {
                 caption.visually-hidden { "Parts of the change of weight" }
                 tbody {
-                    @for (name, meaning, value) in parts {
+                    @for (name, meaning, value) in parts.into_iter().filter(|part| part.2 != 0.0) {
                         tr {
                             th scope="row" { (name) " " small { (meaning) } }
                             td.number { (format::signed_amount(value, metric)) }
@@ -65,7 +71,7 @@ pub(super) fn render(split: &WeightSplit) -> Markup {
                     }
                 }
             }
-            p.note { "Method: Shapley values over requests per user, mix and cost per request." }
+            p.note { "Method: Shapley values over requests per user, mix and cost per request; the mix of endpoints that only one side knows is told apart." }
         }
     }
 }

@@ -133,6 +133,8 @@ fn report(deploy: Deploy, number: f64) -> DeployReport {
             after: number / 3.0,
             requests_per_user: 0.1,
             mix: 0.2,
+            new: 0.4,
+            vanished: -0.5,
             cost: 0.3,
             endpoints: Vec::new(),
         }),

@@ -141,6 +141,8 @@ pub(in crate::store) async fn what_does_not_read_back_is_not_kept(store: &impl S
         after: 0.0,
         requests_per_user: 0.0,
         mix: 0.0,
+        new: 0.0,
+        vanished: 0.0,
         cost: 0.0,
         endpoints: Vec::new(),
     });
