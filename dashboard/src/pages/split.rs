@@ -38,7 +38,7 @@ pub(super) fn render(split: &WeightSplit) -> Markup {
             table.parts {
                 caption.visually-hidden { "Parts of the change of weight" }
                 tbody {
-                    @for (name, meaning, value) in parts.into_iter().filter(|part| part.2 != 0.0) {
+                    @for (name, meaning, value) in parts {
                         tr {
                             th scope="row" { (name) " " small { (meaning) } }
                             td.number { (format::signed_amount(value, metric)) }
