@@ -53,6 +53,11 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
+
+    #[cfg(test)]
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
 }
 
 impl IntoResponse for Refusal {

@@ -14,7 +14,7 @@ pub(crate) struct Unread;
 impl IntoResponses for Refused {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut responses = Unread::responses();
-        let wrong = refused("A wrong parameter").build();
+        let wrong = refused("A parameter that is wrong, unknown, given twice or not encoded as it must be (a % without two hexadecimal digits, or not UTF-8); `field` names it").build();
         responses.insert("400".to_owned(), RefOr::T(wrong));
         responses
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use axum::extract::Query;
 use http::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 
 use crate::app::App;
 use crate::problem::Refusal;
@@ -15,10 +15,11 @@ impl Params {
     /// Reads them. One that is not among `known` is refused: it is misspelt, and the answer would
     /// be to another question.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Refusal> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.body_text()))?;
-        let mut params = BTreeMap::new();
-        for (name, value) in pairs {
+        let mut values = BTreeMap::new();
+        let pairs = uri.query().unwrap_or_default().split('&');
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            let (encoded, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decoded(encoded, encoded)?;
             if !known.contains(&name.as_str()) {
                 let detail = format!(
                     "There is no such parameter; there are {}.",
@@ -26,7 +27,8 @@ impl Params {
                 );
                 return Err(Refusal::of(StatusCode::BAD_REQUEST, name, detail));
             }
-            if params.insert(name.clone(), value).is_some() {
+            let value = decoded(&name, value)?;
+            if values.insert(name.clone(), value).is_some() {
                 return Err(Refusal::of(
                     StatusCode::BAD_REQUEST,
                     name,
@@ -34,12 +36,15 @@ impl Params {
                 ));
             }
         }
-        Ok(Self(params))
+        Ok(Self(values))
     }
 
     /// A parameter, if it is there and not empty.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+        self.values
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
     }
 
     /// A parameter, if it is there; also if it is empty.
@@ -164,6 +169,26 @@ impl Params {
     }
 }
 
+/// A name or a value as a form writes it. What is written wrongly is refused in the parameter's name: guessing what it
+/// should be would answer another question.
+fn decoded(parameter: &str, encoded: &str) -> Result<String, Refusal> {
+    let refused = |detail| Refusal::of(StatusCode::BAD_REQUEST, parameter, detail);
+    let digits = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !encoded.split('%').skip(1).all(digits) {
+        return Err(refused(
+            "It has a % without two hexadecimal digits after it; a % itself is written %25.",
+        ));
+    }
+    // A plus that is meant is written %2B.
+    let text = encoded.replace('+', " ");
+    let text = percent_decode_str(&text).decode_utf8();
+    text.map(Into::into)
+        .map_err(|_| refused("What its % stand for is not UTF-8."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +230,32 @@ mod tests {
         let words = [("a", 1), ("b", 2)];
         for query in ["id=c", "id="] {
             assert!(of(query).unwrap().one_of("id", &words).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_wrongly_is_refused_by_name() {
+        for (query, parameter) in [
+            ("id=%", "id"),
+            ("id=a%2", "id"),
+            ("id=%zz", "id"),
+            ("id=%+1", "id"),
+            ("id=%ff", "id"),
+            ("limit=1&id=%e6%97", "id"),
+            ("id=%ED%A0%80", "id"),
+            ("i%d=a", "i%d"),
+            ("%ff=a", "%ff"),
+        ] {
+            let refusal = of(query).unwrap_err();
+            assert_eq!(refusal.status(), StatusCode::BAD_REQUEST, "{query}");
+            assert_eq!(refusal.field(), Some(parameter), "{query}");
+        }
+        for (query, id) in [
+            ("id=%25", "%"),
+            ("id=%E6%97%a5", "日"),
+            ("&%69d=a%26b&", "a&b"),
+        ] {
+            assert_eq!(of(query).unwrap().text("id").unwrap(), id);
         }
     }
 
