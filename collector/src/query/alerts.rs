@@ -38,7 +38,7 @@ const LONGEST_TEXT: usize = 1_000;
         ("from_us" = Option<u64>, Query, description = "Of roll-outs that started then or later", maximum = 9223372036854775807_u64),
         ("until_us" = Option<u64>, Query, description = "Of roll-outs that started before", maximum = 9223372036854775807_u64),
         ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 100", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it, with the same other parameters but for `limit`"),
     ),
     responses(
         (status = 200, body = Vec<Alert>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
@@ -71,7 +71,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
             .filter_map(|entry| alert_of(entry, &statuses));
         alerts.extend(found.filter(|alert| state.is_none_or(|state| alert.state == state)));
     }
-    Ok(Page::of(alerts, limit, &uri, |last| {
+    Ok(Page::of(alerts, limit, &params, |last| {
         (last.deploy.started_us, last.deploy.id.clone())
     }))
 }

@@ -30,7 +30,7 @@ const MOST_BETWEEN: u32 = 20;
         ("from_us" = Option<u64>, Query, description = "Those that started then or later", maximum = 9223372036854775807_u64),
         ("until_us" = Option<u64>, Query, description = "Those that started before", maximum = 9223372036854775807_u64),
         ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 100", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it, with the same other parameters but for `limit`"),
     ),
     responses(
         (status = 200, body = Vec<DeploySummary>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
@@ -53,7 +53,7 @@ pub(crate) async fn list(
         limit: limit + 1,
     };
     let entries = app.store.deploys(query).await?;
-    let Page { items, next } = Page::of(entries, limit, &uri, |last| {
+    let Page { items, next } = Page::of(entries, limit, &params, |last| {
         (last.deploy.started_us, last.deploy.id.clone())
     });
     let items = summaries(&app, items).await?;

@@ -25,7 +25,7 @@ const MOST: u32 = 10_000;
     tag = "query",
     params(
         ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 10000", minimum = 1, maximum = 10000),
-        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it, with the same other parameters but for `limit`"),
     ),
     responses(
         (status = 200, body = Vec<ServiceSummary>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
@@ -43,7 +43,9 @@ pub(crate) async fn services(
     if let Some(last) = page::cursor::<String>(&params)? {
         services.retain(|service| service.service > last);
     }
-    Ok(Page::of(services, limit, &uri, |last| last.service.clone()))
+    Ok(Page::of(services, limit, &params, |last| {
+        last.service.clone()
+    }))
 }
 
 /// The newest record of each process of the last five minutes, by host.
@@ -55,7 +57,7 @@ pub(crate) async fn services(
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
         ("since_us" = Option<u64>, Query, description = "Those that said something since then, instead of in the last five minutes", maximum = 9223372036854775807_u64),
         ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 10000", minimum = 1, maximum = 10000),
-        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it, with the same other parameters but for `limit`"),
     ),
     responses(
         (status = 200, body = Vec<ProcessView>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
@@ -79,7 +81,7 @@ pub(crate) async fn processes(
     if let Some(last) = page::cursor::<(String, String)>(&params)? {
         views.retain(|view| (&view.host, &view.source) > (&last.0, &last.1));
     }
-    Ok(Page::of(views, limit, &uri, |last| {
+    Ok(Page::of(views, limit, &params, |last| {
         (last.host.clone(), last.source.clone())
     }))
 }
@@ -99,7 +101,7 @@ pub(crate) async fn processes(
         ("from_us" = Option<u64>, Query, description = "Those that began then or later", maximum = 9223372036854775807_u64),
         ("until_us" = Option<u64>, Query, description = "Those that began before", maximum = 9223372036854775807_u64),
         ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 100", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it, with the same other parameters but for `limit`"),
     ),
     responses(
         (status = 200, body = Vec<RequestView>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
@@ -130,7 +132,7 @@ pub(crate) async fn requests(
         limit: limit + 1,
     };
     let requests = app.store.requests(query).await?;
-    Ok(Page::of(requests, limit, &uri, |_| {
+    Ok(Page::of(requests, limit, &params, |_| {
         skip.saturating_add(limit)
     }))
 }

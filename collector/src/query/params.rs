@@ -9,7 +9,10 @@ use crate::store::TimeRange;
 
 /// The parameters of a question. A wrong one is named in the refusal.
 #[derive(Debug)]
-pub(super) struct Params(BTreeMap<String, String>);
+pub(super) struct Params {
+    uri: Uri,
+    values: BTreeMap<String, String>,
+}
 
 impl Params {
     /// Reads them. One that is not among `known` is refused: it is misspelt, and the answer would
@@ -36,7 +39,21 @@ impl Params {
                 ));
             }
         }
-        Ok(Self(values))
+        Ok(Self {
+            uri: uri.clone(),
+            values,
+        })
+    }
+
+    /// What was asked.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// All that were given, by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let values = self.values.iter();
+        values.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A parameter, if it is there and not empty.
@@ -49,7 +66,7 @@ impl Params {
 
     /// A parameter, if it is there; also if it is empty.
     pub(super) fn given(&self, name: &str) -> Option<String> {
-        self.0.get(name).cloned()
+        self.values.get(name).cloned()
     }
 
     /// One of a few words, as what it stands for. An empty one is none of them.

@@ -259,6 +259,30 @@ async fn every_list_comes_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_cursor_holds_for_its_own_list_alone() {
+    let bench = two_deploys().await;
+    let first = bench.get("/v1/deploys?limit=1").await;
+    let link = first.headers["link"].to_str().unwrap();
+    let (_, cursor) = link.split_once("cursor=").unwrap();
+    let cursor = cursor.split('>').next().unwrap();
+    for (query, fits) in [
+        ("/v1/deploys?", true),
+        ("/v1/deploys?limit=50&", true),
+        ("/v1/deploys?from_us=1&", false),
+        // Of the same form.
+        ("/v1/alerts?", false),
+        ("/v1/processes?", false),
+    ] {
+        let answer = bench.get(&format!("{query}cursor={cursor}")).await;
+        if fits {
+            assert_eq!(answer.body.as_array().map(Vec::len), Some(1), "{query}");
+        } else {
+            answer.assert_problem(400, Some("cursor"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_roll_out_that_begins_meanwhile_moves_no_page() {
     let bench = two_deploys().await;
     let first = bench.get("/v1/deploys?limit=1").await;

@@ -41,7 +41,7 @@ const CONFIDENCE: f64 = 0.99;
         ("service" = Option<String>, Query, description = "May be left out if there is only one"),
         ("deploy" = String, Query, description = "The deploy's id", min_length = 1),
         ("limit" = Option<u32>, Query, description = "At most so many on a page, by default 1000", minimum = 1, maximum = 10000),
-        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it"),
+        ("cursor" = Option<String>, Query, description = "The next page: as the `Link` of the one before has it, with the same other parameters but for `limit`"),
     ),
     responses(
         (status = 200, body = Vec<ProfileSummary>, headers(("Link" = String, description = "The next page, if there is one, as `<?…>; rel=\"next\"`"))),
@@ -63,7 +63,7 @@ pub(crate) async fn list(
     let mut summaries = app.store.profiles(&service, &deploy).await?;
     summaries.retain(|summary| after.as_ref().is_none_or(|after| summary.of > *after));
     summaries.sort_unstable_by(|a, b| a.of.cmp(&b.of));
-    Ok(Page::of(summaries, limit, &uri, |last| last.of.clone()))
+    Ok(Page::of(summaries, limit, &params, |last| last.of.clone()))
 }
 
 /// Which function of an endpoint costs what under a deploy, in which chain of calls.
