@@ -16,8 +16,8 @@ fn file(folder: &tempfile::TempDir, name: &str) -> SqliteStore {
 fn copies_answer_as_what_they_are_of_and_go_on_alike() {
     hold(
         3,
-        (suite::deeds(), suite::deeds()),
-        async |(deeds, later)| {
+        (suite::deeds(), suite::deeds(), suite::questions()),
+        async |(deeds, later, questions)| {
             let (folder, place) = (tempfile::tempdir().unwrap(), Place::new());
             let first = file(&folder, "first.db");
             suite::tell(&first, &deeds).await;
@@ -29,7 +29,7 @@ fn copies_answer_as_what_they_are_of_and_go_on_alike() {
             copy(&there, &back, |_| {}).await.unwrap();
             suite::same_answers(&first, &back).await;
             // Ids of batches, what is known of roll-outs, and how far the past is folded are there too.
-            suite::both_answer_the_same(&back, &clickhouse, &later).await;
+            suite::both_answer_the_same(&back, &clickhouse, &later, &questions).await;
         },
     );
 }

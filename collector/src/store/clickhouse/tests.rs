@@ -112,11 +112,12 @@ fn sums_outlive_folding() {
 
 #[test]
 fn both_stores_answer_the_same() {
-    hold(8, suite::deeds(), async |deeds| {
+    let drawn = (suite::deeds(), suite::questions());
+    hold(8, drawn, async |(deeds, questions)| {
         let (clickhouse, _place) = open().await;
         let folder = tempfile::tempdir().unwrap();
         let sqlite = SqliteStore::open(&folder.path().join("test.db")).unwrap();
-        suite::both_answer_the_same(&sqlite, &clickhouse, &deeds).await;
+        suite::both_answer_the_same(&sqlite, &clickhouse, &deeds, &questions).await;
     });
 }
 

@@ -6,6 +6,7 @@ use appweight::profile::folded;
 use appweight_wire::{Cell, Deploy, Distribution};
 
 use super::deeds::{DEPLOYS, Deed, SERVICES, SPANS};
+use super::questions::{Question, answer};
 use crate::store::*;
 use crate::testing::{NOON, SECOND};
 
@@ -14,6 +15,7 @@ pub(in crate::store) async fn both_answer_the_same(
     one: &impl Store,
     other: &impl Store,
     deeds: &[Deed],
+    questions: &[Question],
 ) {
     for (at, deed) in deeds.iter().enumerate() {
         let now_us = NOON + at as u64 * SECOND;
@@ -24,6 +26,11 @@ pub(in crate::store) async fn both_answer_the_same(
         assert_eq!(first, second, "{deed:?}");
     }
     same_answers(one, other).await;
+    for question in questions {
+        let first = answer(one, question.clone()).await;
+        let second = answer(other, question.clone()).await;
+        assert_eq!(first, second, "{question:?}");
+    }
 }
 
 /// Does all of it to one.

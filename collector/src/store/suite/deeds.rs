@@ -2,15 +2,16 @@
 
 use appweight::api::AlertState;
 use appweight_wire::{
-    Age, Batch, Cell, Deploy, Distribution, Flag, Function, InstructionSource, Kind, ProfileRecord,
-    RequestRecord, Taken, TimerValues,
+    Age, Batch, Cell, Deploy, Distribution, Flag, Function, InstructionSource, Kind, ProcessRecord,
+    ProfileRecord, RequestRecord, Taken, TimerValues, pack_requests,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::new;
+use super::drawn_records::{any_process, any_request};
+use super::{RECEIVED, new};
 use crate::store::*;
-use crate::testing::{NOON, SECOND, batch, cell, process};
+use crate::testing::{NOON, SECOND, batch, cell};
 
 /// Something that a store is told.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub(in crate::store) enum Deed {
 
 pub(super) const SERVICES: [&str; 2] = ["photo", "größe '\\ ?"];
 pub(super) const DEPLOYS: [&str; 3] = ["a", "b", "c'\\\t?"];
-const ENDPOINTS: [&str; 3] = ["/feed", "/users/{id}", "/日本"];
+pub(super) const ENDPOINTS: [&str; 3] = ["/feed", "/users/{id}", "/日本"];
 const SOURCES: u128 = 4;
 pub(super) const SPANS: u64 = 6;
 
@@ -40,22 +41,6 @@ pub(in crate::store) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
             .map(|(sequence, content)| content.with_sequence(sequence));
         Deed::Put(batches.collect())
     });
-    let folds = (
-        select(&[0, 60, 4_000][..]),
-        select(&[0, 4_000][..]),
-        select(&[0, 3, 90][..]),
-    );
-    let forget =
-        (0..SPANS, 0..SPANS, folds).prop_map(|(records, profiles, (hosts, minutes, deploys))| {
-            Deed::Forget(Horizons {
-                records_us: NOON + records * SECOND,
-                profiles_us: NOON + profiles * SECOND,
-                hosts_us: NOON + hosts * SECOND,
-                minutes_us: NOON + minutes * SECOND,
-                deploys_us: NOON + deploys * SECOND,
-                ..Horizons::NONE
-            })
-        });
     let judge = (
         select(&SERVICES[..]),
         any::<f64>().prop_filter("a number", |n| n.is_finite()),
@@ -80,10 +65,36 @@ pub(in crate::store) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => judge,
         1 => alert,
         1 => day,
-        1 => forget,
+        1 => horizons().prop_map(Deed::Forget),
     ];
     prop::collection::vec(deed, 1..12)
 }
+
+fn horizons() -> impl Strategy<Value = Horizons> {
+    (
+        0..SPANS,
+        0..SPANS,
+        0..SPANS,
+        select(&[0, 60, 4_000][..]),
+        select(&[0, 4_000][..]),
+        prop_oneof![2 => Just(None), 1 => Just(Some(0)), 1 => Just(Some(3_600))],
+        select(&[0, 3, 90][..]),
+    )
+        .prop_map(
+            |(records, batches, profiles, hosts, minutes, cells, deploys)| Horizons {
+                records_us: NOON + records * SECOND,
+                batches_us: RECEIVED + batches * SECOND,
+                profiles_us: NOON + profiles * SECOND,
+                hosts_us: NOON + hosts * SECOND,
+                minutes_us: NOON + minutes * SECOND,
+                // A whole hour: that in which everything is, or the one after.
+                cells_us: cells.map_or(0, |seconds| NOON - NOON % HOUR + seconds * SECOND),
+                deploys_us: NOON + deploys * SECOND,
+            },
+        )
+}
+
+const HOUR: u64 = 3_600 * SECOND;
 
 /// What is in a batch; its sequence number makes it one that came before or not.
 #[derive(Debug, Clone)]
@@ -92,10 +103,20 @@ struct BatchContent {
     service: &'static str,
     deploy: &'static str,
     cluster: &'static str,
+    region: &'static str,
     cells: Vec<Cell>,
     requests: Vec<RequestRecord>,
-    processes: Vec<u64>,
+    processes: Vec<ProcessRecord>,
     profiles: Vec<ProfileRecord>,
+    came: Came,
+}
+
+/// How a batch came.
+#[derive(Debug, Clone)]
+struct Came {
+    seconds_later: u64,
+    clock_ahead_us: Option<i64>,
+    packed: bool,
 }
 
 impl BatchContent {
@@ -103,14 +124,21 @@ impl BatchContent {
         let mut batch: Batch = batch(self.source, sequence, self.deploy);
         batch.origin.service = self.service.into();
         batch.origin.cluster = self.cluster.into();
+        batch.origin.region = self.region.into();
         batch.cells = self.cells;
         batch.requests = self.requests;
         // A process has one record of a span, so that which is its newest is plain.
         batch.processes = (self.processes.into_iter())
-            .map(|users| process(NOON + sequence * SECOND, users))
+            .map(|process| ProcessRecord {
+                start_us: NOON + sequence * SECOND,
+                ..process
+            })
             .collect();
         batch.profiles = self.profiles;
         let mut new = new(batch);
+        new.received_us = RECEIVED + self.came.seconds_later * SECOND;
+        new.clock_ahead_us = self.came.clock_ahead_us;
+        new.packed = (self.came.packed).then(|| pack_requests(&new.batch.requests));
         // The same id with other content is another batch's.
         new.digest[0] = new.batch.cells.len() as u8;
         new
@@ -122,29 +150,42 @@ fn batch_content() -> impl Strategy<Value = BatchContent> {
         0..SOURCES,
         select(&SERVICES[..]),
         select(&DEPLOYS[..]),
-        select(&["", "east"][..]),
+        (select(&["", "east"][..]), select(&["", "eu"][..])),
         prop::collection::vec(any_cell(), 0..5),
         prop::collection::vec(any_request(), 0..4),
-        prop::collection::vec(0..20_u64, 0..2),
+        prop::collection::vec(any_process(), 0..2),
         prop::collection::vec(any_profile(), 0..3),
+        came(),
     )
         .prop_map(
-            |(source, service, deploy, cluster, cells, requests, processes, profiles)| {
+            |(source, service, deploy, place, cells, requests, processes, profiles, came)| {
+                let (cluster, region) = place;
                 BatchContent {
                     source,
                     service,
                     deploy,
                     cluster,
+                    region,
                     cells,
                     requests,
                     processes,
                     profiles,
+                    came,
                 }
             },
         )
 }
 
-fn any_value() -> impl Strategy<Value = u64> {
+fn came() -> impl Strategy<Value = Came> {
+    let ahead = prop::option::of(select(&[-9_000_000_000_i64, -1, 0, 6_000_000][..]));
+    (0..SPANS, ahead, any::<bool>()).prop_map(|(seconds_later, clock_ahead_us, packed)| Came {
+        seconds_later,
+        clock_ahead_us,
+        packed,
+    })
+}
+
+pub(super) fn any_value() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 0..5_000_000_u64, 1 => any::<u64>()]
 }
 
@@ -201,23 +242,6 @@ fn any_cell() -> impl Strategy<Value = Cell> {
         ) = metrics;
         made
     })
-}
-
-fn any_request() -> impl Strategy<Value = RequestRecord> {
-    (
-        0..SPANS,
-        select(&ENDPOINTS[..]),
-        prop::option::of(0..5_u64),
-        prop::option::of(0..5_u64),
-    )
-        .prop_map(|(span, endpoint, instructions, cpu_ns)| RequestRecord {
-            start_us: NOON + span * SECOND,
-            endpoint: endpoint.into(),
-            weight: 1,
-            instructions,
-            cpu_ns,
-            ..RequestRecord::default()
-        })
 }
 
 fn any_profile() -> impl Strategy<Value = ProfileRecord> {

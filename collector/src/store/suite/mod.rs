@@ -60,8 +60,12 @@ mod days;
 mod deeds;
 mod deploys;
 mod detail;
+#[cfg(feature = "clickhouse")]
+mod drawn_records;
 mod order;
 mod profiles;
+#[cfg(feature = "clickhouse")]
+mod questions;
 mod records;
 mod watch;
 
@@ -74,6 +78,8 @@ pub(in crate::store) use deploys::*;
 pub(in crate::store) use detail::*;
 pub(in crate::store) use order::*;
 pub(in crate::store) use profiles::*;
+#[cfg(feature = "clickhouse")]
+pub(in crate::store) use questions::questions;
 pub(in crate::store) use records::*;
 pub(in crate::store) use watch::*;
 
