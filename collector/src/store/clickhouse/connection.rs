@@ -14,42 +14,54 @@ const INSERT_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take for an answer, s: it then stops by itself.
 const ANSWER_LIMIT_S: u64 = 60;
 
-/// A client with every setting pinned on which what is stored depends.
+/// On which what is stored depends.
+pub(super) const PINNED: [(&str, &str); 8] = [
+    // An insert is in when it is answered, and a block with a known token is left out.
+    ("async_insert", "0"),
+    ("insert_deduplicate", "1"),
+    // Rows of one key are added up before they are sent.
+    ("optimize_on_insert", "0"),
+    // A group is written again as the same blocks: one for each partition.
+    ("max_insert_threads", "1"),
+    ("max_insert_block_size", "10000000"),
+    ("min_insert_block_size_rows", "10000000"),
+    ("min_insert_block_size_bytes", "4294967296"),
+    // A spool that is drained late may bring many months.
+    ("max_partitions_per_insert_block", "0"),
+];
+
+/// The same on a cluster: an insert is in when it is on most replicas, of all shards, and is read by whoever asks next.
+pub(super) const PINNED_ON_A_CLUSTER: [(&str, &str); 4] = [
+    ("insert_quorum", "auto"),
+    ("insert_quorum_parallel", "0"),
+    ("distributed_foreground_insert", "1"),
+    ("select_sequential_consistency", "1"),
+];
+
+/// What newer servers heed before `insert_deduplicate`; older ones know no such settings.
+pub(super) const PINNED_IF_KNOWN: [(&str, &str); 2] = [
+    ("deduplicate_insert", "enable"),
+    // By its token: which rows a question brings, and in which order, makes no difference.
+    ("deduplicate_insert_select", "enable_even_for_bad_queries"),
+];
+
+/// A client with every setting pinned that each server knows.
 pub(super) fn client(options: &ClickhouseOptions) -> Client {
-    let mut client = http::client(&options.url)
+    let client = http::client(&options.url)
         .with_user(&options.user)
         .with_password(&options.password)
         .with_product_info("appweight", env!("CARGO_PKG_VERSION"))
-        // An insert is in when it is answered, and a block with a known token is left out.
-        .with_setting("async_insert", "0")
-        .with_setting("insert_deduplicate", "1")
-        // Rows of one key are added up before they are sent.
-        .with_setting("optimize_on_insert", "0")
-        // A group is written again as the same blocks: one for each partition.
-        .with_setting("max_insert_threads", "1")
-        .with_setting("max_insert_block_size", "10000000")
-        .with_setting("min_insert_block_size_rows", "10000000")
-        .with_setting("min_insert_block_size_bytes", "4294967296")
-        // A spool that is drained late may bring many months.
-        .with_setting("max_partitions_per_insert_block", "0")
         .with_setting("max_execution_time", ANSWER_LIMIT_S.to_string());
-    if options.cluster.is_some() {
-        client = client
-            .with_setting("insert_quorum", "auto")
-            .with_setting("insert_quorum_parallel", "0")
-            .with_setting("distributed_foreground_insert", "1")
-            .with_setting("select_sequential_consistency", "1");
-    }
-    client
+    let on_a_cluster = (options.cluster.iter()).flat_map(|_| PINNED_ON_A_CLUSTER);
+    let pinned = PINNED.into_iter().chain(on_a_cluster);
+    pinned.fold(client, |client, (name, value)| {
+        client.with_setting(name, value)
+    })
 }
 
-/// The client with what newer servers heed before `insert_deduplicate`; older ones know no such settings.
+/// The client with those pinned too that this server knows.
 pub(super) async fn pinned(mut client: Client) -> Result<Client, StoreError> {
-    for (setting, value) in [
-        ("deduplicate_insert", "enable"),
-        // By its token: which rows a question brings, and in which order, makes no difference.
-        ("deduplicate_insert_select", "enable_even_for_bad_queries"),
-    ] {
+    for (setting, value) in PINNED_IF_KNOWN {
         let known = "SELECT count() FROM system.settings WHERE name = ?";
         let known = client.query(known).bind(setting).fetch_one::<u64>().await?;
         if known > 0 {

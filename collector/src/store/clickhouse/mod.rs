@@ -33,6 +33,8 @@ mod schema;
 mod seen;
 mod services;
 #[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 mod tests;
 mod transfer;
 mod ttl;
