@@ -1,5 +1,7 @@
 //! A database of before version 7, brought up to date.
 
+use std::time::Duration;
+
 use clickhouse::Client;
 use uuid::Uuid;
 
@@ -9,6 +11,8 @@ use super::{ClickhouseStore, claims, connection, refill, schema};
 use crate::store::{Horizons, PutOutcome, Store, StoreError, suite};
 use crate::testing::{NOON, SECOND, batch, cell};
 
+/// Long before ClickHouse gives an answer up, which it does after a minute.
+const SOON: Duration = Duration::from_secs(40);
 const HOUR: u64 = 3_600 * SECOND;
 const DAY: u64 = 24 * HOUR;
 
@@ -96,6 +100,23 @@ async fn a_history_in_one_table_is_told_as_it_was() {
             suite::all_cells(&whole).await
         );
     }
+}
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_rows_that_are_rewritten() {
+    let place = Place::new();
+    let store = ClickhouseStore::open(&place.options, None).await.unwrap();
+    filled(&store).await;
+    let as_they_came = suite::all_cells(&store).await;
+    bring_back(&store).await;
+    let run = async |sql: &str| store.client.query(sql).execute().await.unwrap();
+    run("ALTER TABLE schema_versions DELETE WHERE version >= 6 SETTINGS mutations_sync = 1").await;
+    // Behind merges of days, as it were.
+    run("SYSTEM STOP MERGES cells").await;
+    drop(store);
+    let opened = tokio::time::timeout(SOON, ClickhouseStore::open(&place.options, None)).await;
+    let store = opened.expect("it waits").unwrap();
+    assert_eq!(suite::all_cells(&store).await, as_they_came);
 }
 
 /// The same history that was never in one table, folded.
