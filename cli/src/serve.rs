@@ -219,6 +219,7 @@ fn collector_options(options: &Serve, access: Access, hooks: Vec<Hook>) -> Colle
         keep_hours: options.keep_hours,
         keep_deploys: options.keep_deploys,
         keep_profiles: options.keep_profiles,
+        keep_batch_ids: options.keep_batch_ids,
         queue_bytes: options.queue_bytes,
         max_services: options.max_services,
         max_endpoints: options.max_endpoints,

@@ -120,6 +120,22 @@ fn options_are_environment_variables_too() {
 }
 
 #[test]
+fn ids_of_batches_are_kept_for_as_long_as_agents_send_them_again() {
+    let refused = run(&["serve", "--keep-batch-ids", "6d 23h"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let told = &refused.stderr;
+    assert!(
+        told.contains("--keep-batch-ids") && told.contains("7d"),
+        "{told}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let child = Collector::start_with(folder.path(), |command| {
+        command.env("APPWEIGHT_KEEP_BATCH_IDS", "7d");
+    });
+    assert_eq!(child.get("/healthz").status, 200);
+}
+
+#[test]
 fn it_ends_when_it_is_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program("appweight");

@@ -103,6 +103,9 @@ pub(crate) struct Serve {
     /// How long function profiles are kept after the last one of their deploy was added
     #[arg(long, env = "APPWEIGHT_KEEP_PROFILES", default_value = "30d", value_parser = units::duration, value_name = "DURATION")]
     pub(crate) keep_profiles: Duration,
+    /// How long ids of batches are kept, by which a batch that is sent twice counts once; 7d at least, for so long agents keep batches
+    #[arg(long, env = "APPWEIGHT_KEEP_BATCH_IDS", default_value = "8d", value_parser = keep_batch_ids, value_name = "DURATION")]
+    pub(crate) keep_batch_ids: Duration,
     /// A list of tokens, one on each line: `read TOKEN`, `write TOKEN` or `write SERVICE TOKEN`
     #[arg(long, env = "APPWEIGHT_TOKENS_FILE", value_name = "FILE")]
     pub(crate) tokens_file: Option<PathBuf>,
@@ -201,6 +204,21 @@ pub(crate) struct Serve {
     /// Do not judge deploys: of several collectors on one store, exactly one does
     #[arg(long, env = "APPWEIGHT_NO_WATCH")]
     pub(crate) no_watch: bool,
+}
+
+/// What an agent's spool keeps at most, and sends again (`docs/wire.md`): a batch that comes later than its id is known counts
+/// twice.
+const SPOOLED_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+fn keep_batch_ids(text: &str) -> Result<Duration, String> {
+    let kept = units::duration(text)?;
+    if kept < SPOOLED_FOR {
+        return Err(
+            "agents keep batches for up to 7d and send them again: what comes then would count twice"
+                .to_owned(),
+        );
+    }
+    Ok(kept)
 }
 
 impl Serve {
