@@ -10,6 +10,7 @@ use std::hint::black_box;
 use appweight_agent::AppweightAlloc;
 use appweight_wire::{ProfileRecord, Taken};
 
+use support::left_out::left_out;
 use support::{SOON, TestCollector};
 
 #[global_allocator]
@@ -67,7 +68,7 @@ fn sampled_allocations_are_found_where_they_were_made() {
         assert!(why.contains("frame pointers"), "{why}");
         let required = std::env::var("APPWEIGHT_TEST_SAMPLING").is_ok_and(|how| how == "require");
         assert!(!required, "{why}");
-        println!("SKIPPED, and the agent says why: {why}");
+        left_out(why);
         return;
     }
     let kept = agent.measure("memory", || {

@@ -4,8 +4,6 @@
 //! sampling`. In one without, the agent has to say so, which is what the tests then see to. With
 //! `APPWEIGHT_TEST_SAMPLING=require` they fail there.
 
-#![expect(clippy::print_stdout, reason = "what was measured is told")]
-
 #[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[path = "../src/counters/known_work.rs"]
 mod known_work;
@@ -19,6 +17,7 @@ use std::time::{Duration, Instant};
 use appweight_agent::{Agent, SamplingStatus};
 use appweight_wire::{ProfileRecord, Taken};
 
+use support::left_out::left_out;
 use support::{SOON, TestCollector};
 
 /// An agent that samples all requests, once it has found out how; `None` where it cannot and says why.
@@ -53,7 +52,7 @@ fn sampling_at(collector: &TestCollector, per_second: u32) -> Option<Agent> {
             let required =
                 std::env::var("APPWEIGHT_TEST_SAMPLING").is_ok_and(|how| how == "require");
             assert!(!required, "stacks are not sampled: {why}");
-            println!("SKIPPED, and the agent says why: {why}");
+            left_out(why);
             return None;
         }
         assert!(Instant::now() < until, "it is not tried");
@@ -291,6 +290,7 @@ fn samples_of_the_process_belong_to_no_request() {
     };
     if let Some(why) = why {
         assert!(why.contains("frame pointers"), "{why}");
+        left_out(why);
         return;
     }
     agent.measure("somebody", || {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use appweight_agent::{Agent, AgentBuilder};
 
 use support::disk::SmallDisk;
+use support::left_out::left_out;
 use support::{NOWHERE, SOON, TestCollector, folder, wait_until};
 
 /// Where the child of a test finds its spool.
@@ -168,7 +169,7 @@ fn a_spool_at_its_limit_gives_up_the_oldest() {
 #[test]
 fn a_full_disk_costs_the_oldest_batches_and_no_request() {
     let Some(disk) = SmallDisk::new() else {
-        println!("skipped: a disk of its own cannot be mounted here");
+        left_out("no disk can be mounted here");
         return;
     };
     let down = Arc::new(AtomicBool::new(true));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use appweight_agent::{Agent, AgentBuilder};
 
 use support::disk::SmallDisk;
+use support::left_out::left_out;
 use support::load::{Answers, Load, routes};
 use support::{NOWHERE, SOON, TestCollector, folder, wait_until};
 
@@ -131,7 +132,7 @@ fn a_collector_that_refuses_fails_and_comes_back() {
 #[test]
 fn a_full_disk_under_the_spool() {
     let Some(disk) = SmallDisk::new() else {
-        println!("skipped: a disk of its own cannot be mounted here");
+        left_out("no disk can be mounted here");
         return;
     };
     let down = Arc::new(AtomicBool::new(true));

@@ -20,6 +20,14 @@ use crate::app::App;
 use crate::store::SqliteStore;
 use crate::{Clock, Collector, CollectorOptions};
 
+#[cfg(feature = "clickhouse")]
+#[path = "../../tests/src/left_out.rs"]
+#[expect(unreachable_pub, reason = "it is another crate's too")]
+mod left_out;
+
+#[cfg(feature = "clickhouse")]
+pub(crate) use left_out::left_out;
+
 pub(crate) const SECOND: u64 = 1_000_000;
 /// Some Monday.
 pub(crate) const NOON: u64 = 1_790_000_000 * SECOND;

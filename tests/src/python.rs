@@ -1,13 +1,14 @@
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use crate::left_out::left_out;
+
 /// A Python environment of a test's own, in the target folder, with what the file `tests/python/{name}.txt`
 /// lists. It is made once, and again when the list changes.
 ///
-/// `None`, with the reason on standard error, if there is no Python with `venv`, or no package registry to
+/// `None`, and said to be left out, if there is no Python with `venv`, or no package registry to
 /// be reached, and this is not the CI.
 ///
 /// # Panics
@@ -18,8 +19,7 @@ pub fn python(name: &str) -> Option<PathBuf> {
         Ok(folder) => Some(folder.join("bin")),
         Err(why) if std::env::var_os("CI").is_some() => panic!("{why}"),
         Err(why) => {
-            // Not captured, as what a test prints is.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+            left_out(why);
             None
         }
     }

@@ -1,10 +1,10 @@
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::left_out::left_out;
 use crate::python::ran;
 
 const VERSION: &str = "1.25.0";
@@ -14,7 +14,7 @@ const SHA512: &str = "7297fd1d64d97f58a32d7049ae4f3b55eff9e2d9d8c7aae57f48144e1b
 /// What [Speedscope](https://www.speedscope.app)'s own importer makes of a file. Its npm package is fetched once into the target
 /// folder. Of each profile in it `name`, `unit`, `total` and `frames`; of each frame `name`, `file`, `line`, `own` and `total`.
 ///
-/// `None`, with the reason on standard error, if there is no npm, or no package registry to be reached, and this is not
+/// `None`, and said to be left out, if there is no npm, or no package registry to be reached, and this is not
 /// the CI.
 ///
 /// # Panics
@@ -25,8 +25,7 @@ pub fn speedscope(file: &Path) -> Option<Value> {
         Ok(program) => program,
         Err(why) if std::env::var_os("CI").is_some() => panic!("{why}"),
         Err(why) => {
-            // Not captured, as what a test prints is.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+            left_out(why);
             return None;
         }
     };

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use appweight_tests::{
     Child, Clients, Collector, KillableClickhouse, Measured, Service, SmallDisk, clickhouse_store,
-    drains_when_asked_to_end, expect_all_once, failed_with, get, limit_files, limit_files_of,
-    print_ledgers, program, random, run, survives_a_full_disk, unlimit_files,
+    drains_when_asked_to_end, expect_all_once, failed_with, get, left_out, limit_files,
+    limit_files_of, print_ledgers, program, random, run, survives_a_full_disk, unlimit_files,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
@@ -99,6 +99,7 @@ fn a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(
 fn a_clickhouse_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing() {
     let Some(mut clickhouse) = KillableClickhouse::start() else {
         assert!(std::env::var_os("CLICKHOUSE_URL").is_some());
+        left_out("somebody's server is not to be killed");
         return;
     };
     let collector = Collector::start_on(&clickhouse.store());
@@ -129,7 +130,7 @@ fn a_full_disk_under_the_journal_loses_nothing_and_is_written_again_when_there_i
         Ok(disk) => disk,
         Err(error) => {
             // Only root may. The next test has a limit instead of a disk, which everybody may set.
-            println!("NOT RUN on a real full disk, since none can be mounted here: {error}");
+            left_out(format_args!("no disk can be mounted here: {error}"));
             return;
         }
     };
@@ -201,7 +202,7 @@ async fn behind_tls(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>, server: S
 fn clickhouse_is_asked_over_tls_if_somebody_vouches_for_it() {
     let url = std::env::var("CLICKHOUSE_URL").expect("run `cargo xtask test`");
     let Some(server) = url.strip_prefix("http://127.0.0.1:") else {
-        // It may have users, and TLS of its own.
+        left_out("somebody's server may have users, and TLS of its own");
         return;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -6,11 +6,10 @@ mod promql;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use appweight_tests::{Collector, program, run};
+use appweight_tests::{Collector, left_out, program, run};
 use serde_json::Value;
 
 use promql::{Selector, selectors};
@@ -163,8 +162,7 @@ fn systemd_takes_the_unit() {
         .output()
         .is_err()
     {
-        let note = "SKIPPED: there is no systemd-analyze here, so nobody looks at the unit";
-        let _ = writeln!(std::io::stderr(), "{note}");
+        left_out("there is no systemd-analyze here");
         return;
     }
     let unit = text("appweight.service");

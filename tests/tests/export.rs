@@ -1,10 +1,9 @@
 //! An export is what others read: DuckDB and pandas count what the collector counts.
 
-use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use appweight_tests::{Collector, Measured, Service, get, python, run};
+use appweight_tests::{Collector, Measured, Service, get, left_out, python, run};
 
 /// What both find in the files, one line each.
 const LOOK: &str = r#"
@@ -60,8 +59,7 @@ fn duckdb_and_pandas_read_what_is_exported() {
     ];
     let exported = run(&words);
     if exported.stderr.contains("without Parquet") && std::env::var_os("CI").is_none() {
-        let note = "SKIPPED: appweight is built without Parquet here; `cargo xtask test` builds it with it";
-        let _ = writeln!(std::io::stderr(), "{note}");
+        left_out("appweight is built without Parquet here; `cargo xtask test` builds it with it");
         return;
     }
     assert_eq!(exported.code, 0, "{exported:?}");

@@ -4,13 +4,11 @@
 //! Without Go the tests say so and pass; with `APPWEIGHT_TEST_GO=require`, as in `.ci/run`, they fail. So it is with npm, which
 //! fetches Speedscope, and `CI`.
 
-#![expect(clippy::print_stdout, reason = "what was skipped is told")]
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use appweight_tests::{ByHand, Collector, an_hour_ago, program, speedscope};
+use appweight_tests::{ByHand, Collector, an_hour_ago, left_out, program, speedscope};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -28,7 +26,7 @@ fn go_pprof(words: &[&str]) -> Option<String> {
         Err(error) => {
             let required = std::env::var("APPWEIGHT_TEST_GO").is_ok_and(|how| how == "require");
             assert!(!required, "go cannot be run: {error}");
-            println!("SKIPPED: go cannot be run: {error}");
+            left_out(format_args!("go cannot be run: {error}"));
             return None;
         }
     };

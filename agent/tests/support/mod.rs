@@ -3,6 +3,9 @@
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod disk;
+#[path = "../../../tests/src/left_out.rs"]
+#[expect(unreachable_pub, reason = "it is another crate's too")]
+pub(crate) mod left_out;
 pub(crate) mod load;
 pub(crate) mod log;
 
