@@ -1,0 +1,86 @@
+//! A program that is asked to end waits for its clients, and not for ever.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use appweight_tests::{Child, eventually, program};
+
+/// How long connections that are still in use are waited for (`docs/operating.md`), and how much longer a busy machine may
+/// take.
+const FAREWELL: Duration = Duration::from_secs(20);
+const SLACK: Duration = Duration::from_secs(10);
+
+fn start(folder: &tempfile::TempDir) -> Child {
+    let mut command = program("appweight");
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--database"])
+        .arg(folder.path().join("store.db"));
+    Child::start(command).expect("it starts")
+}
+
+fn connect(child: &Child, sent: &str) -> TcpStream {
+    let address = child.url.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).expect("it listens");
+    connection.write_all(sent.as_bytes()).expect("it reads");
+    connection
+}
+
+/// Bytes that have come and were not read.
+fn unread(connection: &TcpStream) -> usize {
+    let mut room = vec![0; 32 << 20];
+    let set = connection.set_nonblocking(true);
+    set.expect("a socket need not be waited for");
+    match connection.peek(&mut room) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn idle_connections_hold_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = start(&folder);
+    let silent = connect(&child, "");
+    let mut kept = connect(&child, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut answer = [0; 12];
+    kept.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let began = Instant::now();
+    assert!(child.stop().success());
+    assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
+    drop((silent, kept));
+}
+
+#[test]
+fn clients_that_stopped_in_the_midst_of_something_are_waited_for_and_then_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = start(&folder);
+    let head = connect(&child, "GET /healthz HTTP/1.1\r\nhost: ");
+    let body = "PUT /v1/batches/67e55044-10b1-426f-9247-bb680e5fe0c8 HTTP/1.1\r\nhost: a\r\n\
+        content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    let body = connect(&child, body);
+    // More answers than all buffers on the way hold.
+    let question = "GET /v1/openapi.json HTTP/1.1\r\nhost: a\r\n\r\n";
+    let held = connect(&child, &question.repeat(400));
+    let mut before = 0;
+    let mut alike = 0;
+    eventually("no more answers find room", || {
+        let now = unread(&held);
+        alike = if now == before && now > 0 {
+            alike + 1
+        } else {
+            0
+        };
+        before = now;
+        (alike == 10).then_some(()).ok_or(format!("{now} B"))
+    });
+    let began = Instant::now();
+    let said = child.said();
+    assert!(child.stop().success(), "{said}");
+    let took = began.elapsed();
+    assert!(took < FAREWELL + SLACK, "{took:?}");
+    assert!(took >= FAREWELL - SLACK, "{took:?}: it was not held");
+    drop((head, body, held));
+}
