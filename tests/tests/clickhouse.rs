@@ -79,7 +79,7 @@ fn a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(
     let clients = Clients::start(&collector.url, 4);
     clients.more(1);
     let mut random = random("kills of the collector");
-    for round in 0..15 {
+    for round in 0..50_u32 {
         if round % 3 == 0 {
             clients.more(1);
         }
