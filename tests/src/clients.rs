@@ -18,12 +18,21 @@ impl Clients {
     /// Starts so many, each a host of its own that counts an endpoint of its own.
     #[must_use]
     pub fn start(collector: &str, number: usize) -> Self {
+        Self::start_at(&[collector], number)
+    }
+
+    /// The same by turns at these collectors, each of them until it does not take a batch: then the client moves to the next one,
+    /// with the batch.
+    #[must_use]
+    pub fn start_at(collectors: &[&str], number: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged: Vec<Arc<AtomicU64>> = (0..number).map(|_| Arc::default()).collect();
         let threads = (0..)
             .zip(&acknowledged)
             .map(|(at, acknowledged)| {
-                let ledger = Ledger::of(collector, at);
+                let from_its_own = (0..collectors.len()).map(|next| (at + next) % collectors.len());
+                let collectors = from_its_own.map(|one| collectors[one].to_owned()).collect();
+                let ledger = Ledger::of(collectors, at as u64);
                 let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(acknowledged));
                 std::thread::spawn(move || ledger.fill(&stop, &acknowledged))
             })

@@ -118,6 +118,15 @@ impl Collector {
         self.child.as_ref().expect("it runs").id()
     }
 
+    /// All that it has written since it was started.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.child.as_ref().expect("it runs").said()
+    }
+
     /// The store's file.
     #[must_use]
     pub fn database(&self) -> PathBuf {

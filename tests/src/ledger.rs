@@ -28,6 +28,8 @@ const BATCHES_ASKED: u64 = 50;
 #[derive(Debug)]
 pub struct Ledger {
     client: ByHand,
+    /// To whom it is sent: to the first until that one takes nothing.
+    collectors: Vec<String>,
     endpoint: String,
     /// What each of its requests stands for: another number for each client.
     weight: u64,
@@ -40,9 +42,10 @@ pub struct Ledger {
 
 impl Ledger {
     /// An empty one of that client.
-    pub(crate) fn of(collector: &str, at: u64) -> Self {
+    pub(crate) fn of(collectors: Vec<String>, at: u64) -> Self {
         Self {
-            client: ByHand::new(collector, SERVICE, DEPLOY, &format!("web-{at}")),
+            client: ByHand::new(&collectors[0], SERVICE, DEPLOY, &format!("web-{at}")),
+            collectors,
             endpoint: format!("/of/{at}"),
             weight: at + 1,
             batches: Vec::new(),
@@ -114,9 +117,11 @@ impl Ledger {
         });
     }
 
-    /// A batch was refused with that status, or met nobody (0).
+    /// A batch was refused with that status, or met nobody (0). The next try is another collector's, if there is one.
     fn in_vain(&mut self, status: u16) {
         *self.failures.entry(status).or_default() += 1;
+        self.collectors.rotate_left(1);
+        self.client = self.client.clone().to(&self.collectors[0]);
     }
 
     /// How many batches it holds.

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use appweight_tests::{ByHand, Collector, Message, Receiver, an_hour_ago, eventually, post, run};
-use serde_json::{Value, json};
+use appweight_tests::{
+    Collector, Message, Receiver, an_hour_ago, announce, eventually, judged, roll_out, run,
+};
+use serde_json::json;
 
 const SECOND: u64 = 1_000_000;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -16,48 +18,6 @@ fn start(folder: &Path, receiver: &Receiver) -> Collector {
             .env("APPWEIGHT_ALERT_SECRET", SECRET)
             .env("APPWEIGHT_PUBLIC_URL", "https://appweight.example");
     })
-}
-
-fn announce(collector: &Collector, deploy: &Value) {
-    let url = format!("{}/v1/deploys", collector.url);
-    let answer = post(&url, "application/json", deploy.to_string().as_bytes()).expect("it answers");
-    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
-}
-
-/// A minute in which two hosts run the first deploy and two the second, at those costs.
-fn roll_out(collector: &Collector, start_us: u64, ids: [&str; 2], costs_ns: [u64; 2]) {
-    announce(
-        collector,
-        &json!({"service": "photos", "id": ids[1], "started_us": start_us, "title": "feed: two models"}),
-    );
-    for (host, side) in [("web-1", 0), ("web-2", 0), ("web-3", 1), ("web-4", 1)] {
-        let mut client = ByHand::new(&collector.url, "photos", ids[side], host);
-        let requests: Vec<Value> = (0..60 * 20)
-            .map(|at| {
-                let cpu_ns = costs_ns[side] * (90 + (at * 7) % 21) / 100;
-                ByHand::request(start_us + at * SECOND / 20, "/feed", cpu_ns)
-            })
-            .collect();
-        let batch = client.batch(&requests);
-        let sent = client.send(&batch).expect("it answers");
-        assert_eq!(sent.status, 201, "{sent:?}");
-    }
-    let ended_us = start_us + 60 * SECOND;
-    let end =
-        json!({"service": "photos", "id": ids[1], "started_us": start_us, "ended_us": ended_us});
-    announce(collector, &end);
-}
-
-fn judged(collector: &Collector, id: &str) {
-    eventually("the roll-out is judged", || {
-        let report = collector
-            .get(&format!("/v1/deploys/{id}?service=photos"))
-            .json();
-        match report["summary"]["status"].as_str() {
-            Some("judged") => Ok(()),
-            _ => Err(report.to_string()),
-        }
-    });
 }
 
 /// Waits until it is kept that so many messages were taken since the start: whoever is killed before tells once more,
@@ -85,7 +45,7 @@ fn one_alert_per_regression_is_told_across_kills_until_it_is_undone() {
         &collector,
         &json!({"service": "photos", "id": "a", "started_us": start_us - 60 * SECOND}),
     );
-    roll_out(&collector, start_us, ["a", "b"], [1_000_000, 1_300_000]);
+    roll_out(&[&collector], start_us, ["a", "b"], [1_000_000, 1_300_000]);
 
     let opened = receiver.next();
     assert_eq!(
@@ -115,7 +75,7 @@ fn one_alert_per_regression_is_told_across_kills_until_it_is_undone() {
     collector.kill();
     let mut collector = start(folder.path(), &receiver);
     roll_out(
-        &collector,
+        &[&collector],
         start_us + 100 * SECOND,
         ["b", "c"],
         [1_300_000, 1_300_000],
@@ -152,7 +112,7 @@ fn one_alert_per_regression_is_told_across_kills_until_it_is_undone() {
 
     // As light as before: it is resolved by itself, and once.
     roll_out(
-        &collector,
+        &[&collector],
         start_us + 200 * SECOND,
         ["c", "d"],
         [1_300_000, 1_000_000],
@@ -164,7 +124,7 @@ fn one_alert_per_regression_is_told_across_kills_until_it_is_undone() {
     collector.kill();
     let collector = start(folder.path(), &receiver);
     roll_out(
-        &collector,
+        &[&collector],
         start_us + 300 * SECOND,
         ["d", "e"],
         [1_000_000, 1_300_000],
