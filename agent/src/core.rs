@@ -20,7 +20,7 @@ use crate::queue::{Queue, Sealed};
 use crate::sampling::Sampling;
 use crate::scopes::timers::Timers;
 use crate::settings::{OneIn, Settings};
-use crate::shard::{Ended, Spans, Tallied};
+use crate::shard::{Ended, Shard, Spans, Tallied};
 use crate::shards::{Begun, Odds, Shards};
 use crate::spool::{Locks, Spool};
 use crate::stop::Stop;
@@ -354,7 +354,7 @@ impl Core {
     /// Counts what has ended; the agent is on.
     #[cold]
     pub(crate) fn count(&self, ended: Ended) {
-        self.shards.with_mine(|shard| {
+        self.while_on(|shard| {
             shard.count(&self.spans, &self.endpoints, |room| *room = ended);
         });
     }
@@ -380,14 +380,17 @@ impl Core {
     #[inline]
     pub(crate) fn end(&self, place: Box<Measurement>, tell: impl FnOnce(&Measurement, &mut Ended)) {
         self.shards.end(place, |shard, place| {
-            shard.count(&self.spans, &self.endpoints, |room| tell(place, room));
+            // As in `while_on`.
+            if self.is_switched_on() {
+                shard.count(&self.spans, &self.endpoints, |room| tell(place, room));
+            }
         });
     }
 
     /// Keeps the record of one that has ended; the agent is on.
     #[cold]
     pub(crate) fn keep_record(&self, record: Box<RequestRecord>) {
-        if self.shards.with_mine(|shard| shard.keep(record)) {
+        if self.while_on(|shard| shard.keep(record)) {
             self.stop.ask_to_fetch();
         }
     }
@@ -395,15 +398,26 @@ impl Core {
     /// Keeps what was profiled of one that has ended; the agent is on.
     #[cold]
     pub(crate) fn keep_profile(&self, profile: EndedProfile) {
-        self.shards.with_mine(|shard| shard.keep_profile(profile));
+        self.while_on(|shard| shard.keep_profile(profile));
     }
 
     /// Keeps that one ended which is not counted.
     pub(crate) fn pass(&self, passing: Tallied) {
         if self.is_on() {
-            self.shards
-                .with_mine(|shard| shard.pass(passing, &self.spans));
+            self.while_on(|shard| shard.pass(passing, &self.spans));
         }
+    }
+
+    /// Works on the calling thread's shard unless the agent was switched off, which is asked while nobody can fetch:
+    /// asked before, what comes after the last fetch would be counted and never sent.
+    fn while_on<R: Default>(&self, work: impl FnOnce(&mut Shard) -> R) -> R {
+        self.shards.with_mine(|shard| {
+            if self.is_switched_on() {
+                work(shard)
+            } else {
+                R::default()
+            }
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use appweight_wire::{Cell, Format, Kind, decode_batch};
 
@@ -8,6 +9,7 @@ use crate::counters::Counters;
 use crate::hooks::Hooks;
 use crate::measurement::{Guarded, Measurement, Outcome};
 use crate::settings::{OneIn, Settings};
+use crate::shard::Ended;
 
 const WIDTH: Duration = Duration::from_millis(20);
 const HOUR_US: i64 = 3_600_000_000;
@@ -42,6 +44,26 @@ fn sealed(core: &Core) -> Vec<Batch> {
             decode_batch(&body, Format::MessagePack).unwrap()
         })
         .collect()
+}
+
+#[test]
+fn what_ends_after_the_last_fetch_is_not_counted() {
+    let core = core();
+    let mut collector = Collector::new(core);
+    count(core, 3);
+    core.switch_off();
+    collector.turn(true);
+    // It had looked whether the agent is on before it was switched off.
+    core.count(Ended {
+        weight: 1,
+        ..Ended::default()
+    });
+    let place = core.shards().place().unwrap();
+    core.end(place, |_, _| ());
+    let (_, unfetched) = core.shards().look(core.spans(), core.endpoints());
+    assert_eq!((unfetched.requests, unfetched.tasks), (0, 0));
+    let cells = sealed(core).into_iter().flat_map(|batch| batch.cells);
+    assert_eq!(cells.map(|cell| cell.n).sum::<u64>(), 3);
 }
 
 #[test]
