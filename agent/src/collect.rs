@@ -4,7 +4,7 @@
 mod tests;
 
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use appweight_wire::{
     Batch, Content, EndpointCount, ProcessRecord, ProfileRecord, VERSION, batch_id, encode_packed,
@@ -23,7 +23,6 @@ use crate::totals::get;
 
 /// How long after its end a span is fetched: a request that ended just before is still counting.
 const GRACE_US: u64 = 20_000;
-const LOOK_AT_THREADS: Duration = Duration::from_secs(1);
 /// Records in a batch: about a megabyte of cells.
 const BATCH_RECORDS: usize = 1_000;
 /// Profiles in a batch: some hundred kilobytes each at most, before they are compressed.
@@ -106,7 +105,6 @@ struct Collector<'a> {
     /// When the span of the next process record ends, µs since the Unix epoch.
     span_end_us: u64,
     before: Process,
-    looked_at_threads: Instant,
     /// Whether requests passed uncounted, or may have, since the last process record.
     some_passed: bool,
     /// The last span that was over when it was decided how thinly to count.
@@ -142,7 +140,6 @@ impl<'a> Collector<'a> {
             kernel: machine::kernel(),
             span_end_us: now - now % width + width,
             before,
-            looked_at_threads: Instant::now(),
             some_passed: false,
             decided_us: 0,
         }
@@ -171,9 +168,6 @@ impl<'a> Collector<'a> {
         });
         core.look_at_the_clock();
         self.add_profiles();
-        if self.looked_at_threads.elapsed() >= LOOK_AT_THREADS {
-            self.look_at_other_threads();
-        }
         self.some_passed |= tally.passed > 0 || core.thinning().thins();
         if stopping {
             self.end_span_of_allocations(now - now % core.spans().cell_us);
@@ -281,12 +275,6 @@ impl<'a> Collector<'a> {
         core.sampling().end_span(start_us, age, requests);
     }
 
-    /// Often enough that threads which end soon are seen.
-    fn look_at_other_threads(&mut self) {
-        self.looked_at_threads = Instant::now();
-        self.drained.outside_ns += self.core.shards().used_by_others();
-    }
-
     fn seal(&mut self, batch: Batch) {
         let core = self.core;
         let contents = Contents::of(&batch);
@@ -329,8 +317,8 @@ impl<'a> Collector<'a> {
         let span = self.drained.take_span(core.endpoints());
         let memory = core.counters().memory();
         let (clock_checks_total, clock_disagreements_total) = core.counters().clock_checks();
-        self.look_at_other_threads();
-        let outside_ns = mem::take(&mut self.drained.outside_ns);
+        let outside_ns =
+            mem::take(&mut self.drained.outside_ns) + self.core.shards().used_by_others();
         let some_passed = mem::replace(&mut self.some_passed, core.thinning().thins());
         Some(ProcessRecord {
             start_us: end_us - width_us,

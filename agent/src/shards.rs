@@ -10,7 +10,7 @@ use crate::chance::{self, Chance};
 use crate::handover::{Handover, Owner, settle_fences};
 use crate::measurement::Measurement;
 use crate::names::{Endpoints, Numbers};
-use crate::outside::Threads;
+use crate::outside::{Measuring, Threads};
 use crate::shard::{Drained, Shard, Spans, Tally};
 use crate::stock::Stock;
 use crate::thinning::Thinning;
@@ -22,7 +22,7 @@ pub(crate) struct Shards {
     agent: u64,
     all: Mutex<Vec<Arc<Handover<Shard>>>>,
     odds: Odds,
-    threads: Threads,
+    threads: Arc<Threads>,
     /// For what a thread still does while it ends.
     last_resort: Mutex<Mine>,
 }
@@ -37,6 +37,9 @@ struct Mine {
     record: Chance,
     profile: Chance,
     stock: Stock,
+    /// Absent if it is no thread's own.
+    #[expect(dead_code, reason = "it tells something when it is dropped")]
+    measuring: Option<Measuring>,
 }
 
 /// Of those that are counted, one in so many is recorded, and one in so many profiled; none for 0.
@@ -67,7 +70,7 @@ pub(crate) struct Begun {
 }
 
 impl Mine {
-    fn new(agent: u64, odds: Odds) -> (Self, Arc<Handover<Shard>>) {
+    fn new(agent: u64, odds: Odds, measuring: Option<Measuring>) -> (Self, Arc<Handover<Shard>>) {
         let (shard, shared) = Handover::new();
         let mut random = chance::random();
         let mine = Self {
@@ -78,6 +81,7 @@ impl Mine {
             profile: Chance::one_in(odds.profile_one_in, &mut random),
             random,
             stock: Stock::default(),
+            measuring,
         };
         (mine, shared)
     }
@@ -93,12 +97,12 @@ impl Shards {
         static AGENTS: AtomicU64 = AtomicU64::new(0);
         settle_fences();
         let agent = AGENTS.fetch_add(1, Ordering::Relaxed);
-        let (mine, shared) = Mine::new(agent, odds);
+        let (mine, shared) = Mine::new(agent, odds, None);
         Self {
             agent,
             all: Mutex::new(vec![shared]),
             odds,
-            threads: Threads::new(),
+            threads: Arc::new(Threads::new()),
             last_resort: Mutex::new(mine),
         }
     }
@@ -194,8 +198,8 @@ impl Shards {
     fn join(&self, mine: &mut Vec<Mine>) -> usize {
         // Shards that only this thread still holds belonged to agents that are gone.
         mine.retain(|mine| !mine.shard.is_alone());
-        self.threads.begins_to_measure();
-        let (own, shared) = Mine::new(self.agent, self.odds);
+        let measuring = self.threads.begins_to_measure();
+        let (own, shared) = Mine::new(self.agent, self.odds, Some(measuring));
         self.all
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -230,7 +234,7 @@ impl Shards {
             });
     }
 
-    /// What threads that do not measure have used since the last call, ns.
+    /// What was used outside since the last call by threads that do not measure and by those that have ended, ns.
     pub(crate) fn used_by_others(&self) -> u64 {
         self.threads.look()
     }

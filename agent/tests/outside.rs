@@ -36,6 +36,23 @@ async fn requests_and_what_is_outside_of_them_are_the_whole_process() {
     });
     let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
         .build_http::<axum::body::Body>();
+    // Threads that end before anybody looks at them: half of them measure a request each.
+    let brief = std::thread::spawn({
+        let agent = agent.clone();
+        move || {
+            for at in 0..400 {
+                let agent = agent.clone();
+                let one = std::thread::spawn(move || {
+                    burn(1);
+                    if at % 2 == 0 {
+                        agent.measure("task:brief", || burn(1));
+                    }
+                    burn(2);
+                });
+                one.join().unwrap();
+            }
+        }
+    });
     for _ in 0..600 {
         let uri = format!("http://{address}/work").parse().unwrap();
         let response = client.get(uri).await.unwrap();
@@ -51,6 +68,7 @@ async fn requests_and_what_is_outside_of_them_are_the_whole_process() {
         .unwrap();
     }
     server.abort();
+    brief.join().unwrap();
     assert!(agent.shutdown(SOON));
     drop(done);
     busy.join().unwrap();
