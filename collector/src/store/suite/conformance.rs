@@ -62,9 +62,9 @@ async fn done(store: &impl Store, deed: &Deed, now_us: u64) -> String {
             let posted = store.post_deploy(deploy.clone(), now_us).await.unwrap();
             format!("{posted:?}")
         }
-        Deed::Judge(service, number) => {
-            let newest = store.deploys(deploys_of(service, None, 1)).await.unwrap();
-            match newest.into_iter().next() {
+        Deed::Judge(service, before, number) => {
+            let newest = store.deploys(deploys_of(service, None, 3)).await.unwrap();
+            match newest.into_iter().nth(*before) {
                 None => String::new(),
                 Some(entry) => {
                     let report = report(entry.deploy, *number);

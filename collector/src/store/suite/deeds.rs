@@ -18,8 +18,8 @@ use crate::testing::{NOON, SECOND, batch, cell};
 pub(in crate::store) enum Deed {
     Put(Vec<NewBatch>),
     Post(Deploy),
-    /// A final report of the newest roll-out of that service.
-    Judge(&'static str, f64),
+    /// A final report of a roll-out of that service: of the newest, of the one before, …
+    Judge(&'static str, usize, f64),
     /// What was done about an alert of that deploy, once and again.
     Alert(&'static str, &'static str, AlertState),
     /// What is kept of a day of that service, once and again.
@@ -43,9 +43,10 @@ pub(in crate::store) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     });
     let judge = (
         select(&SERVICES[..]),
+        0..3_usize,
         any::<f64>().prop_filter("a number", |n| n.is_finite()),
     )
-        .prop_map(|(service, number)| Deed::Judge(service, number));
+        .prop_map(|(service, before, number)| Deed::Judge(service, before, number));
     let states = [
         AlertState::Open,
         AlertState::Acknowledged,
@@ -251,46 +252,51 @@ fn any_profile() -> impl Strategy<Value = ProfileRecord> {
         select(&ENDPOINTS[..]),
         select(&Taken::ALL[..]),
         select(&InstructionSource::ALL[..]),
+        (select(&Kind::ALL[..]), select(&Age::ALL[..])),
         0..3_u64,
         prop::collection::vec(0..40_u8, 0..17),
         nodes,
     )
-        .prop_map(|(span, endpoint, taken, source, samples, builds, nodes)| {
-            let mut functions = vec![Function::named("feed"), Function::named("query")];
-            functions.push(Function {
-                name: "größe::<'a>".into(),
-                file: "src/größe.rs".into(),
-                line: 7,
-            });
-            let own: Vec<i64> = nodes.iter().map(|node| node.3.into()).collect();
-            let timer = |name: &str, unit: &str| TimerValues {
-                name: name.into(),
-                unit: unit.into(),
-                own: own.clone(),
-                taken_off_milli: samples * 1_000,
-                left_milli: 2_000 - samples * 1_000,
-            };
-            ProfileRecord {
-                start_us: NOON + span * SECOND,
-                width_us: SECOND,
-                endpoint: endpoint.into(),
-                taken,
-                instruction_source: source,
-                requests: 1 + samples,
-                samples,
-                lost_samples: samples / 2,
-                builds: builds.iter().map(|build| format!("{build:02x}")).collect(),
-                functions,
-                parents: (0..nodes.len())
-                    .map(|at| nodes[at].0.min(at.saturating_sub(1)) as u32)
-                    .collect(),
-                node_functions: nodes.iter().map(|node| node.1).collect(),
-                calls: nodes.iter().map(|node| node.2).collect(),
-                folded: samples,
-                timers: vec![timer("cpu", "ns"), timer("instructions", "instructions")],
-                ..ProfileRecord::default()
-            }
-        })
+        .prop_map(
+            |(span, endpoint, taken, source, of, samples, builds, nodes)| {
+                let (kind, age) = of;
+                let mut functions = vec![Function::named("feed"), Function::named("query")];
+                functions.push(Function {
+                    name: "größe::<'a>".into(),
+                    file: "src/größe.rs".into(),
+                    line: 7,
+                });
+                let own: Vec<i64> = nodes.iter().map(|node| node.3.into()).collect();
+                let timer = |name: &str, unit: &str| TimerValues {
+                    name: name.into(),
+                    unit: unit.into(),
+                    own: own.clone(),
+                    taken_off_milli: samples * 1_000,
+                    left_milli: 2_000 - samples * 1_000,
+                };
+                ProfileRecord {
+                    start_us: NOON + span * SECOND,
+                    width_us: SECOND,
+                    kind,
+                    age,
+                    endpoint: endpoint.into(),
+                    taken,
+                    instruction_source: source,
+                    requests: 1 + samples,
+                    samples,
+                    lost_samples: samples / 2,
+                    builds: builds.iter().map(|build| format!("{build:02x}")).collect(),
+                    functions,
+                    parents: (0..nodes.len())
+                        .map(|at| nodes[at].0.min(at.saturating_sub(1)) as u32)
+                        .collect(),
+                    node_functions: nodes.iter().map(|node| node.1).collect(),
+                    calls: nodes.iter().map(|node| node.2).collect(),
+                    folded: samples,
+                    timers: vec![timer("cpu", "ns"), timer("instructions", "instructions")],
+                }
+            },
+        )
 }
 
 fn post() -> impl Strategy<Value = Deploy> {
@@ -300,19 +306,21 @@ fn post() -> impl Strategy<Value = Deploy> {
         select(&DEPLOYS[..]),
         prop::option::weighted(0.7, 0..SPANS),
         prop::option::weighted(0.3, 0..SPANS),
-        text(),
-        text(),
+        prop::option::weighted(0.3, select(&DEPLOYS[..])),
+        (text(), text(), text()),
     )
-        .prop_map(|(service, id, started, lasted, title, author)| {
+        .prop_map(|(service, id, started, lasted, replaced, texts)| {
+            let (title, author, link) = texts;
             let started_us = started.map_or(0, |span| NOON + span * SECOND);
             Deploy {
                 service: service.into(),
                 id: id.into(),
                 started_us,
                 ended_us: lasted.map(|span| started_us.max(NOON) + span * SECOND),
+                replaced: replaced.map(str::to_owned),
                 title: title.map(str::to_owned),
                 author: author.map(str::to_owned),
-                ..Deploy::default()
+                link: link.map(str::to_owned),
             }
         })
 }
