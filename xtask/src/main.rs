@@ -2,6 +2,7 @@
 
 mod clickhouse;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -215,8 +216,9 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
 /// Tests pass over what this machine has no tool or no right for (`tests/src/left_out.rs`), and who passes is not heard.
 fn tell_what_was_left_out(list: &Path) {
     use std::io::Write;
-    if let Ok(lines) = std::fs::read(list) {
-        let _ = std::io::stderr().write_all(&lines);
+    let lines = std::fs::read_to_string(list).unwrap_or_default();
+    for line in lines.lines().collect::<BTreeSet<_>>() {
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 
