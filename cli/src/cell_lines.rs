@@ -55,10 +55,25 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
 fn parsed(text: &str) -> anyhow::Result<Line<'_>> {
     match serde_json::from_str::<CellLine<'_>>(text) {
         Ok(cell) => Ok(Line::Cell(cell)),
-        // A deploy has none of a cell's fields; what is neither is told as the cell that it should be.
-        Err(error) => match serde_json::from_str::<DeployLine>(text) {
+        Err(of_cell) => match serde_json::from_str::<DeployLine>(text) {
             Ok(deploy) => Ok(Line::Deploy(deploy)),
-            Err(_) => Err(error.into()),
+            Err(of_deploy) => Err(if is_meant_for_a_deploy(text) {
+                anyhow::Error::from(of_deploy).context("a line of a deploy")
+            } else {
+                of_cell.into()
+            }),
         },
     }
+}
+
+/// Of a line that is neither: a cell has none of these fields, and a deploy no minute.
+fn is_meant_for_a_deploy(text: &str) -> bool {
+    let fields = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+    fields.is_ok_and(|fields| {
+        let has = |name: &&str| fields.contains_key(*name);
+        !fields.contains_key("minute")
+            && ["deploy", "service", "replaces", "start", "end"]
+                .iter()
+                .any(has)
+    })
 }

@@ -357,11 +357,103 @@ mod tests {
         assert_eq!(judged(&mixed, &[]).unwrap(), alone);
         let of_cpu = judged(&day(0.1).replace("instructions", "cpu_ns"), &[]).unwrap();
         assert_eq!(judged(&mixed, &["--metric", "cpu"]).unwrap(), of_cpu);
-        assert!(judged(&day(0.1), &["--metric", "cpu"]).unwrap().is_empty());
+        let silent = judged(&day(0.1), &["--metric", "cpu", "--explain"]).unwrap();
+        let line: serde_json::Value = serde_json::from_str(silent.trim()).unwrap();
+        assert_eq!(
+            (&line["deploy"], &line["verdict"]),
+            (&"b".into(), &"no_data".into())
+        );
+        assert!(silent.contains("no cell of cpu_ns"), "{silent}");
     }
 
     #[test]
-    fn neither_deploy_nor_cell_is_an_error() {
-        assert!(judged("{\"deploy\":1}\n", &[]).is_err());
+    fn neither_deploy_nor_cell_is_an_error_that_names_what_is_wrong() {
+        let why = |line: &str| format!("{:#}", judged(line, &[]).unwrap_err());
+        let broken = [
+            ("{\"deploy\":1}\n", "expected a string"),
+            (
+                r#"{"deploy":"b","service":"photo","replaces":"a","end":93}"#,
+                "missing field `start`",
+            ),
+            (
+                r#"{"deploy":"b","service":"photo","start":"soon","end":93}"#,
+                "expected i64",
+            ),
+        ];
+        for (line, wrong) in broken {
+            let why = why(line);
+            assert!(
+                why.contains("line 1: a line of a deploy: ") && why.contains(wrong),
+                "{why}"
+            );
+        }
+        let cell = cell(1, "b", 0, 2.0, 0.01).replace("\"endpoint\"", "\"url\"");
+        let why = why(&cell);
+        assert!(why.contains("missing field `endpoint`"), "{why}");
+    }
+
+    #[test]
+    fn every_silence_is_explained() {
+        let more = [
+            r#"{"deploy":"never","service":"photo","replaces":"b","start":100,"end":101}"#,
+            r#"{"deploy":"later","service":"photo","replaces":"b","start":900,"end":901}"#,
+            r#"{"deploy":"orphan","service":"photo","replaces":"unknown","start":130,"end":131}"#,
+        ];
+        let lines = day(0.1).replacen(DEPLOYS, &format!("{DEPLOYS}{}\n", more.join("\n")), 1)
+            + &cell(139, "orphan", 0, 2.0, 0.01);
+        let told = judged(&lines, &["--explain"]).unwrap();
+        for (deploy, why, at) in [
+            (
+                "never",
+                "no cell of instructions is of a request that it served",
+                139,
+            ),
+            (
+                "later",
+                "the cells end in minute 139, before its roll-out begins",
+                900,
+            ),
+            (
+                "orphan",
+                "which it replaces, has no line of its service above",
+                139,
+            ),
+        ] {
+            let lines = told.lines().map(|line| serde_json::from_str(line).unwrap());
+            let lines: Vec<serde_json::Value> = lines
+                .filter(|line: &serde_json::Value| line["deploy"] == deploy)
+                .collect();
+            assert_eq!(lines.len(), 1, "{told}");
+            assert_eq!(
+                (&lines[0]["verdict"], &lines[0]["at_minute"]),
+                (&"no_data".into(), &at.into())
+            );
+            assert!(lines[0]["checks"].to_string().contains(why), "{}", lines[0]);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_new_has_no_data() {
+        let fresh: String = day(0.1)
+            .lines()
+            .flat_map(|line| {
+                let is_new = line.contains("\"deploy\":\"b\",\"endpoint\"");
+                let new = is_new.then(|| line.replace("/feed", "/new"));
+                [Some(line.to_owned()), new]
+            })
+            .flatten()
+            .map(|line| line + "\n")
+            .collect();
+        let line = last(&judged(&fresh, &["--explain"]).unwrap(), "/new");
+        assert_eq!(
+            (&line["verdict"], &line["effect"]),
+            (&"no_data".into(), &serde_json::Value::Null)
+        );
+        assert!(
+            line["checks"]
+                .to_string()
+                .contains("nothing to compare with"),
+            "{line}"
+        );
     }
 }

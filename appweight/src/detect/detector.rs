@@ -3,6 +3,7 @@ mod jumps;
 mod ladder;
 mod look;
 mod minute;
+mod silence;
 mod watch;
 
 pub(crate) use cost::CORE_NS_BY_MINUTE;
@@ -70,6 +71,8 @@ struct Deploy {
     minutes_beside: i64,
     /// Nobody watches it: too many others were watched when it began.
     is_left_out: bool,
+    /// Whether it was said why nothing is said of it.
+    is_silence_told: bool,
     /// Once judged: its place in the day's stream of tests.
     place: Option<Place>,
 }
@@ -228,6 +231,7 @@ impl Detector {
             is_curve_taken: false,
             minutes_beside: 0,
             is_left_out: false,
+            is_silence_told: false,
             place: None,
         });
     }
@@ -311,6 +315,7 @@ impl Detector {
                 self.tell_all(column, minute, &mut told);
             }
         }
+        self.explain_silence(minute, true, &mut told);
         if self.judges_flags {
             for arm in 0..self.flags.arms.len() {
                 self.tell_flag(arm, minute, &mut told);

@@ -102,9 +102,16 @@ pub(crate) struct Pair {
     pub(crate) common_jumps: f64,
     /// The last minute of which a line was written.
     pub(crate) told: Option<i64>,
+    /// Whether cells without the change, and with it, were taken up.
+    pub(crate) has_sides: [bool; 2],
 }
 
 impl Pair {
+    /// Whether there is anything to compare: a level that nobody has seen is no side.
+    pub(crate) fn has_both_sides(&self) -> bool {
+        self.has_sides == [true; 2]
+    }
+
     /// Whether there is enough evidence to call it at this look.
     pub(crate) fn is_sure(&self) -> bool {
         let estimate = self.estimate;
@@ -158,7 +165,11 @@ impl Endpoint {
     pub(crate) fn add_column(&mut self) {
         self.filter.add_column();
         self.effects.push(0.0);
-        self.pairs.push(Pair::default());
+        self.pairs.push(Pair {
+            // What came before the column's first cell is without it.
+            has_sides: [self.previous.is_some(), false],
+            ..Pair::default()
+        });
     }
 
     /// What a column was in the last minute that had requests, on average over its cells.
@@ -204,6 +215,18 @@ impl Endpoint {
                 pair.common_jumps += jump;
             } else {
                 pair.jumps += jump;
+            }
+        }
+    }
+
+    /// Notes on which side of each change the minute's cells are.
+    pub(crate) fn note_sides(&mut self, prepared: &[Prepared]) {
+        for (column, pair) in self.pairs.iter_mut().enumerate() {
+            if !pair.has_both_sides() {
+                for part in prepared {
+                    let is_with = part.columns.get(column).is_some_and(|value| *value > 0.5);
+                    pair.has_sides[usize::from(is_with)] = true;
+                }
             }
         }
     }
@@ -287,6 +310,7 @@ impl Endpoint {
                 estimate = of(&information, &score, column, &self.chosen);
                 (information[at], score[column]) = with;
             }
+            let estimate = estimate.filter(|_| self.pairs[column].has_both_sides());
             self.pairs[column].estimate = self.scaled(estimate);
         }
     }
@@ -311,6 +335,9 @@ mod tests {
     /// Two roll-outs that overlap, and few requests: the first seems to be behind what the second did.
     fn overlap() -> Endpoint {
         let mut endpoint = Endpoint::new(Some("/rare".to_owned()), 0.01, 2);
+        for pair in &mut endpoint.pairs {
+            pair.has_sides = [true; 2];
+        }
         endpoint.filter.start(0.0);
         for minute in 0..60 {
             endpoint.filter.advance(1.0, &NOISE);

@@ -122,7 +122,14 @@ fn neighbours(endpoint: &Endpoint, column: usize, ladder: &mut Ladder) {
 
 fn evidence(endpoint: &Endpoint, pair: &Pair, ladder: &mut Ladder) {
     let Some(estimate) = pair.estimate else {
-        ladder.check(false, "data: no minute has requests of both sides");
+        let missing = match pair.has_sides {
+            [false, true] => {
+                "no request without it could be used: there is nothing to compare with"
+            }
+            [true, false] => "no request with it could be used",
+            _ => "no minute has requests of both sides",
+        };
+        ladder.check(false, &format!("data: {missing}"));
         return;
     };
     ladder.note(&format!(

@@ -64,6 +64,7 @@ pub(crate) fn learn(
     if prepared.is_empty() {
         return;
     }
+    endpoint.note_sides(&prepared);
     let level = prepared.iter().map(|part| part.value).sum::<f64>() / prepared.len() as f64;
     endpoint.filter.start(level);
     if !is_calm {

@@ -44,7 +44,8 @@ impl Detector {
             let Some(deploy) = deploy.and_then(|name| self.deploy_numbers.get(name)) else {
                 continue;
             };
-            if !self.deploys[*deploy].is_left_out {
+            let of = &self.deploys[*deploy];
+            if !of.is_left_out && !of.is_silence_told {
                 line.checks.splice(0..0, self.checks_of(*deploy));
             }
         }

@@ -97,6 +97,7 @@ impl Detector {
         self.look_at_flags(minute, &mut told);
         self.learn_warm_up(minute);
         self.retire(minute, &columns, &cells, &mut told);
+        self.explain_silence(minute, false, &mut told);
         self.complete(&mut told);
         self.cells = cells;
         self.cells.clear();
