@@ -4,6 +4,8 @@ use crate::median::median;
 
 /// A period is seen only if it has come so often.
 const TIMES: usize = 3;
+/// No longer period is looked for: a year of days, and a month.
+const LONGEST: usize = 400;
 /// The shape must tell at least this part of what varies from one value to the next.
 const TOLD: f64 = 0.5;
 
@@ -14,7 +16,7 @@ const TOLD: f64 = 0.5;
 /// long period could else tell anything.
 pub(super) fn take_off(series: &[f64]) -> Vec<f64> {
     let steps: Vec<f64> = series.windows(2).map(|two| two[1] - two[0]).collect();
-    let best = (2..=series.len() / TIMES)
+    let best = (2..=(series.len() / TIMES).min(LONGEST))
         .map(|period| (period, told(&steps, period)))
         .fold(
             (0, TOLD),
@@ -55,13 +57,23 @@ fn told(steps: &[f64], period: usize) -> f64 {
     let middle = median(&mut steps.to_vec());
     let (mut left, mut all) = (0.0, 0.0);
     for phase in 0..period {
-        let own = at_phase(steps, period, phase);
-        for (turn, step) in own.iter().enumerate() {
-            let mut others = own.clone();
-            others.remove(turn);
-            left += (step - median(&mut others)).abs();
+        let mut own = at_phase(steps, period, phase);
+        own.sort_unstable_by(f64::total_cmp);
+        for (rank, step) in own.iter().enumerate() {
+            left += (step - median_without(&own, rank)).abs();
             all += (step - middle).abs();
         }
     }
     if all > 0.0 { 1.0 - left / all } else { 0.0 }
+}
+
+/// The median of sorted values without the one of that rank.
+fn median_without(sorted: &[f64], rank: usize) -> f64 {
+    let count = sorted.len() - 1;
+    let value = |at: usize| sorted[if at < rank { at } else { at + 1 }];
+    match (count, count % 2) {
+        (0, _) => 0.0,
+        (_, 0) => f64::midpoint(value(count / 2 - 1), value(count / 2)),
+        _ => value(count / 2),
+    }
 }

@@ -152,6 +152,22 @@ fn gaps_keep_their_places_and_too_little_shows_nothing() {
     assert_eq!(changepoints(&[Some(5.0); 50]), []);
 }
 
+/// Longer than what is cut exactly: on a grid of six values first.
+#[test]
+fn a_long_series_is_cut_where_it_changed() {
+    let mut series = correlated(5, 6_000, 0.3);
+    for (at, value) in series.iter_mut().enumerate() {
+        *value += match at {
+            0..1_003 => 0.0,
+            1_003..1_521 => 4.0,
+            1_521..4_207 => -1.0,
+            _ => 1.5,
+        };
+    }
+    let found = found(&series);
+    assert!(is_near(&found, &[1_003, 1_521, 4_207], 3), "{found:?}");
+}
+
 #[test]
 fn a_series_of_bare_steps_is_cut_at_them() {
     let series: Vec<f64> = (0..60).map(|at| if at < 25 { 1.0 } else { 3.0 }).collect();
