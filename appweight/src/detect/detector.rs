@@ -12,10 +12,10 @@ pub use watch::WatchOf;
 use foldhash::{HashMap, HashMapExt};
 use thiserror::Error;
 
-use self::jumps::Incidents;
 use super::endpoint::{Cell, Endpoint};
 use super::flags::{FlagCell, Flags};
 use super::hosts::Hosts;
+use super::incidents::Incidents;
 use super::lines::{CellLine, DeployLine, VerdictLine};
 use super::ramps::Ramps;
 use super::settings::Settings;

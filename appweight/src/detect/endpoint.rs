@@ -1,7 +1,10 @@
 use super::calibration::Calibration;
 use super::filter::LevelFilter;
-use super::learn::Prepared;
+use super::incidents::Incidents;
+use super::learn::{JUMP_ROOM, Prepared};
 use super::noise::NoiseLearner;
+use super::pair::Pair;
+use super::recent::{LONGEST, Recent};
 use super::regression::{Estimate, Regression};
 use super::spend::Spend;
 use super::tail::Tail;
@@ -29,10 +32,6 @@ impl Cell {
 
 /// Minutes over which an endpoint's usual cost is read, by which the service's line weighs it.
 const REFERENCE_MINUTES: u32 = 30;
-/// Standard errors below which an alarm has lost its ground.
-const DOUBTED_BELOW_Z: f64 = 2.0;
-/// Ratios of two changes that may well be the same one.
-pub(crate) const ABOUT_THE_SAME: std::ops::Range<f64> = 0.5..2.0;
 
 /// One endpoint, or a whole service at a fixed mix.
 #[derive(Debug, Clone)]
@@ -56,6 +55,9 @@ pub(crate) struct Endpoint {
     pub(crate) chosen: Vec<usize>,
     /// The last minute and its cells.
     pub(crate) previous: Option<(i64, Vec<Prepared>)>,
+    pub(crate) recent: Recent,
+    /// Its own, beyond those of all endpoints.
+    incidents: Incidents,
     reference: Reference,
 }
 
@@ -85,64 +87,6 @@ impl Known {
     }
 }
 
-/// One (deploy, endpoint) under watch.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Pair {
-    pub(crate) estimate: Option<Estimate>,
-    /// Standard errors at which it would be called now, and those that will do in the end.
-    pub(crate) called_at: (f64, f64),
-    /// Minute of the first alarm and the effect then.
-    pub(crate) alarm: Option<(i64, f64)>,
-    pub(crate) is_withdrawn: bool,
-    /// How far the level had moved when it was withdrawn.
-    pub(crate) withdrawn_after: f64,
-    /// Jumps of the level since the alarm that no deploy explains, in logs.
-    pub(crate) jumps: f64,
-    /// The same of those that all endpoints made together.
-    pub(crate) common_jumps: f64,
-    /// The last minute of which a line was written.
-    pub(crate) told: Option<i64>,
-    /// Whether cells without the change, and with it, were taken up.
-    pub(crate) has_sides: [bool; 2],
-}
-
-impl Pair {
-    /// Whether there is anything to compare: a level that nobody has seen is no side.
-    pub(crate) fn has_both_sides(&self) -> bool {
-        self.has_sides == [true; 2]
-    }
-
-    /// Whether there is enough evidence to call it at this look.
-    pub(crate) fn is_sure(&self) -> bool {
-        let estimate = self.estimate;
-        estimate.is_some_and(|estimate| estimate.z().abs() >= self.called_at.0)
-    }
-
-    /// Whether an alarm has lost its ground.
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.estimate.is_none_or(|estimate| {
-            let turned = self
-                .alarm
-                .is_some_and(|(_, effect)| effect * estimate.effect < 0.0);
-            turned || estimate.z().abs() < DOUBTED_BELOW_Z
-        })
-    }
-
-    /// By how much the level moved since the alarm without a deploy. What all endpoints did together is this
-    /// pair's matter only if `is_common`: if the deploy seems to have changed them all.
-    pub(crate) fn moved(&self, is_common: bool) -> f64 {
-        self.jumps + if is_common { self.common_jumps } else { 0.0 }
-    }
-
-    /// Whether the level came back without a deploy: what looked like a change was a spike.
-    pub(crate) fn went_away(&self, is_common: bool) -> bool {
-        self.alarm.is_some_and(|(_, effect)| {
-            let share = -self.moved(is_common) / effect;
-            ABOUT_THE_SAME.contains(&share)
-        })
-    }
-}
-
 impl Endpoint {
     pub(crate) fn new(name: Option<String>, min_change: f64, columns: usize) -> Self {
         Self {
@@ -158,16 +102,19 @@ impl Endpoint {
             pairs: vec![Pair::default(); columns],
             chosen: Vec::new(),
             previous: None,
+            recent: Recent::default(),
+            incidents: Incidents::default(),
             reference: Reference::default(),
         }
     }
 
-    pub(crate) fn add_column(&mut self) {
+    pub(crate) fn add_column(&mut self, minute: i64) {
         self.filter.add_column();
         self.effects.push(0.0);
         self.pairs.push(Pair {
             // What came before the column's first cell is without it.
             has_sides: [self.previous.is_some(), false],
+            since: minute,
             ..Pair::default()
         });
     }
@@ -203,19 +150,60 @@ impl Endpoint {
     /// Learns from what a watch ended with how large errors are in truth.
     pub(crate) fn calibrate(&mut self, column: usize) {
         let pair = &self.pairs[column];
-        if let (Some(estimate), None) = (pair.estimate, pair.alarm) {
+        if let (Some(estimate), None, false) = (pair.estimate, pair.alarm, pair.is_held_back) {
             self.calibration.add(estimate.z() * self.scale, self.scale);
         }
     }
 
-    /// Notes that the level jumped without a deploy, for those that were called before.
-    pub(crate) fn note_jump(&mut self, jump: f64, is_common: bool) {
-        for pair in self.pairs.iter_mut().filter(|pair| pair.alarm.is_some()) {
-            if is_common {
-                pair.common_jumps += jump;
-            } else {
-                pair.jumps += jump;
+    /// Notes that the level jumped without a deploy, and when what it ends began, if that was seen.
+    pub(crate) fn note_jump(&mut self, jump: f64, is_common: bool, began: Option<i64>) {
+        for pair in &mut self.pairs {
+            if began.is_none_or(|began| pair.concerns(began)) {
+                let jumps = if is_common {
+                    &mut pair.common_jumps
+                } else {
+                    &mut pair.jumps
+                };
+                jumps.add(jump);
             }
+        }
+    }
+
+    /// Notes jumps of this endpoint's own, by cluster.
+    pub(crate) fn note_own_jumps(&mut self, jumps: &[(usize, f64)], clusters: usize, minute: i64) {
+        if jumps.is_empty() {
+            return;
+        }
+        let all: f64 = jumps.iter().map(|(_, jump)| jump).sum();
+        let began = self.incidents.note(minute, all / jumps.len() as f64);
+        self.note_jump(all / clusters as f64, false, began);
+        self.recent.interrupt();
+    }
+
+    /// Notes whether the level stepped back from what a column is called with, or would be, where no host was restarted: by too little for
+    /// one minute to show it.
+    pub(crate) fn note_step_back(&mut self, column: usize, minute: i64) {
+        let pair = &self.pairs[column];
+        let Some(effect) = pair.called_effect() else {
+            return;
+        };
+        // Once it was called, each minute is looked at when it comes.
+        let first = pair.alarm.map_or(i64::MIN, |_| minute - LONGEST);
+        let noise = &self.learner.noise;
+        let since = pair.stepped_back.unwrap_or(pair.since);
+        let back = self.recent.step(-effect, since, first, noise);
+        if let Some(by) = back {
+            let pair = &mut self.pairs[column];
+            pair.jumps.add(by);
+            pair.stepped_back = Some(minute);
+            let parts = self.previous.iter().flat_map(|(_, parts)| parts);
+            let mut clusters: Vec<usize> = parts.map(|part| part.cell.cluster).collect();
+            clusters.sort_unstable();
+            clusters.dedup();
+            for cluster in clusters {
+                self.filter.loosen_cluster(cluster, JUMP_ROOM * by * by);
+            }
+            self.learner.interrupt();
         }
     }
 

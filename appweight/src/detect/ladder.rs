@@ -1,5 +1,6 @@
-use super::endpoint::{Endpoint, Pair};
+use super::endpoint::Endpoint;
 use super::lines::VerdictLine;
+use super::pair::Pair;
 use super::tail::{FewGroups, MIN_GROUPS, TailChange};
 
 /// The checks that a verdict rests on, each with its figures and with how it went.
@@ -94,8 +95,16 @@ pub(crate) fn climb(
             )
         };
         ladder.check(false, &format!("went away: withdrawn, {why}"));
+    } else if pair.is_held_back {
+        ladder.check(
+            false,
+            &format!(
+                "went away: not called, the level moved by {:+.2} % without a deploy",
+                100.0 * pair.withdrawn_after.exp_m1()
+            ),
+        );
     } else if pair.alarm.is_some() {
-        let moved = pair.jumps + pair.common_jumps;
+        let moved = pair.jumps.sum() + pair.common_jumps.sum();
         ladder.check(
             true,
             &format!(

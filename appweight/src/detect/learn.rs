@@ -67,6 +67,8 @@ pub(crate) fn learn(
     endpoint.note_sides(&prepared);
     let level = prepared.iter().map(|part| part.value).sum::<f64>() / prepared.len() as f64;
     endpoint.filter.start(level);
+    let cell = endpoint.learner.noise.cell;
+    endpoint.recent.add(minute, &prepared, cell);
     if !is_calm {
         endpoint.learner.interrupt();
     }
@@ -136,12 +138,17 @@ fn beyond(by: f64, all: f64) -> f64 {
 }
 
 /// Lets clusters' levels go where they jumped, which no deploy is charged with.
-pub(crate) fn let_go(endpoint: &mut Endpoint, jumps: &[(usize, f64)], clusters: usize) {
+pub(crate) fn let_go(
+    endpoint: &mut Endpoint,
+    jumps: &[(usize, f64)],
+    clusters: usize,
+    minute: i64,
+) {
     for &(cluster, jump) in jumps {
         let variance = JUMP_ROOM * jump * jump;
         endpoint.filter.loosen_cluster(cluster, variance);
-        endpoint.note_jump(jump / clusters as f64, false);
     }
+    endpoint.note_own_jumps(jumps, clusters, minute);
 }
 
 /// How far a cluster is from what is expected, if that cannot be chance.

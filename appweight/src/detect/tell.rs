@@ -1,6 +1,7 @@
-use super::endpoint::{ABOUT_THE_SAME, Endpoint};
+use super::endpoint::Endpoint;
 use super::ladder::climb;
 use super::lines::{Ruling, VerdictLine};
+use super::pair::{ABOUT_THE_SAME, Jumps};
 use super::regression::Estimate;
 
 /// Normal quantile of a 95 % interval.
@@ -24,19 +25,25 @@ pub(crate) fn raise(
     told: &mut Vec<VerdictLine>,
 ) {
     let is_service = endpoint.name.is_none();
+    endpoint.note_step_back(column, minute);
     let pair = &mut endpoint.pairs[column];
     let is_sure = pair.is_sure();
     let is_common = is_service
         || pair
-            .alarm
+            .called_effect()
             .zip(service_effect)
-            .is_some_and(|((_, own), of_service)| ABOUT_THE_SAME.contains(&(of_service / own)));
+            .is_some_and(|(own, of_service)| ABOUT_THE_SAME.contains(&(of_service / own)));
     let went_away = pair.went_away(is_common);
     let mut is_news = false;
+    pair.is_held_back = pair.alarm.is_none() && is_sure && went_away;
+    if pair.is_held_back {
+        pair.withdrawn_after = pair.moved(is_common);
+    }
     match (pair.alarm, pair.estimate) {
-        (None, Some(estimate)) if is_sure => {
+        // What went away before there was evidence enough to call it is not called.
+        (None, Some(estimate)) if is_sure && !pair.is_held_back => {
             pair.alarm = Some((minute, estimate.effect));
-            (pair.jumps, pair.common_jumps) = (0.0, 0.0);
+            (pair.jumps, pair.common_jumps) = (Jumps::default(), Jumps::default());
             is_news = true;
         }
         (Some(_), _) if pair.is_withdrawn != went_away => {
@@ -91,14 +98,17 @@ pub(crate) fn deploy_line(
         let within = |moved: f64| (estimate.effect + moved).exp_m1().abs() < endpoint.min_change;
         !few.change.is_some_and(within)
     });
-    let is_held_back = line.verdict == Ruling::Unchanged && may_have_moved;
-    if is_held_back {
+    let is_unsure = line.verdict == Ruling::Unchanged && may_have_moved;
+    if is_unsure {
         line.verdict = Ruling::Undecided;
     }
     let mut is_beyond_requests = false;
-    if let (Ruling::Undecided, Some(estimate), Some(parent), false) =
-        (line.verdict, estimate, step.parent, is_held_back)
-    {
+    if let (Ruling::Undecided, Some(estimate), Some(parent), false) = (
+        line.verdict,
+        estimate,
+        step.parent,
+        is_unsure || pair.is_held_back,
+    ) {
         let new = endpoint.tail.seen(step.number);
         let fewest = new.requests.min(endpoint.tail.seen(parent).requests);
         // What restarts change by themselves is the part that surely does not fall with requests.
@@ -205,5 +215,35 @@ mod tests {
         let of = |min_change: f64| verdict(estimate, false, false, min_change, 7).verdict;
         assert_eq!(of(0.01), Ruling::Unchanged);
         assert_eq!(of(0.002), Ruling::Undecided);
+    }
+
+    #[test]
+    fn what_came_back_before_it_could_be_called_is_not_called() {
+        let told = |ended: Option<i64>| {
+            let mut service = Endpoint::new(None, 0.01, 1);
+            let pair = &mut service.pairs[0];
+            pair.estimate = Some(Estimate {
+                effect: 0.06,
+                variance: 1e-4,
+            });
+            pair.called_at = (4.0, 4.0);
+            (pair.since, pair.settled_at) = (10, 20);
+            service.note_jump(0.05, true, None);
+            service.note_jump(-0.06, true, ended);
+            let step = Step {
+                name: "b",
+                number: 1,
+                parent: Some(0),
+            };
+            let mut told = Vec::new();
+            raise(&mut service, 0, 30, step, None, &mut told);
+            assert_eq!(service.pairs[0].is_held_back, told.is_empty());
+            told.len()
+        };
+        // It began while hosts restarted; nobody saw when; before; and once all were warm.
+        assert_eq!(told(Some(15)), 0);
+        assert_eq!(told(None), 0);
+        assert_eq!(told(Some(5)), 1);
+        assert_eq!(told(Some(25)), 1);
     }
 }

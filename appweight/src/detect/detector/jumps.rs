@@ -1,7 +1,7 @@
 //! Jumps that all endpoints make together: incidents, which no deploy is charged with.
 
 use super::Detector;
-use crate::detect::endpoint::ABOUT_THE_SAME;
+use crate::detect::incidents::came_back;
 use crate::detect::learn::{Freed, JUMP_ROOM, Prepared, moves};
 
 /// All endpoints jump together from so many standard errors on, and by so much, in logs: an endpoint that few ask
@@ -12,48 +12,8 @@ const LEAST_JUMP: f64 = 0.01;
 const END_AT: f64 = 3.0;
 /// A cluster goes along with the others if it shows at least this share of what all of them show; so do endpoints.
 const GOES_ALONG: f64 = 0.5;
-/// Standard errors by which endpoints fall short of that if they do.
+/// Standard errors by which clusters or endpoints fall short of that if they do.
 const FALLS_SHORT_AT: f64 = 2.0;
-/// Minutes after which a jump that did not come back is taken to have come to stay.
-const OPEN_MINUTES: i64 = 120;
-
-/// What is known of incidents.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Incidents {
-    /// A jump that has not come back: its minute, and by how much, in logs.
-    open: Option<(i64, f64)>,
-    /// The last minute in which all jumped.
-    last_jump: Option<i64>,
-    /// The last minute that had cells fit to be learned from.
-    last_seen: Option<i64>,
-}
-
-/// Whether a jump takes another one back.
-fn came_back(open: f64, jump: f64) -> bool {
-    ABOUT_THE_SAME.contains(&(-jump / open))
-}
-
-impl Incidents {
-    fn note(&mut self, minute: i64, jump: f64) {
-        self.last_jump = Some(minute);
-        self.open = match self.open {
-            // The clusters that show it a minute later belong to it.
-            Some((since, open)) if since + 1 == minute && open * jump > 0.0 => Some((since, open)),
-            Some((_, open)) if came_back(open, jump) => None,
-            _ => Some((minute, jump)),
-        };
-    }
-
-    /// Whether one began or ended in that minute or later.
-    pub(super) fn is_since(&self, minute: i64) -> bool {
-        self.last_jump.is_some_and(|last| last >= minute)
-    }
-
-    fn open_at(&self, minute: i64) -> Option<f64> {
-        let (since, jump) = self.open?;
-        (minute - since <= OPEN_MINUTES).then_some(jump)
-    }
-}
 
 /// How far cells are from where they should be, by endpoint: sums of that × precision, and of precision.
 #[derive(Debug, Clone, Default)]
@@ -117,7 +77,9 @@ fn jumps(clusters: &[Shown], open: Option<f64>) -> Vec<(usize, f64)> {
     let together = is_jump(&all).then(|| all.jump());
     let mut jumps: Vec<(usize, f64)> = Vec::new();
     for (cluster, shown) in clusters.iter().enumerate() {
-        let goes_along = together.is_some_and(|all| shown.jump() / all >= GOES_ALONG);
+        let reach = FALLS_SHORT_AT / shown.precision().sqrt();
+        let goes_along = together
+            .is_some_and(|all| shown.jump() * all.signum() + reach >= GOES_ALONG * all.abs());
         if shown.precision() > 0.0 && (goes_along || is_jump(shown)) {
             jumps.push((cluster, shown.jump()));
         }
@@ -158,13 +120,13 @@ impl Detector {
             return Vec::new();
         }
         let count = unexpected.len() as f64;
+        let mean = jumps.iter().map(|(_, jump)| jump).sum::<f64>() / jumps.len() as f64;
+        let began = self.incidents.note(minute, mean);
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
             for &(_, jump) in &jumps {
-                endpoint.note_jump(jump / count, true);
+                endpoint.note_jump(jump / count, true, began);
             }
         }
-        let mean = jumps.iter().map(|(_, jump)| jump).sum::<f64>() / jumps.len() as f64;
-        self.incidents.note(minute, mean);
         self.free(&jumps, JUMP_ROOM);
         let freed = |(cluster, jump)| Freed {
             cluster,
@@ -208,6 +170,7 @@ impl Detector {
                     endpoint.filter.loosen_cluster(cluster, room * jump * jump);
                 }
                 endpoint.learner.interrupt();
+                endpoint.recent.interrupt();
             }
         }
     }
@@ -256,6 +219,11 @@ mod tests {
         };
         assert_eq!(which(&all), [0, 1, 2]);
         assert_eq!(which(&all[..1]), [0; 0], "4.9 standard errors");
+        let hardly_known = of(-0.026, 0.03);
+        assert_eq!(
+            which(&[all[1].clone(), all[2].clone(), hardly_known]),
+            [0, 1, 2]
+        );
         let silent = Shown::default();
         assert_eq!(which(&[of(0.2, 0.02), of(0.01, 0.02), silent]), [0, 2]);
         assert_eq!(which(&[of(0.009, 0.0001)]), [0; 0], "too small to matter");
@@ -263,17 +231,5 @@ mod tests {
         assert_eq!(which(&end), [0; 0]);
         assert_eq!(jumps(&end, Some(0.06)).len(), 1);
         assert_eq!(jumps(&end, Some(-0.06)), []);
-    }
-
-    #[test]
-    fn an_incident_is_open_until_its_jump_comes_back() {
-        let mut incidents = Incidents::default();
-        incidents.note(10, 0.1);
-        incidents.note(11, 0.12);
-        assert_eq!(incidents.open_at(30), Some(0.1));
-        incidents.note(31, -0.08);
-        assert_eq!(incidents.open_at(32), None);
-        incidents.note(40, 0.1);
-        assert_eq!(incidents.open_at(40 + OPEN_MINUTES + 1), None);
     }
 }

@@ -42,6 +42,7 @@ impl Detector {
             endpoint.filter.advance(passed, &noise);
         }
         self.note_restarts(&cells, minute, is_first);
+        self.note_settled();
         let ages = self.ages(&cells, minute);
         let columns = self.column_values(&cells);
         let (bad, unexpected) = self.find_bad_hosts(&cells, &ages, &columns);
@@ -71,7 +72,7 @@ impl Detector {
             endpoint.refer(prepared.iter().map(|part| &part.cell));
             totals.add(service, endpoint, &prepared);
             let jumps = find_jumps(endpoint, &prepared, minute, &freed);
-            let_go(endpoint, &jumps, clusters);
+            let_go(endpoint, &jumps, clusters, minute);
             totals.add_jumps(service, endpoint, &prepared, &jumps);
             let is_calm = jumps.is_empty() && freed.is_empty();
             learn(endpoint, prepared, minute, is_quiet, is_calm);
@@ -88,7 +89,7 @@ impl Detector {
                     jumps.push(share);
                 }
             }
-            let_go(total, &jumps, clusters);
+            let_go(total, &jumps, clusters, minute);
             let is_calm = jumps.is_empty() && freed.is_empty();
             learn(total, of.prepared, minute, is_quiet, is_calm);
         }
@@ -167,7 +168,7 @@ impl Detector {
             if cell.deploy != last && !self.deploys[cell.deploy].is_seen {
                 self.deploys[cell.deploy].is_seen = true;
                 let is_open = self.deploys[cell.deploy].parent.is_none()
-                    || self.open_column(Column::Deploy(cell.deploy));
+                    || self.open_column(Column::Deploy(cell.deploy), minute);
                 if !is_open {
                     told.push(self.leave_out(cell.deploy, minute));
                 }
@@ -187,21 +188,21 @@ impl Detector {
             let others = self.columns.iter().filter(of_flags).count();
             let column = Column::Flag(*arm);
             if others < MOST_FLAGS && !self.columns.contains(&column) {
-                self.open_column(column);
+                self.open_column(column, minute);
             }
         }
         !moved.is_empty()
     }
 
     /// Whether there was room for it.
-    fn open_column(&mut self, column: Column) -> bool {
+    fn open_column(&mut self, column: Column, minute: i64) -> bool {
         if self.columns.len() >= MAX_COLUMNS {
             return false;
         }
         self.columns.push(column);
         let is_deploy = matches!(column, Column::Deploy(_));
         for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
-            endpoint.add_column();
+            endpoint.add_column(minute);
             if is_deploy {
                 endpoint.filter.loosen_warm_up();
             }
@@ -220,6 +221,19 @@ impl Detector {
                 for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
                     let variance = endpoint.learner.noise.restart;
                     endpoint.filter.loosen_host(cell.host, variance);
+                }
+            }
+        }
+    }
+
+    /// Tells pairs when all hosts of their deploy are warm.
+    fn note_settled(&mut self) {
+        let warm_up = self.warm_up.minutes();
+        for (at, column) in self.columns.iter().enumerate() {
+            if let Column::Deploy(deploy) = column {
+                let settled_at = self.deploys[*deploy].last_restart + warm_up;
+                for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                    endpoint.pairs[at].settled_at = settled_at;
                 }
             }
         }
