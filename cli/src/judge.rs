@@ -284,6 +284,15 @@ mod tests {
     }
 
     #[test]
+    fn the_ladder_of_checks() {
+        let told = judged(&day(0.1), &["--explain"]).unwrap();
+        let line = last(&told, "/feed");
+        let checks = line["checks"].as_array().unwrap().iter();
+        let checks: Vec<&str> = checks.filter_map(|check| check.as_str()).collect();
+        insta::assert_snapshot!(checks.join("\n"));
+    }
+
+    #[test]
     fn what_is_called_says_what_it_costs_the_service() {
         let cost = |lines: &str| last(&judged(lines, &[]).unwrap(), "/feed")["cost"].clone();
         // All hosts have it by the end, and it is the only endpoint.
