@@ -157,8 +157,32 @@ impl ThirtyDays {
             "INSERT INTO requests SELECT 'photos', if(number % 2 = 0, '8f2c1a9', '5f9cd00'),
                 concat('web-', toString(number % 64)), concat('/endpoint/', toString(number % {ENDPOINTS}), '/{{id}}'),
                 {until_us} - 2 * {DAY_US} + intDiv(2 * {DAY_US}, {REQUESTS}) * number AS start_us, NULL,
-                300000 + cityHash64(number) % 3000000, start_us, number, unhex('{record}')
+                300000 + cityHash64(number) % 3000000, start_us, number + 1, unhex('{record}')
             FROM numbers({REQUESTS})"
+        ))
+        .await;
+        self.costliest().await;
+    }
+
+    /// As if the records had come in groups of a thousand.
+    async fn costliest(&self) {
+        let group = "intDiv(position, 1000)";
+        let ranked = format!(
+            "(SELECT *, 1 + toUInt128(assumeNotNull(cpu_ns)) AS cost,
+                row_number() OVER (PARTITION BY {group}, deploy ORDER BY cost DESC) AS of_deploy,
+                row_number() OVER (PARTITION BY {group}, deploy, endpoint ORDER BY cost DESC) AS of_endpoint
+            FROM requests)"
+        );
+        let kept = "(of_deploy <= 128 OR of_endpoint <= 8)";
+        let columns = "service, deploy, host, endpoint, cost, start_us, instructions, cpu_ns, arrived_us, position, record";
+        self.run(&format!(
+            "INSERT INTO costliest ({columns}) SELECT {columns} FROM {ranked} WHERE {kept}"
+        ))
+        .await;
+        self.run(&format!(
+            "INSERT INTO costliest (service, deploy, endpoint, start_us, cost)
+            SELECT service, deploy, endpoint, max(start_us), 1 + max(cost) FROM {ranked} WHERE NOT {kept}
+            GROUP BY service, deploy, endpoint, {group}"
         ))
         .await;
     }

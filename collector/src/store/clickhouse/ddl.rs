@@ -5,12 +5,13 @@ use super::schema::REMEMBERED_BLOCKS;
 
 /// Tables that are spread over the shards of a cluster, and by what: rows that are added up lie together. All
 /// others are small, and whole on every server.
-const SPREAD: [(&str, &str); 8] = [
+const SPREAD: [(&str, &str); 9] = [
     ("cells", "cityHash64(service, endpoint)"),
     ("host_cells", "cityHash64(service, endpoint)"),
     ("minute_cells", "cityHash64(service, endpoint)"),
     ("hour_cells", "cityHash64(service, endpoint)"),
     ("requests", "cityHash64(service, endpoint)"),
+    ("costliest", "cityHash64(service, endpoint)"),
     ("processes", "cityHash64(service, source)"),
     ("profiles", "cityHash64(service, endpoint)"),
     ("profile_nodes", "cityHash64(service, endpoint)"),
@@ -92,9 +93,10 @@ impl Ddl {
              replicated_deduplication_window_seconds = 604800"
         );
         let statement = statement.replace("{settings}", &settings);
-        let (head, rest) = statement
-            .split_once(" {on_cluster}")
-            .unwrap_or((&statement, ""));
+        // Rows go through the table that is asked.
+        let Some((head, rest)) = statement.split_once(" {on_cluster}") else {
+            return vec![statement];
+        };
         let table = head.rsplit(' ').next().unwrap_or_default();
         let made = format!("{head}{}{rest}", self.on_cluster());
         let Some(cluster) = &self.cluster else {

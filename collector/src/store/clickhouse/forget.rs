@@ -16,6 +16,14 @@ pub(super) async fn forget(
     horizons: Horizons,
 ) -> Result<Forgotten, StoreError> {
     let requests = delete(client, ddl, "requests", "start_us < ?", horizons.records_us).await?;
+    delete(
+        client,
+        ddl,
+        "costliest",
+        "start_us < ?",
+        horizons.records_us,
+    )
+    .await?;
     let processes = delete(
         client,
         ddl,

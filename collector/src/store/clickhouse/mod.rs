@@ -11,6 +11,7 @@ mod claims;
 mod connection;
 #[cfg(test)]
 mod copy_tests;
+mod costliest;
 mod days;
 mod ddl;
 mod deploys;

@@ -12,6 +12,7 @@ use appweight_wire::{
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use super::costliest;
 use super::journal::Group;
 use crate::store::copy::{KeptProcess, KeptRequest};
 use crate::store::windows::Windows;
@@ -84,7 +85,7 @@ impl<'a> Facts<'a> {
 
 /// The columns of a request record.
 #[derive(Row, Deserialize)]
-struct FoundRequest {
+pub(super) struct FoundRequest {
     host: String,
     deploy: String,
     endpoint: String,
@@ -97,6 +98,19 @@ struct FoundRequest {
 }
 
 impl FoundRequest {
+    /// Of the costliest: that some are left out from here on.
+    pub(super) fn says_left_out(&self) -> bool {
+        self.record.is_empty()
+    }
+
+    pub(super) fn view(mut self) -> Result<RequestView, StoreError> {
+        Ok(RequestView {
+            request: self.request()?,
+            host: self.host,
+            deploy: self.deploy,
+        })
+    }
+
     fn request(&mut self) -> Result<RequestRecord, StoreError> {
         let facts: Facts<'_> = code::unpack("request record", &self.record)?;
         Ok(RequestRecord {
@@ -126,7 +140,7 @@ impl FoundRequest {
     }
 }
 
-/// A request record, where it comes from, when it arrived, and its place among those that arrived then.
+/// A request record, where it comes from, when it arrived, and its place among those that arrived then, from 1.
 pub(super) type Arrived<'a> = (&'a Origin, &'a RequestRecord, u64, u32);
 
 /// Rows of request records in the order of the table, which ClickHouse need not find then. Each is made when it is
@@ -138,17 +152,22 @@ impl<'a> RequestRows<'a> {
         requests.sort_by_key(|(origin, request, ..)| (origin.service.as_str(), request.start_us));
         Self(requests.into_iter())
     }
+}
 
-    /// Those of a group.
-    pub(super) fn of_group(group: &'a Group) -> Self {
-        let requests = group.batches.iter().flat_map(|new| {
-            let requests = new.batch.requests.iter();
-            requests.map(|request| (&new.batch.origin, request))
-        });
-        let requests = (0..).zip(requests);
-        let requests = requests.map(|(at, (origin, request))| (origin, request, group.made_us, at));
-        Self::of(requests.collect())
-    }
+/// The request records of a group.
+pub(super) fn of_group(group: &Group) -> Vec<Arrived<'_>> {
+    let requests = group.batches.iter().flat_map(|new| {
+        let requests = new.batch.requests.iter();
+        requests.map(|request| (&new.batch.origin, request))
+    });
+    let requests = (1..).zip(requests);
+    let requests = requests.map(|(at, (origin, request))| (origin, request, group.made_us, at));
+    requests.collect()
+}
+
+/// What of a record is in no column of its own.
+pub(super) fn packed(request: &RequestRecord) -> Vec<u8> {
+    code::pack_in_order(&Facts::of(request))
 }
 
 impl<'a> Iterator for RequestRows<'a> {
@@ -166,7 +185,7 @@ impl<'a> Iterator for RequestRows<'a> {
             cpu_ns: request.cpu_ns,
             arrived_us,
             position,
-            record: code::pack_in_order(&Facts::of(request)),
+            record: packed(request),
         })
     }
 }
@@ -355,6 +374,11 @@ pub(super) async fn requests(
     client: &Client,
     query: &RequestQuery,
 ) -> Result<Vec<RequestView>, StoreError> {
+    if query.order == RequestOrder::Cost
+        && let Some(found) = costliest::requests(client, query).await?
+    {
+        return Ok(found);
+    }
     let order = match query.order {
         // Not `NULLS LAST`: with a LIMIT ClickHouse 26.5 then leaves out some of the first rows.
         RequestOrder::Cost => {
@@ -384,12 +408,8 @@ pub(super) async fn requests(
     }
     let mut rows = asked.fetch::<FoundRequest>()?;
     let mut found = Vec::new();
-    while let Some(mut row) = rows.next().await? {
-        found.push(RequestView {
-            request: row.request()?,
-            host: row.host,
-            deploy: row.deploy,
-        });
+    while let Some(row) = rows.next().await? {
+        found.push(row.view()?);
     }
     Ok(found)
 }

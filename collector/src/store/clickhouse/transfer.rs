@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::connection::{insert, insert_each};
+use super::costliest::{self, CostlyRow};
 use super::endpoints::EndpointRow;
 use super::fold::{Detail, Folded};
-use super::records::{RequestRow, RequestRows};
+use super::records::{self, Arrived, RequestRow, RequestRows};
 use super::services::ServiceRow;
-use super::{
-    Tables, alerts, cell_rows, cells, claims, days, deploys, endpoints, fold, profiles, records,
-};
+use super::{Tables, alerts, cell_rows, cells, claims, days, deploys, endpoints, fold, profiles};
 use crate::store::StoreError;
 use crate::store::cell_sums::CellSums;
 use crate::store::copy::{Count, Known, Part, Rows, Table, Transfer};
@@ -138,10 +137,13 @@ impl Transfer for Tables {
             }
             Rows::Requests(requests) => {
                 // What arrived is numbered by the other store, from 1 if that is SQLite: before all that will come.
-                let requests = (0..).zip(&requests);
+                let requests = (1..).zip(&requests);
                 let requests =
                     requests.map(|(at, kept)| (&kept.origin, &kept.record, kept.arrived, at));
-                let rows = RequestRows::of(requests.collect());
+                let requests: Vec<Arrived<'_>> = requests.collect();
+                let costliest = costliest::rows(requests.clone());
+                insert_each::<CostlyRow<'_>>(client, "costliest", token, costliest).await?;
+                let rows = RequestRows::of(requests);
                 insert_each::<RequestRow<'_>>(client, "requests", token, rows).await?;
             }
             Rows::Processes(processes) => {

@@ -12,7 +12,7 @@ const LATER: Duration = Duration::from_secs(3_600);
 
 /// Sets how long they are kept. What is stored is not rewritten for it, but when it is merged the next time.
 pub(super) async fn set(client: &Client, ddl: &Ddl, kept: Duration) -> Result<(), StoreError> {
-    for table in ["requests", "processes"] {
+    for table in ["requests", "costliest", "processes"] {
         modify(client, &statement(ddl, table, kept)).await?;
     }
     Ok(())

@@ -23,13 +23,14 @@ use uuid::Uuid;
 use super::cell_rows::CellRow;
 use super::claims::{self, Claim};
 use super::connection::{insert, insert_each};
+use super::costliest::{self, CostlyRow};
 use super::fold::Detail;
 use super::journal::{Group, Journal};
 use super::profiles::{NodeRow, PartRow};
-use super::records::{ProcessRow, RequestRow, RequestRows};
+use super::records::{self, ProcessRow, RequestRow, RequestRows};
 use super::schema::REMEMBERED_BLOCKS;
 use super::seen::Seen;
-use super::{cell_rows, deploys, profiles, records};
+use super::{cell_rows, deploys, profiles};
 use crate::Clock;
 use crate::off_the_runtime::off_the_runtime;
 use crate::store::cell_sums::CellSums;
@@ -322,7 +323,9 @@ impl Writer {
         let client = &self.client;
         let of = Arc::clone(group);
         let rows = off_the_runtime(move || Rows::of(&of)).await?;
-        let requests = RequestRows::of_group(group);
+        let requests = records::of_group(group);
+        let costliest = costliest::rows(requests.clone());
+        let requests = RequestRows::of(requests);
         let new = self.seen.new_in(group);
         let (services, endpoints) = (new.services(), new.endpoints());
         tokio::try_join!(
@@ -330,6 +333,7 @@ impl Writer {
             insert(client, Detail::Minutes.table(), token, rows.minute_cells),
             insert(client, Detail::Hours.table(), token, rows.hour_cells),
             insert_each::<RequestRow<'_>>(client, "requests", token, requests),
+            insert_each::<CostlyRow<'_>>(client, "costliest", token, costliest),
             insert(client, "processes", token, rows.processes),
             insert(client, "profiles", token, rows.profiles),
             insert(client, "profile_nodes", token, rows.profile_nodes),
