@@ -1,10 +1,15 @@
 use std::collections::BTreeMap;
 
 use appweight::evidence::ProcessPoint;
+#[cfg(feature = "clickhouse")]
+use appweight_wire::ProcessRecord;
 use appweight_wire::{ActiveUsers, EndpointCount};
 use serde::Deserialize;
 
 use super::{StoreError, TimeRange, code};
+
+/// The counter.
+const INSTRUCTIONS: &str = "instructions";
 
 /// Process records added up by window. A day of a fleet's records is gigabytes, nearly all of it
 /// sketches of users; its windows are a few megabytes and weigh the same.
@@ -41,6 +46,43 @@ struct Counter<'a> {
     absent_because: Option<&'a str>,
 }
 
+/// What a record, or some of one window, add to what a service weighs, but for users.
+#[cfg(feature = "clickhouse")]
+#[derive(Debug)]
+pub(super) struct Sum {
+    pub(super) start_us: u64,
+    pub(super) width_us: u64,
+    pub(super) cpu_ns: u64,
+    pub(super) instructions: Option<u64>,
+    pub(super) absent_because: Option<String>,
+    pub(super) requests: u64,
+    pub(super) errors: u64,
+}
+
+#[cfg(feature = "clickhouse")]
+impl Sum {
+    pub(super) fn of(record: &ProcessRecord) -> Self {
+        let endpoints = record.endpoints.iter();
+        let (requests, errors) = endpoints.fold((0_u64, 0_u64), |(requests, errors), count| {
+            (
+                requests.saturating_add(count.requests),
+                errors.saturating_add(count.errors),
+            )
+        });
+        let mut counters = record.counters.iter();
+        let counter = counters.find(|counter| counter.name == INSTRUCTIONS);
+        Self {
+            start_us: record.start_us,
+            width_us: record.width_us,
+            cpu_ns: record.cpu_ns,
+            instructions: record.instructions,
+            absent_because: counter.and_then(|counter| counter.absent_because.clone()),
+            requests,
+            errors,
+        }
+    }
+}
+
 /// The two halves of a time, which share no window: they are read side by side.
 pub(super) fn halves(time: TimeRange, window_us: u64) -> [TimeRange; 2] {
     let middle_us = time.from_us + time.until_us.saturating_sub(time.from_us) / 2;
@@ -67,6 +109,31 @@ impl Windows {
     /// Adds a record as stores write them.
     pub(super) fn add(&mut self, record: &[u8]) -> Result<(), StoreError> {
         let record: Record<'_> = code::unpack("process record", record)?;
+        self.add_record(record);
+        Ok(())
+    }
+
+    /// Adds what records weigh together: some of one window.
+    #[cfg(feature = "clickhouse")]
+    pub(super) fn add_sum(&mut self, sum: &Sum) {
+        self.add_record(Record {
+            start_us: sum.start_us,
+            width_us: sum.width_us,
+            cpu_ns: sum.cpu_ns,
+            instructions: sum.instructions,
+            endpoints: vec![Counts {
+                requests: sum.requests,
+                errors: sum.errors,
+            }],
+            active_users: None,
+            counters: vec![Counter {
+                name: INSTRUCTIONS,
+                absent_because: sum.absent_because.as_deref(),
+            }],
+        });
+    }
+
+    fn add_record(&mut self, record: Record<'_>) {
         let window = record.start_us - record.start_us % self.window_us;
         match self.windows.get_mut(&window) {
             Some(sum) => unite(sum, &record),
@@ -74,7 +141,6 @@ impl Windows {
                 self.windows.insert(window, point(record));
             }
         }
-        Ok(())
     }
 
     /// One point per window, from the start of its first record to the end of its last one.
@@ -139,12 +205,12 @@ fn requests_of(record: &Record<'_>) -> EndpointCount {
 fn why_absent<'a>(record: &Record<'a>) -> Option<&'a str> {
     let mut counters = record.counters.iter();
     counters
-        .find(|counter| counter.name == "instructions")?
+        .find(|counter| counter.name == INSTRUCTIONS)?
         .absent_because
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use appweight::weight::weigh;
     use appweight_wire::{CounterStatus, ProcessRecord};
     use proptest::prelude::*;
@@ -153,7 +219,7 @@ mod tests {
     use crate::store::views;
     use crate::testing::{NOON, SECOND, process};
 
-    fn record() -> impl Strategy<Value = ProcessRecord> {
+    pub(in crate::store) fn record() -> impl Strategy<Value = ProcessRecord> {
         let counts = (
             0_u64..40,
             0_u64..1_000_000_000,

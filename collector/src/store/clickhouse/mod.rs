@@ -40,6 +40,7 @@ mod tests;
 mod transfer;
 mod ttl;
 mod watch;
+mod windows;
 mod writer;
 
 use std::sync::Arc;
@@ -246,7 +247,7 @@ impl Store for ClickhouseStore {
     ) -> Result<Vec<ProcessPoint>, StoreError> {
         let half = |time| {
             let (client, service) = (self.client.clone(), service.to_owned());
-            let read = async move { records::windows(&client, &service, time, window_us).await };
+            let read = async move { windows::windows(&client, &service, time, window_us).await };
             // A task of its own: most of it is work here.
             let read = tokio::spawn(read);
             async { (read.await).map_err(|error| StoreError::Cut(error.to_string()))? }

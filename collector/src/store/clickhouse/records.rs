@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::costliest;
 use super::journal::Group;
 use crate::store::copy::{KeptProcess, KeptRequest};
-use crate::store::windows::Windows;
+use crate::store::windows::Sum;
 use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, TimeRange, code, views};
 
 #[derive(Row, Serialize)]
@@ -202,12 +202,19 @@ pub(super) struct ProcessRow {
     clock_ahead_us: Option<i64>,
     arrived_us: u64,
     position: u32,
+    summed: bool,
+    cpu_ns: u64,
+    instructions: Option<u64>,
+    absent_because: Option<String>,
+    requests: u64,
+    errors: u64,
     #[serde(with = "serde_bytes")]
     record: Vec<u8>,
 }
 
 pub(super) fn process_row(kept: &KeptProcess, (arrived_us, position): (u64, u32)) -> ProcessRow {
     let process = &kept.record;
+    let sum = Sum::of(process);
     ProcessRow {
         service: kept.origin.service.clone(),
         deploy: kept.origin.deploy.clone(),
@@ -219,6 +226,12 @@ pub(super) fn process_row(kept: &KeptProcess, (arrived_us, position): (u64, u32)
         clock_ahead_us: kept.clock_ahead_us,
         arrived_us,
         position,
+        summed: process.active_users.is_none(),
+        cpu_ns: sum.cpu_ns,
+        instructions: sum.instructions,
+        absent_because: sum.absent_because,
+        requests: sum.requests,
+        errors: sum.errors,
         record: code::pack(process),
     }
 }
@@ -327,28 +340,6 @@ pub(super) async fn process_points(
         ));
     }
     Ok(points)
-}
-
-/// In one question for all of the time: whatever their order, a window is a sum.
-pub(super) async fn windows(
-    client: &Client,
-    service: &str,
-    time: TimeRange,
-    window_us: u64,
-) -> Result<Vec<ProcessPoint>, StoreError> {
-    #[derive(Row, Deserialize)]
-    struct Found {
-        #[serde(with = "serde_bytes")]
-        record: Vec<u8>,
-    }
-    let sql = "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ? AND start_us < ?";
-    let asked = client.query(sql).bind(service);
-    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<Found>()?;
-    let mut windows = Windows::new(window_us);
-    while let Some(row) = rows.next().await? {
-        windows.add(&row.record)?;
-    }
-    Ok(windows.into_points())
 }
 
 pub(super) async fn process_views(
