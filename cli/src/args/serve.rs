@@ -201,7 +201,7 @@ pub(crate) struct Serve {
     /// Where readers of alerts find the dashboard: each has a link to its deploy's page then
     #[arg(long, env = "APPWEIGHT_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<String>,
-    /// Do not judge deploys: of several collectors on one store, exactly one does
+    /// Never judge deploys; without it, of several collectors on one store one judges at a time
     #[arg(long, env = "APPWEIGHT_NO_WATCH")]
     pub(crate) no_watch: bool,
 }
