@@ -8,6 +8,7 @@ use appweight::detect::Detector;
 use appweight::simulate::{Power, Score, score};
 
 use crate::cell_lines::{Line, each_line};
+use crate::services::Services;
 use crate::simulate::ShapeArgs;
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,14 @@ const SEEN_AT: [f64; 3] = [5.64, 5.64, 4.54];
 /// Simulates, judges and prints the score.
 pub(crate) fn run(options: &Evaluate, out: &mut dyn Write) -> anyhow::Result<()> {
     if let Some(cells) = &options.cells {
-        return print_power(out, &power_of(cells)?);
+        for (at, (service, power)) in power_of(cells)?.iter().enumerate() {
+            if at > 0 {
+                writeln!(out)?;
+            }
+            writeln!(out, "service {service:?}")?;
+            print_power(out, power)?;
+        }
+        return Ok(());
     }
     let shape = options.shape.shape();
     let mut all = Score::default();
@@ -168,34 +176,49 @@ fn print(out: &mut dyn Write, score: &Score) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a detector could see in those cells after each of their roll-outs.
-fn power_of(cells: &Path) -> anyhow::Result<Power> {
-    let (mut detector, mut power) = (Detector::new(), Power::default());
-    let mut minute = None;
+/// What a detector could see in those cells after each of their roll-outs, by service.
+fn power_of(cells: &Path) -> anyhow::Result<Vec<(String, Power)>> {
+    let mut services = Services::<OwnPower>::default();
     each_line(cells, |line| {
         match line {
             Line::Deploy(deploy) => {
-                power.note_deploy(&deploy);
-                detector.add_deploy(deploy);
+                let own = services.of_deploy(&deploy, OwnPower::default)?;
+                own.power.note_deploy(&deploy);
+                own.detector.add_deploy(deploy);
             }
             Line::Cell(cell) => {
-                detector.add_cell(&cell)?;
-                power.note_cell(&cell);
-                if let Some(closed) = minute.filter(|minute| *minute < cell.minute) {
-                    power.look(&detector, closed);
+                let own = services.of_cell(&cell)?;
+                own.detector.add_cell(&cell)?;
+                own.power.note_cell(&cell);
+                if let Some(closed) = own.minute.filter(|minute| *minute < cell.minute) {
+                    own.power.look(&own.detector, closed);
                 }
-                minute = Some(cell.minute);
+                own.minute = Some(cell.minute);
             }
         }
         Ok(())
     })?;
-    if power.median_errors().next().is_none() {
+    let all = services.all().into_iter();
+    let all: Vec<_> = all.map(|(service, own)| (service, own.power)).collect();
+    if all
+        .iter()
+        .all(|(_, power)| power.median_errors().next().is_none())
+    {
         bail!(
             "{} has no roll-out after which a detector could see anything for five minutes: what replaces a deploy of the file has to be in it, with minutes before and after",
             cells.display()
         );
     }
-    Ok(power)
+    Ok(all)
+}
+
+/// What is read of one service.
+#[derive(Default)]
+struct OwnPower {
+    detector: Detector,
+    power: Power,
+    /// That of the last cell.
+    minute: Option<i64>,
 }
 
 fn print_power(out: &mut dyn Write, power: &Power) -> anyhow::Result<()> {
@@ -238,7 +261,23 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut simulation = Simulation::new(&shape, 5, 1);
         write_cells(&mut simulation, &mut file.as_file()).unwrap();
-        let power = power_of(file.path()).unwrap();
+        // Another service with the same names for all but its deploys is none of it.
+        let own = std::fs::read_to_string(file.path()).unwrap();
+        let other = own.replace("\"service\":\"photo\"", "\"service\":\"other\"");
+        let other = other.replace("\"d0", "\"o0");
+        assert_ne!(own, other);
+        let mut lines: Vec<&str> = own.lines().chain(other.lines()).collect();
+        // As a file has them: deploys first, and in order of time.
+        let minute = |line: &&str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["minute"].as_i64().unwrap_or(i64::MIN)
+        };
+        lines.sort_by_cached_key(minute);
+        std::fs::write(file.path(), lines.join("\n")).unwrap();
+        let services = power_of(file.path()).unwrap();
+        let names: Vec<_> = services.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["photo", "other"]);
+        let power = &services[0].1;
         let known = score(&shape, 5, 1).power;
         assert_eq!(power.median_errors().count(), shape.endpoints);
         for (own, known) in power.median_errors().zip(known.median_errors()) {
@@ -254,7 +293,7 @@ mod tests {
             assert!(last < first, "{own:?}");
         }
         let mut told = Vec::new();
-        print_power(&mut told, &power).unwrap();
+        print_power(&mut told, power).unwrap();
         let told = String::from_utf8(told).unwrap();
         assert_eq!(told.lines().count(), 2 + shape.endpoints, "{told}");
     }

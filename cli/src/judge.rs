@@ -1,14 +1,13 @@
 //! `appweight judge`: cells as lines of JSON in, verdicts as lines of JSON out.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
-use appweight::detect::{CellLine, DeployLine, DetectError, Detector, Settings, VerdictLine};
+use appweight::detect::{Detector, Settings, VerdictLine};
 
 use crate::args::{MetricName, endpoint_change};
 use crate::cell_lines::{Line, each_line};
+use crate::services::Services;
 use crate::units;
 
 #[derive(Debug, clap::Args)]
@@ -55,63 +54,20 @@ impl Judge {
 pub(crate) fn run(options: &Judge, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut services = Services::default();
     each_line(&options.cells, |line| match line {
-        Line::Deploy(deploy) => services.add_deploy(deploy, || options.settings()),
+        Line::Deploy(deploy) => {
+            let new = || Detector::with_settings(options.settings());
+            services.of_deploy(&deploy, new)?.add_deploy(deploy);
+            Ok(())
+        }
         Line::Cell(cell) => {
-            let detector = services.of(&cell)?;
+            let detector = services.of_cell(&cell)?;
             write(out, detector.add_cell(&cell)?, options.explain)
         }
     })?;
-    for detector in &mut services.detectors {
+    for (_, mut detector) in services.all() {
         write(out, detector.finish(), options.explain)?;
     }
     Ok(())
-}
-
-/// Services have nothing in common: not a quiet minute, not an incident, not what was called in a day.
-#[derive(Default)]
-struct Services {
-    detectors: Vec<Detector>,
-    by_name: HashMap<String, usize>,
-    by_deploy: HashMap<String, usize>,
-}
-
-impl Services {
-    fn add_deploy(
-        &mut self,
-        deploy: DeployLine,
-        settings: impl FnOnce() -> Settings,
-    ) -> anyhow::Result<()> {
-        if self.by_deploy.contains_key(&deploy.deploy) {
-            bail!("deploy {:?} has a line already", deploy.deploy);
-        }
-        let service = match self.by_name.get(&deploy.service) {
-            Some(service) => *service,
-            None => {
-                self.by_name
-                    .insert(deploy.service.clone(), self.detectors.len());
-                self.detectors.push(Detector::with_settings(settings()));
-                self.detectors.len() - 1
-            }
-        };
-        if let Some(replaced) = &deploy.replaces
-            && self.by_deploy.get(replaced) != Some(&service)
-        {
-            tracing::warn!(
-                "deploy {:?} replaces {replaced:?}, of which there is no line above: it is not judged",
-                deploy.deploy
-            );
-        }
-        self.by_deploy.insert(deploy.deploy.clone(), service);
-        self.detectors[service].add_deploy(deploy);
-        Ok(())
-    }
-
-    fn of(&mut self, cell: &CellLine<'_>) -> Result<&mut Detector, DetectError> {
-        let unknown = || DetectError::UnknownDeploy(cell.deploy.clone().into_owned());
-        let service = self.by_deploy.get(cell.deploy.as_ref());
-        let service = *service.ok_or_else(unknown)?;
-        self.detectors.get_mut(service).ok_or_else(unknown)
-    }
 }
 
 fn write(out: &mut dyn Write, told: Vec<VerdictLine>, explain: bool) -> anyhow::Result<()> {

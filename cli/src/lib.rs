@@ -21,6 +21,7 @@ mod judge;
 mod logging;
 mod profile;
 mod serve;
+mod services;
 mod simulate;
 mod store_address;
 mod stores;
