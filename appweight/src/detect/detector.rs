@@ -60,7 +60,6 @@ const MOST_LOG: f64 = 710.0;
 #[derive(Debug, Clone)]
 struct Deploy {
     line: DeployLine,
-    service: usize,
     parent: Option<usize>,
     is_seen: bool,
     last_restart: i64,
@@ -99,7 +98,8 @@ impl Names {
     }
 }
 
-/// Judges every deploy and flag of a stream of cells, minute by minute.
+/// Judges every deploy and flag of one service's stream of cells, minute by minute. Services have nothing in common: each is
+/// given a detector of its own.
 ///
 /// ```
 /// use appweight::detect::{Detector, DeployLine};
@@ -120,19 +120,16 @@ pub struct Detector {
     stream: DayStream,
     deploys: Vec<Deploy>,
     deploy_numbers: HashMap<String, usize>,
-    services: Names,
-    /// By service and name.
-    endpoint_numbers: Vec<HashMap<String, usize>>,
+    endpoint_numbers: HashMap<String, usize>,
     host_names: Names,
-    /// By service, cluster and name.
-    host_numbers: HashMap<(usize, usize, usize), usize>,
+    /// By cluster and name.
+    host_numbers: HashMap<(usize, usize), usize>,
     merged_hosts: Vec<bool>,
     cluster_names: Names,
     metric: Option<String>,
     endpoints: Vec<Endpoint>,
-    endpoint_services: Vec<usize>,
-    /// By service: its own line.
-    totals: Vec<Endpoint>,
+    /// The service's own line.
+    total: Endpoint,
     columns: Vec<Column>,
     hosts: Hosts,
     warm_up: WarmUp,
@@ -168,18 +165,16 @@ impl Detector {
         Self {
             stream: DayStream::new(settings.false_discovery_rate),
             metric: settings.metric.clone(),
-            settings,
             deploys: Vec::new(),
             deploy_numbers: HashMap::new(),
-            services: Names::default(),
-            endpoint_numbers: Vec::new(),
+            endpoint_numbers: HashMap::new(),
             host_names: Names::default(),
             host_numbers: HashMap::new(),
             merged_hosts: Vec::new(),
             cluster_names: Names::default(),
             endpoints: Vec::new(),
-            endpoint_services: Vec::new(),
-            totals: Vec::new(),
+            total: Endpoint::new(None, settings.min_change, 0),
+            settings,
             columns: Vec::new(),
             hosts: Hosts::default(),
             warm_up: WarmUp::new(),
@@ -207,13 +202,6 @@ impl Detector {
 
     /// Announces a deploy. It must come before its cells and after the deploy that it replaces.
     pub fn add_deploy(&mut self, line: DeployLine) {
-        let service = self.services.number(&line.service);
-        while self.totals.len() <= service {
-            let min_change = self.settings.min_change;
-            self.totals
-                .push(Endpoint::new(None, min_change, self.columns.len()));
-            self.endpoint_numbers.push(HashMap::new());
-        }
         let parent = line
             .replaces
             .as_ref()
@@ -223,7 +211,6 @@ impl Detector {
         self.deploys.push(Deploy {
             last_restart: line.start,
             line,
-            service,
             parent,
             is_seen: false,
             new_hosts: Vec::new(),
@@ -276,13 +263,13 @@ impl Detector {
         }
         let cluster = self.cluster_names.number(&line.cluster);
         let cell = Cell {
-            endpoint: self.endpoint(deploy, &line.endpoint),
+            endpoint: self.endpoint(&line.endpoint),
             cluster,
             // Those of flags repeat what other cells have of the hosts.
             host: if line.flag.is_some() {
                 0
             } else {
-                self.host(self.deploys[deploy].service, cluster, line)
+                self.host(cluster, line)
             },
             deploy,
             n: line.n,
@@ -340,7 +327,7 @@ impl Detector {
                 Column::Flag(_) => None,
             })
             .flat_map(move |(column, deploy)| {
-                let endpoints = self.endpoints.iter().chain(&self.totals);
+                let endpoints = self.endpoints.iter().chain([&self.total]);
                 endpoints.filter_map(move |endpoint| {
                     let estimate = endpoint.pairs[column].estimate?;
                     let error = estimate.variance.sqrt();
@@ -349,26 +336,24 @@ impl Detector {
             })
     }
 
-    fn endpoint(&mut self, deploy: usize, name: &str) -> usize {
-        let service = self.deploys[deploy].service;
-        if let Some(number) = self.endpoint_numbers[service].get(name) {
+    fn endpoint(&mut self, name: &str) -> usize {
+        if let Some(number) = self.endpoint_numbers.get(name) {
             return *number;
         }
         let number = self.endpoints.len();
-        self.endpoint_numbers[service].insert(name.to_owned(), number);
+        self.endpoint_numbers.insert(name.to_owned(), number);
         let min_change = self.settings.min_change_of(name);
         let endpoint = Endpoint::new(Some(name.to_owned()), min_change, self.columns.len());
         self.endpoints.push(endpoint);
-        self.endpoint_services.push(service);
         self.by_endpoint.push(Vec::new());
         number
     }
 
-    /// A name is a host's of its service and cluster: others may have one of the same.
-    fn host(&mut self, service: usize, cluster: usize, line: &CellLine<'_>) -> usize {
+    /// A name is a host's of its cluster: others may have one of the same.
+    fn host(&mut self, cluster: usize, line: &CellLine<'_>) -> usize {
         let name = self.host_names.number(&line.host);
         let next = self.host_numbers.len();
-        let number = self.host_numbers.entry((service, cluster, name));
+        let number = self.host_numbers.entry((cluster, name));
         let number = *number.or_insert(next);
         if self.merged_hosts.len() <= number {
             self.merged_hosts.resize(number + 1, false);

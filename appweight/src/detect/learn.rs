@@ -235,29 +235,29 @@ struct TotalCell {
 /// usual log cost. What users ask for more often moves the weights alone, not the mean, as long as nothing costs more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TotalCells {
-    cells: HashMap<(usize, usize, usize, usize), TotalCell>,
-    /// By service and cluster: jumps of single endpoints × their weight.
-    jumps: HashMap<(usize, usize), f64>,
+    /// By cluster, host and deploy.
+    cells: HashMap<(usize, usize, usize), TotalCell>,
+    /// By cluster: jumps of single endpoints × their weight.
+    jumps: HashMap<usize, f64>,
 }
 
-/// What a service's line learns from in a minute.
+/// What the service's line learns from in a minute.
 #[derive(Debug, Clone)]
 pub(crate) struct Total {
-    pub(crate) service: usize,
     pub(crate) prepared: Vec<Prepared>,
     /// By cluster: how far jumps of single endpoints moved the line, where there were any.
     pub(crate) shares: Vec<(usize, f64)>,
 }
 
 impl TotalCells {
-    pub(crate) fn add(&mut self, service: usize, endpoint: &Endpoint, prepared: &[Prepared]) {
+    pub(crate) fn add(&mut self, endpoint: &Endpoint, prepared: &[Prepared]) {
         let Some((usual_log, usual_cost)) = endpoint.usual() else {
             return;
         };
         let noise = &endpoint.learner.noise;
         for part in prepared {
             let cell = &part.cell;
-            let key = (service, cell.cluster, cell.host, cell.deploy);
+            let key = (cell.cluster, cell.host, cell.deploy);
             let weight = cell.n * usual_cost;
             let total = self.cells.entry(key).or_default();
             if total.columns.is_empty() {
@@ -277,7 +277,6 @@ impl TotalCells {
     /// An endpoint's jumps move the line by its part of the weight, which may be too little for the line to show.
     pub(crate) fn add_jumps(
         &mut self,
-        service: usize,
         endpoint: &Endpoint,
         prepared: &[Prepared],
         jumps: &[(usize, f64)],
@@ -291,21 +290,21 @@ impl TotalCells {
                 .filter(|cell| cell.cluster == cluster)
                 .map(|cell| cell.n)
                 .sum();
-            *self.jumps.entry((service, cluster)).or_default() += requests * usual_cost * jump;
+            *self.jumps.entry(cluster).or_default() += requests * usual_cost * jump;
         }
     }
 
-    /// Each service's cells, as if they were of one endpoint.
-    pub(crate) fn prepared(self) -> Vec<Total> {
-        let mut weights: HashMap<(usize, usize), f64> = HashMap::default();
-        let mut keys: Vec<(usize, usize, usize, usize)> = self.cells.keys().copied().collect();
+    /// All cells, as if they were of one endpoint; `None` if there are none.
+    pub(crate) fn prepared(self) -> Option<Total> {
+        let mut weights: HashMap<usize, f64> = HashMap::default();
+        let mut keys: Vec<(usize, usize, usize)> = self.cells.keys().copied().collect();
         keys.sort_unstable();
-        let mut services: Vec<Total> = Vec::new();
+        let mut prepared = Vec::with_capacity(keys.len());
         for key in keys {
-            let (service, cluster, host, deploy) = key;
+            let (cluster, host, deploy) = key;
             let total = &self.cells[&key];
-            *weights.entry((service, cluster)).or_default() += total.weight;
-            let part = Prepared {
+            *weights.entry(cluster).or_default() += total.weight;
+            prepared.push(Prepared {
                 cell: Cell {
                     endpoint: usize::MAX,
                     cluster,
@@ -322,23 +321,15 @@ impl TotalCells {
                 warming: total.warming / total.weight,
                 is_settled: total.is_settled,
                 columns: total.columns.iter().map(|sum| sum / total.weight).collect(),
-            };
-            match services.last_mut() {
-                Some(last) if last.service == service => last.prepared.push(part),
-                _ => services.push(Total {
-                    service,
-                    prepared: vec![part],
-                    shares: Vec::new(),
-                }),
-            }
+            });
         }
-        let mut jumps: Vec<((usize, usize), f64)> = self.jumps.into_iter().collect();
-        jumps.sort_unstable_by_key(|(key, _)| *key);
-        for (key, jump) in jumps {
-            if let Some(of) = services.iter_mut().find(|of| of.service == key.0) {
-                of.shares.push((key.1, jump / weights[&key]));
-            }
-        }
-        services
+        let mut jumps: Vec<(usize, f64)> = self.jumps.into_iter().collect();
+        jumps.sort_unstable_by_key(|(cluster, _)| *cluster);
+        let shares = jumps.into_iter();
+        let shares = shares.map(|(cluster, jump)| (cluster, jump / weights[&cluster]));
+        (!prepared.is_empty()).then_some(Total {
+            shares: shares.collect(),
+            prepared,
+        })
     }
 }

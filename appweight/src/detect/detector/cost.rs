@@ -2,7 +2,7 @@
 
 use super::Detector;
 use crate::api::AddedCost;
-use crate::detect::endpoint::{Cell, Endpoint};
+use crate::detect::endpoint::Cell;
 use crate::detect::lines::{Ruling, VerdictLine};
 
 /// The metric whose sums are time on a core, and as much of it as a core has in a minute.
@@ -12,9 +12,8 @@ pub(crate) const CORE_NS_BY_MINUTE: f64 = 60e9;
 impl Detector {
     pub(super) fn note_spent(&mut self, cells: &[Cell], minute: i64) {
         for cell in cells {
-            let service = self.endpoint_services[cell.endpoint];
             let endpoint = &mut self.endpoints[cell.endpoint];
-            for of in [endpoint, &mut self.totals[service]] {
+            for of in [endpoint, &mut self.total] {
                 of.spend.add(minute, cell.deploy, cell.spent);
             }
         }
@@ -31,19 +30,18 @@ impl Detector {
         let is_called = matches!(line.verdict, Ruling::Regressed | Ruling::Improved);
         let effect = line.effect.filter(|_| is_called)?;
         let deploy = *self.deploy_numbers.get(line.deploy.as_ref()?)?;
-        let service = self.deploys[deploy].service;
         let endpoint = match &line.endpoint {
-            None => &self.totals[service],
-            Some(name) => &self.endpoints[*self.endpoint_numbers[service].get(name)?],
+            None => &self.total,
+            Some(name) => &self.endpoints[*self.endpoint_numbers.get(name)?],
         };
         let with = |of: usize| self.descends(of, deploy);
         let first = self.first_minute?;
         let added = endpoint.spend.added(effect, line.at_minute, first, with);
-        self.added(added, &self.totals[service], line.at_minute)
+        self.added(added, line.at_minute)
     }
 
-    fn added(&self, added: f64, total: &Endpoint, minute: i64) -> Option<AddedCost> {
-        let of_service = total.spend.by_minute(minute, self.first_minute?);
+    fn added(&self, added: f64, minute: i64) -> Option<AddedCost> {
+        let of_service = self.total.spend.by_minute(minute, self.first_minute?);
         let share = added / of_service;
         let is_cpu = self.metric.as_deref() == Some(CPU_METRIC);
         let cores = |by_minute: f64| is_cpu.then(|| by_minute / CORE_NS_BY_MINUTE);

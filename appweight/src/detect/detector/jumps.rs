@@ -122,7 +122,7 @@ impl Detector {
         let count = unexpected.len() as f64;
         let mean = jumps.iter().map(|(_, jump)| jump).sum::<f64>() / jumps.len() as f64;
         let began = self.incidents.note(minute, mean);
-        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+        for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
             for &(_, jump) in &jumps {
                 endpoint.note_jump(jump / count, true, began);
             }
@@ -165,7 +165,7 @@ impl Detector {
 
     fn free(&mut self, clusters: &[(usize, f64)], room: f64) {
         if !clusters.is_empty() {
-            for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
                 for &(cluster, jump) in clusters {
                     endpoint.filter.loosen_cluster(cluster, room * jump * jump);
                 }

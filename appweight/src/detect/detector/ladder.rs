@@ -19,12 +19,8 @@ impl Detector {
             let Column::Deploy(deploy) = self.columns[at] else {
                 continue;
             };
-            let service = self.deploys[deploy].service;
-            let of_service = served
-                .iter()
-                .filter(|(_, of)| self.deploys[*of].service == service);
             let (mut with, mut without) = (BTreeSet::new(), BTreeSet::new());
-            for (cluster, of) in of_service {
+            for (cluster, of) in &served {
                 let side = if self.descends(*of, deploy) {
                     &mut with
                 } else {

@@ -19,9 +19,7 @@ impl Detector {
                 flags.push((at, *arm));
             }
         }
-        for total in &mut self.totals {
-            total.look(&[], &[]);
-        }
+        self.total.look(&[], &[]);
         let alike = self.alike();
         for ((at, endpoint), alike) in self.endpoints.iter_mut().enumerate().zip(&alike) {
             let known: Vec<Known> = flags
@@ -46,9 +44,6 @@ impl Detector {
             if new_hosts < MIN_NEW_HOSTS.min(all_hosts) {
                 continue;
             }
-            let service = self.deploys[deploy].service;
-            let of_service = |at: &usize| self.endpoint_services[*at] == service;
-            let numbers: Vec<usize> = (0..self.endpoints.len()).filter(of_service).collect();
             let stream = &mut self.stream;
             let place = *self.deploys[deploy]
                 .place
@@ -56,13 +51,12 @@ impl Detector {
             let is_end = minute >= self.deploys[deploy].watched_until();
             let part = part_of_level(minute - place.since, is_end);
             let z_at = |level: f64| (z_of(level * part), z_of(level * LARGEST_PART));
-            let called_at = z_at(place.level / numbers.len() as f64);
-            let of_service = self.totals[service].pairs[column].estimate;
+            let called_at = z_at(place.level / self.endpoints.len() as f64);
+            let of_service = self.total.pairs[column].estimate;
             let of_service = of_service.map(|estimate| estimate.effect);
             let step = self.deploys[deploy].step(deploy);
             let (mut was_called, mut is_called) = (false, false);
-            for at in numbers {
-                let endpoint = &mut self.endpoints[at];
+            for endpoint in &mut self.endpoints {
                 endpoint.pairs[column].called_at = called_at;
                 was_called |= endpoint.pairs[column].alarm.is_some();
                 raise(endpoint, column, minute, step, of_service, told);
@@ -71,7 +65,7 @@ impl Detector {
             if is_called && !was_called {
                 self.stream.note_call(place);
             }
-            let total = &mut self.totals[service];
+            let total = &mut self.total;
             total.pairs[column].called_at = z_at(SERVICE_LEVEL);
             raise(total, column, minute, step, None, told);
         }
@@ -80,19 +74,16 @@ impl Detector {
     /// By endpoint: what deploys that changed a whole service did to its other endpoints.
     fn alike(&self) -> Vec<Vec<Known>> {
         let mut known: Vec<Vec<Known>> = vec![Vec::new(); self.endpoints.len()];
-        for (service, total) in self.totals.iter().enumerate() {
-            for &column in &total.chosen {
-                if !matches!(self.columns[column], Column::Deploy(_)) {
-                    continue;
-                }
-                let numbers = 0..self.endpoints.len();
-                let numbers = numbers.filter(|at| self.endpoint_services[*at] == service);
-                let numbers: Vec<usize> = numbers.collect();
-                let estimate = |at: &usize| self.endpoints[*at].estimate(column, &total.chosen);
-                let estimates: Vec<Option<Estimate>> = numbers.iter().map(estimate).collect();
-                for (at, elsewhere) in numbers.into_iter().zip(alike(&estimates)) {
-                    known[at].extend(elsewhere.map(|of| self.endpoints[at].known(column, of)));
-                }
+        let chosen = &self.total.chosen;
+        for &column in chosen {
+            if !matches!(self.columns[column], Column::Deploy(_)) {
+                continue;
+            }
+            let endpoints = self.endpoints.iter();
+            let estimates = endpoints.map(|endpoint| endpoint.estimate(column, chosen));
+            let estimates: Vec<Option<Estimate>> = estimates.collect();
+            for (at, elsewhere) in alike(&estimates).into_iter().enumerate() {
+                known[at].extend(elsewhere.map(|of| self.endpoints[at].known(column, of)));
             }
         }
         known
@@ -163,16 +154,14 @@ impl Detector {
                     }
                     self.tell_all(column, minute, told);
                     let parent = self.deploys[at].parent.unwrap_or(0);
-                    let service = self.deploys[at].service;
-                    let endpoints = self.endpoints.iter_mut().zip(&self.endpoint_services);
-                    for (endpoint, _) in endpoints.filter(|(_, of)| **of == service) {
+                    for endpoint in &mut self.endpoints {
                         endpoint.tail.forget_before(parent);
                         // What changed everything tells nothing of noise.
-                        if self.totals[service].pairs[column].alarm.is_none() {
+                        if self.total.pairs[column].alarm.is_none() {
                             endpoint.calibrate(column);
                         }
                     }
-                    self.totals[service].calibrate(column);
+                    self.total.calibrate(column);
                     let with = cells
                         .iter()
                         .filter(|cell| columns[&cell.deploy][column] > 0.5)
@@ -183,7 +172,7 @@ impl Detector {
                 Column::Flag(_) => continue,
             };
             self.columns.remove(column);
-            for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
                 let last = last.unwrap_or_else(|| endpoint.last_of_column(column));
                 endpoint.retire_column(column, last);
             }
@@ -196,16 +185,9 @@ impl Detector {
         let Column::Deploy(deploy) = self.columns[column] else {
             return;
         };
-        let service = self.deploys[deploy].service;
         let is_over = minute >= self.deploys[deploy].watched_until();
         let step = self.deploys[deploy].step(deploy);
-        let of_service = self
-            .endpoints
-            .iter_mut()
-            .zip(&self.endpoint_services)
-            .filter(|(_, of)| **of == service)
-            .map(|(endpoint, _)| endpoint);
-        for endpoint in of_service.chain(&mut self.totals[service..=service]) {
+        for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
             let pair = &mut endpoint.pairs[column];
             if is_over && pair.alarm.is_some() && pair.is_doubtful() {
                 pair.is_withdrawn = true;

@@ -3,7 +3,7 @@
 use foldhash::{HashMap, HashMapExt};
 
 use super::jumps::Shown;
-use super::{Column, Detector, SETTLED_AFTER};
+use super::{Column, Deploy, Detector, SETTLED_AFTER};
 use crate::detect::calibration::Calibration;
 use crate::detect::endpoint::Cell;
 use crate::detect::filter::MAX_COLUMNS;
@@ -37,7 +37,7 @@ impl Detector {
         self.open_columns(&cells, minute, &mut told);
         let is_flag_moved = self.note_flags(&cells, &flag_cells, minute);
         self.note_control(&cells);
-        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+        for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
             let noise = endpoint.learner.noise;
             endpoint.filter.advance(passed, &noise);
         }
@@ -53,9 +53,8 @@ impl Detector {
         let freed = self.free_where_all_jump(unexpected, &prepared, minute);
         let freed = self.free_after_a_gap(&prepared, minute, freed);
         let clusters = self.cluster_names.numbers.len();
-        let mut totals = TotalCells::default();
+        let mut total_cells = TotalCells::default();
         for (at, prepared) in prepared.into_iter().enumerate() {
-            let service = self.endpoint_services[at];
             let endpoint = &mut self.endpoints[at];
             for part in &prepared {
                 let cell = &part.cell;
@@ -70,15 +69,15 @@ impl Detector {
                 }
             }
             endpoint.refer(prepared.iter().map(|part| &part.cell));
-            totals.add(service, endpoint, &prepared);
+            total_cells.add(endpoint, &prepared);
             let jumps = find_jumps(endpoint, &prepared, minute, &freed);
             let_go(endpoint, &jumps, clusters, minute);
-            totals.add_jumps(service, endpoint, &prepared, &jumps);
+            total_cells.add_jumps(endpoint, &prepared, &jumps);
             let is_calm = jumps.is_empty() && freed.is_empty();
             learn(endpoint, prepared, minute, is_quiet, is_calm);
         }
-        for of in totals.prepared() {
-            let total = &mut self.totals[of.service];
+        if let Some(of) = total_cells.prepared() {
+            let total = &mut self.total;
             // Its own jump has the endpoints' in it, and in freed clusters what is left is only that they jumped by
             // different amounts.
             let mut jumps = find_jumps(total, &of.prepared, minute, &freed);
@@ -201,7 +200,7 @@ impl Detector {
         }
         self.columns.push(column);
         let is_deploy = matches!(column, Column::Deploy(_));
-        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+        for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
             endpoint.add_column(minute);
             if is_deploy {
                 endpoint.filter.loosen_warm_up();
@@ -218,7 +217,7 @@ impl Detector {
             if self.hosts.note(cell.host, cell.deploy, minute, is_first) {
                 let deploy = &mut self.deploys[cell.deploy];
                 deploy.last_restart = deploy.last_restart.max(minute);
-                for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
                     let variance = endpoint.learner.noise.restart;
                     endpoint.filter.loosen_host(cell.host, variance);
                 }
@@ -232,7 +231,7 @@ impl Detector {
         for (at, column) in self.columns.iter().enumerate() {
             if let Column::Deploy(deploy) = column {
                 let settled_at = self.deploys[*deploy].last_restart + warm_up;
-                for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+                for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
                     endpoint.pairs[at].settled_at = settled_at;
                 }
             }
@@ -241,20 +240,14 @@ impl Detector {
 
     /// Minutes since each cell's host restarted. Where hosts are merged, nothing is warm until all are.
     fn ages(&self, cells: &[Cell], minute: i64) -> Vec<i64> {
+        let began = |deploy: &&Deploy| deploy.parent.is_some() && deploy.line.start <= minute;
+        let since = self.deploys.iter().filter(began);
+        let since = since.map(|deploy| minute - deploy.line.end).min();
         cells
             .iter()
-            .map(|cell| {
-                if !self.merged_hosts[cell.host] {
-                    return self.hosts.age(cell.host, cell.deploy, minute);
-                }
-                let service = self.deploys[cell.deploy].service;
-                self.deploys
-                    .iter()
-                    .filter(|deploy| deploy.service == service && deploy.parent.is_some())
-                    .filter(|deploy| deploy.line.start <= minute)
-                    .map(|deploy| minute - deploy.line.end)
-                    .min()
-                    .unwrap_or(i64::MAX)
+            .map(|cell| match self.merged_hosts[cell.host] {
+                true => since.unwrap_or(i64::MAX),
+                false => self.hosts.age(cell.host, cell.deploy, minute),
             })
             .collect()
     }
@@ -309,7 +302,7 @@ impl Detector {
                     continue;
                 };
                 // What all endpoints share is known sooner than each endpoint's own part of it.
-                let total = &self.totals[self.endpoint_services[at]];
+                let total = &self.total;
                 for &column in &total.chosen {
                     if endpoint.effects[column] == 0.0 {
                         let x = values.get(column).copied().unwrap_or(0.0);
@@ -352,7 +345,7 @@ impl Detector {
             clusters[*cluster].absorb(shown);
         }
         for host in for_good {
-            for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+            for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
                 endpoint.filter.loosen_host(host, 0.02);
             }
         }
@@ -384,7 +377,7 @@ impl Detector {
             calibration.absorb(&endpoint.calibration);
         }
         let scale = calibration.scale(1.0);
-        for endpoint in self.endpoints.iter_mut().chain(&mut self.totals) {
+        for endpoint in self.endpoints.iter_mut().chain([&mut self.total]) {
             let usual_scale = if endpoint.name.is_some() { scale } else { 1.0 };
             endpoint.scale = endpoint.calibration.scale(usual_scale);
             if minute % SLOPES_EVERY == 0
