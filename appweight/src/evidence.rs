@@ -31,6 +31,8 @@ pub struct ProcessPoint {
     pub host: String,
     /// The deploy that it runs.
     pub deploy: String,
+    /// The part of the fleet; empty where there is only one, where processes were added up, and where the record was kept before it was.
+    pub cluster: String,
     /// The start of the record's span, µs.
     pub start_us: u64,
     /// The width of the span, µs.

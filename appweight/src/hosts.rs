@@ -1,7 +1,7 @@
-//! Which hosts cost more, or less, by themselves than the others that run the same deploy.
+//! Which hosts cost more, or less, by themselves than the others of their cluster that run the same deploy.
 //!
-//! What is compared is the CPU time of a host's processes against what their requests cost on all hosts of that deploy, endpoint by
-//! endpoint: so a host that is asked for other things is not told from the others, and one that is slow, throttled or
+//! What is compared is the CPU time of a host's processes against what their requests cost on all hosts of that deploy there, endpoint
+//! by endpoint: so a host that is asked for other things is not told from the others, and one that is slow, throttled or
 //! crowded is.
 
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ const LEAST_SPREAD: f64 = 1e-4;
 /// A host with fewer requests than this part of the median one's spends its CPU on other things.
 const FEWEST_REQUESTS: f64 = 0.25;
 
-/// The hosts that stand out among those of `head` since `head_since_us`, beside how they stood among those of `base` before; `None`
-/// where too few of them can be compared.
+/// The hosts that stand out among those of `head` in their cluster since `head_since_us`, beside how they stood among those of `base`
+/// before; `None` where no cluster has enough of them to compare. Machines of two clusters may be of two kinds.
 #[must_use]
 pub fn odd_hosts(
     processes: &[ProcessPoint],
@@ -35,31 +35,60 @@ pub fn odd_hosts(
     let of_base = processes
         .iter()
         .filter(|point| point.deploy == base && point.start_us < head_since_us);
-    let new = Hosts::new(of_head, &means(cells, head));
-    let old = Hosts::new(of_base, &means(cells, base));
-    let odd = new.odd()?;
-    Some(HostsOfDeploy {
-        hosts: u32::try_from(new.hosts.len()).unwrap_or(u32::MAX),
-        spread: odd.spread,
-        odd: odd
-            .hosts
-            .iter()
-            .map(|(host, log, errors)| OddHost {
-                host: (*host).to_owned(),
-                relative: (log - odd.middle).exp_m1(),
-                spreads: *errors,
-                cpu_ns_per_request: new.hosts[*host].cpu_ns_per_request(),
-                others_cpu_ns_per_request: odd.others_cpu_ns_per_request,
-                relative_before: old.relative(host),
-            })
-            .collect(),
+    let new = by_cluster(of_head, cells, head);
+    let old = by_cluster(of_base, cells, base);
+    let can_be_compared = new.values().filter(|hosts| hosts.can_be_compared());
+    let all: usize = can_be_compared.map(|hosts| hosts.hosts.len()).sum();
+    let mut odd = Vec::new();
+    let (mut squares, mut freedom) = (0.0, 0.0);
+    for (cluster, hosts) in &new {
+        let Some(found) = hosts.odd(all) else {
+            continue;
+        };
+        let others = (hosts.hosts.len() - found.hosts.len()) as f64;
+        squares += (others - 1.0) * found.spread.powi(2);
+        freedom += others - 1.0;
+        odd.extend(found.hosts.iter().map(|(host, log, spreads)| OddHost {
+            host: (*host).to_owned(),
+            cluster: if new.len() > 1 { *cluster } else { "" }.to_owned(),
+            relative: (log - found.middle).exp_m1(),
+            spreads: *spreads,
+            cpu_ns_per_request: hosts.hosts[*host].cpu_ns_per_request(),
+            others_cpu_ns_per_request: found.others_cpu_ns_per_request,
+            relative_before: old.get(cluster).and_then(|hosts| hosts.relative(host)),
+        }));
+    }
+    odd.sort_by(|a, b| b.spreads.total_cmp(&a.spreads));
+    (all > 0).then(|| HostsOfDeploy {
+        hosts: u32::try_from(all).unwrap_or(u32::MAX),
+        spread: f64::sqrt(squares / freedom),
+        odd,
     })
 }
 
-/// By endpoint: the mean CPU of a deploy's requests, ns.
-fn means<'a>(cells: &'a [PlacedCell], deploy: &str) -> BTreeMap<&'a str, f64> {
+fn by_cluster<'a>(
+    points: impl Iterator<Item = &'a ProcessPoint>,
+    cells: &[PlacedCell],
+    deploy: &str,
+) -> BTreeMap<&'a str, Hosts<'a>> {
+    let mut clusters: BTreeMap<&str, Vec<&ProcessPoint>> = BTreeMap::new();
+    for point in points {
+        clusters.entry(&point.cluster).or_default().push(point);
+    }
+    clusters
+        .into_iter()
+        .map(|(cluster, points)| (cluster, Hosts::new(&points, &means(cells, deploy, cluster))))
+        .collect()
+}
+
+/// By endpoint: the mean CPU of a deploy's requests in that cluster, ns. Cells had one before process records did: where it has no
+/// name, all of them count.
+fn means<'a>(cells: &'a [PlacedCell], deploy: &str, cluster: &str) -> BTreeMap<&'a str, f64> {
     let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for placed in cells.iter().filter(|placed| placed.deploy == deploy) {
+    let is_here = |placed: &&PlacedCell| {
+        placed.deploy == deploy && (cluster.is_empty() || placed.cluster == cluster)
+    };
+    for placed in cells.iter().filter(is_here) {
         let key = &placed.cell.key;
         if let Some(cpu) = placed.cell.cpu_ns.as_ref().filter(|_| key.flag.is_none()) {
             let sum = sums.entry(&key.endpoint).or_default();
@@ -78,7 +107,7 @@ fn means<'a>(cells: &'a [PlacedCell], deploy: &str) -> BTreeMap<&'a str, f64> {
 struct Host {
     cpu_ns: f64,
     requests: f64,
-    /// What those requests cost in the mean of all hosts, ns.
+    /// What those requests cost in the mean of all hosts there, ns.
     expected_ns: f64,
 }
 
@@ -92,7 +121,7 @@ impl Host {
     }
 }
 
-/// The hosts of one deploy that can be compared.
+/// The hosts of one deploy in one cluster that can be compared.
 struct Hosts<'a> {
     hosts: BTreeMap<&'a str, Host>,
 }
@@ -108,11 +137,10 @@ struct Odd<'a> {
 }
 
 impl<'a> Hosts<'a> {
-    fn new(points: impl Iterator<Item = &'a ProcessPoint>, means: &BTreeMap<&str, f64>) -> Self {
-        let points: Vec<&ProcessPoint> = points.collect();
+    fn new(points: &[&'a ProcessPoint], means: &BTreeMap<&str, f64>) -> Self {
         // A process that has just begun costs more. All are taken from the same age on, so that the youngest has some of it.
         let mut oldest: BTreeMap<&str, u64> = BTreeMap::new();
-        for point in &points {
+        for point in points {
             let age_us = oldest.entry(&point.host).or_default();
             *age_us = point.age_us.max(*age_us);
         }
@@ -136,11 +164,17 @@ impl<'a> Hosts<'a> {
         Self { hosts }
     }
 
+    fn can_be_compared(&self) -> bool {
+        self.hosts.len() >= MIN_HOSTS_TO_COMPARE
+    }
+
     /// Generalised ESD (Rosner 1983, "Percentage points for a generalized ESD many-outlier procedure", Technometrics 25): the host
     /// farthest from the others is held against what chance does to the farthest of so many, then the next without it. With eight hosts a
     /// median absolute deviation would have to be exceeded four times as far for as few false ones.
-    fn odd(&self) -> Option<Odd<'a>> {
-        if self.hosts.len() < MIN_HOSTS_TO_COMPARE {
+    ///
+    /// `all` hosts of all clusters share the level, so that a deploy of many names no more by chance than one of one.
+    fn odd(&self, all: usize) -> Option<Odd<'a>> {
+        if !self.can_be_compared() {
             return None;
         }
         let mut left: Vec<(&str, f64)> = self
@@ -154,7 +188,7 @@ impl<'a> Hosts<'a> {
             let (middle, _) = middle_and_spread(&left);
             let distance = |at: &usize| (left[*at].1 - middle).abs();
             let farthest = (0..left.len()).max_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-            let family = left.len();
+            let family = all - taken.len();
             taken.push(left.remove(farthest));
             let (middle, spread) = middle_and_spread(&left);
             let others = left.len() as f64;
@@ -182,11 +216,12 @@ impl<'a> Hosts<'a> {
         })
     }
 
-    /// How much more that host costs than the median of all.
+    /// How much more that host costs than the median of all here.
     fn relative(&self, name: &str) -> Option<f64> {
         let host = self.hosts.get(name)?;
         let mut all: Vec<f64> = self.hosts.values().map(Host::log).collect();
-        (all.len() >= MIN_HOSTS_TO_COMPARE).then(|| (host.log() - median(&mut all)).exp_m1())
+        self.can_be_compared()
+            .then(|| (host.log() - median(&mut all)).exp_m1())
     }
 }
 

@@ -179,6 +179,7 @@ mod tests {
                     source: source.into(),
                     host: String::new(),
                     deploy: deploy.into(),
+                    cluster: String::new(),
                     start_us: (born_s + second - 1) * 1_000_000,
                     width_us: 1_000_000,
                     age_us: second * 1_000_000,

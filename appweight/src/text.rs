@@ -80,8 +80,12 @@ pub fn odd_host(odd: &OddHost) -> String {
         Some(_) => ", not so before the roll-out".to_owned(),
         None => String::new(),
     };
+    let (cluster, there) = match odd.cluster.as_str() {
+        "" => (String::new(), ""),
+        cluster => (format!(" of cluster {cluster}"), " there"),
+    };
     format!(
-        "host {} costs {} for the same requests as the others, {:.0} times their spread ({} CPU time per request against {}){before}",
+        "host {}{cluster} costs {} for the same requests as the others{there}, {:.0} times their spread ({} CPU time per request against {}){before}",
         odd.host,
         signed_percent(odd.relative),
         odd.spreads,

@@ -134,6 +134,7 @@ mod tests {
             source: source.into(),
             host: String::new(),
             deploy: "a".into(),
+            cluster: String::new(),
             start_us,
             width_us: 10,
             age_us: 0,

@@ -24,6 +24,9 @@ pub struct ProcessView {
     pub host: String,
     /// What it runs.
     pub deploy: String,
+    /// The part of the fleet; absent where there is only one, or where its record was kept before it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
     /// The end of its newest record, µs.
     pub last_us: u64,
     /// How long it had been running then, µs.
@@ -73,19 +76,22 @@ pub struct RequestView {
 /// How the hosts that run a deploy compare with each other, from their processes' CPU time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HostsOfDeploy {
-    /// How many could be compared.
+    /// How many could be compared, each with those of its cluster.
     pub hosts: u32,
-    /// The relative standard deviation between those that do not stand out.
+    /// The relative standard deviation, inside a cluster, between those that do not stand out.
     pub spread: f64,
     /// Those that stand out, the farthest first.
     pub odd: Vec<OddHost>,
 }
 
-/// A host that costs more, or less, than the others do for the same requests.
+/// A host that costs more, or less, than the others of its cluster do for the same requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OddHost {
     /// The instance.
     pub host: String,
+    /// Its cluster, where the deploy runs in more than one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
     /// By how much, for the same requests.
     pub relative: f64,
     /// How many times the others' standard deviation that is.

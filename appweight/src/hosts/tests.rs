@@ -29,6 +29,7 @@ fn processes(deploy: &str, from_s: u64, hosts: &[(f64, f64)], seed: u64) -> Vec<
                 source: format!("{deploy} {at}"),
                 host: format!("web-{at}"),
                 deploy: deploy.to_owned(),
+                cluster: String::new(),
                 start_us: (from_s + span * 10) * SECOND_US,
                 width_us: 10 * SECOND_US,
                 age_us: age * 10 * SECOND_US,
@@ -54,6 +55,10 @@ fn processes(deploy: &str, from_s: u64, hosts: &[(f64, f64)], seed: u64) -> Vec<
 }
 
 fn cells() -> Vec<PlacedCell> {
+    cells_of("", 1.0)
+}
+
+fn cells_of(cluster: &str, factor: f64) -> Vec<PlacedCell> {
     let mut cells = Vec::new();
     for deploy in ["old", "new"] {
         for (endpoint, mean) in ENDPOINTS {
@@ -66,10 +71,12 @@ fn cells() -> Vec<PlacedCell> {
                 age: Age::Warm,
                 flag: None,
             });
-            cell.cpu_ns.get_or_insert_default().observe(mean as u64);
+            cell.cpu_ns
+                .get_or_insert_default()
+                .observe((mean * factor) as u64);
             cells.push(PlacedCell {
                 deploy: deploy.to_owned(),
-                cluster: String::new(),
+                cluster: cluster.to_owned(),
                 host_group: 0,
                 cell,
             });
@@ -165,4 +172,96 @@ fn few_hosts_and_idle_ones_are_not_compared() {
     }
     let found = odd_hosts(&points, &cells(), "old", "new", 0).unwrap();
     assert_eq!((found.hosts, found.odd.len()), (7, 0));
+}
+
+/// Two clusters, of which the second has slower machines.
+struct Clusters {
+    points: Vec<ProcessPoint>,
+    cells: Vec<PlacedCell>,
+}
+
+const EAST: usize = 12;
+
+impl Clusters {
+    /// That many hosts are in the second one, and one of all costs more by that factor under the new deploy.
+    fn of(west: usize, bad: (usize, f64), seed: u64) -> Self {
+        let mut hosts = fleet(EAST + west, 0.01, seed);
+        for host in &mut hosts[EAST..] {
+            host.0 *= 1.5;
+        }
+        let mut points = processes("old", 0, &hosts, seed);
+        hosts[bad.0].0 *= bad.1;
+        points.extend(processes("new", 1_000, &hosts, seed + 1));
+        for point in &mut points {
+            let at: usize = point.host["web-".len()..].parse().unwrap();
+            point.cluster = if at < EAST { "east" } else { "west" }.to_owned();
+        }
+        let mut cells = cells_of("east", 1.0);
+        cells.extend(cells_of("west", 1.5));
+        Self { points, cells }
+    }
+
+    fn found(&self) -> HostsOfDeploy {
+        odd_hosts(&self.points, &self.cells, "old", "new", 1_000 * SECOND_US).unwrap()
+    }
+}
+
+#[test]
+fn a_cluster_of_slower_machines_makes_no_host_odd() {
+    let mut named = 0;
+    for seed in 0..100 {
+        let found = Clusters::of(4, (0, 1.0), seed).found();
+        assert_eq!(found.hosts, 16);
+        assert!(found.spread < 0.02, "{found:?}");
+        named += found.odd.len();
+    }
+    assert!(named <= 1, "{named} of 100");
+}
+
+#[test]
+fn a_bad_host_is_held_against_those_of_its_cluster() {
+    for (bad, cluster) in [(3, "east"), (EAST + 5, "west")] {
+        let found = Clusters::of(8, (bad, 1.4), 7).found();
+        let [odd] = found.odd.as_slice() else {
+            panic!("{cluster}: {found:?}");
+        };
+        assert_eq!(
+            (odd.host.as_str(), odd.cluster.as_str()),
+            (&*format!("web-{bad}"), cluster)
+        );
+        assert!((odd.relative - 0.4).abs() < 0.08, "{odd:?}");
+        assert!(odd.relative_before.unwrap().abs() < 0.08, "{odd:?}");
+    }
+}
+
+#[test]
+fn hosts_of_one_name_in_two_clusters_are_two() {
+    let mut clusters = Clusters::of(8, (EAST + 5, 1.4), 8);
+    for point in &mut clusters.points {
+        let at: usize = point.host["web-".len()..].parse().unwrap();
+        point.host = format!("web-{}", at % EAST);
+    }
+    let found = clusters.found();
+    assert_eq!((found.hosts, found.odd.len()), (20, 1), "{found:?}");
+    assert_eq!(
+        (&*found.odd[0].host, &*found.odd[0].cluster),
+        ("web-5", "west")
+    );
+}
+
+#[test]
+fn a_cluster_of_few_hosts_is_left_out() {
+    let found = Clusters::of(3, (EAST + 1, 1.4), 9).found();
+    assert_eq!((found.hosts, found.odd.len()), (12, 0), "{found:?}");
+}
+
+#[test]
+fn records_without_a_cluster_are_held_against_each_other() {
+    let mut clusters = Clusters::of(4, (0, 1.0), 10);
+    for point in &mut clusters.points {
+        point.cluster.clear();
+    }
+    let found = clusters.found();
+    assert_eq!((found.hosts, found.odd.len()), (16, 4), "{found:?}");
+    assert!(found.odd.iter().all(|odd| odd.cluster.is_empty()));
 }

@@ -47,6 +47,7 @@ async fn every_row_is_written_once_with_what_is_absent_left_out() {
     for (source, deploy, hour) in [(1, "a", 0), (2, "b", 2)] {
         let start_us = NOON + hour * 3_600 * SECOND;
         let mut batch = batch(source, 0, deploy);
+        batch.origin.cluster = "east".into();
         batch.cells = vec![cell(start_us, &[5, 6, 7]), cell(start_us + SECOND, &[9])];
         batch.processes = vec![process(start_us, 3)];
         batch.requests = vec![request(start_us, 5), request(start_us + SECOND, 9)];
@@ -84,7 +85,9 @@ async fn every_row_is_written_once_with_what_is_absent_left_out() {
     let deploys = of("deploys");
     assert_eq!(deploys[0]["deploy"], Field::Str("b".into()));
     assert_eq!(deploys[0]["replaced"], Field::Str("a".into()));
-    assert_eq!(of("processes")[1]["cpu_ns"], Field::ULong(500_000_000));
+    let processes = of("processes");
+    assert_eq!(processes[1]["cpu_ns"], Field::ULong(500_000_000));
+    assert_eq!(processes[1]["cluster"], Field::Str("east".into()));
 
     assert_eq!((exported.days, exported.endpoint_days), (1, 1));
     assert_eq!(of("days")[0]["cpu_ns"], Field::ULong(900));

@@ -2,18 +2,14 @@
 
 use appweight::api::ProcessView;
 use appweight::evidence::ProcessPoint;
-use appweight_wire::{CounterStatus, ProcessRecord};
+use appweight_wire::{CounterStatus, Origin, ProcessRecord};
 
-pub(super) fn process_point(
-    source: String,
-    host: String,
-    deploy: String,
-    record: ProcessRecord,
-) -> ProcessPoint {
+pub(super) fn process_point(source: String, origin: Origin, record: ProcessRecord) -> ProcessPoint {
     ProcessPoint {
         source,
-        host,
-        deploy,
+        host: origin.host,
+        deploy: origin.deploy,
+        cluster: origin.cluster,
         start_us: record.start_us,
         width_us: record.width_us,
         age_us: record.process_age_us,
@@ -34,16 +30,12 @@ fn why_no_instructions(counters: &[CounterStatus]) -> Option<String> {
     instructions.absent_because.clone()
 }
 
-pub(super) fn process_view(
-    source: String,
-    host: String,
-    deploy: String,
-    record: ProcessRecord,
-) -> ProcessView {
+pub(super) fn process_view(source: String, origin: Origin, record: ProcessRecord) -> ProcessView {
     ProcessView {
         source,
-        host,
-        deploy,
+        host: origin.host,
+        deploy: origin.deploy,
+        cluster: origin.cluster,
         last_us: record.start_us + record.width_us,
         age_us: record.process_age_us,
         rss_bytes: record.rss_bytes,

@@ -154,6 +154,7 @@ fn point(record: Record<'_>) -> ProcessPoint {
         source: String::new(),
         host: String::new(),
         deploy: String::new(),
+        cluster: String::new(),
         start_us: record.start_us,
         width_us: record.width_us,
         age_us: 0,
@@ -212,7 +213,7 @@ fn why_absent<'a>(record: &Record<'a>) -> Option<&'a str> {
 #[cfg(test)]
 pub(super) mod tests {
     use appweight::weight::weigh;
-    use appweight_wire::{CounterStatus, ProcessRecord};
+    use appweight_wire::{CounterStatus, Origin, ProcessRecord};
     use proptest::prelude::*;
 
     use super::*;
@@ -277,7 +278,7 @@ pub(super) mod tests {
             }
             let points: Vec<ProcessPoint> = records
                 .into_iter()
-                .map(|record| views::process_point("1".into(), String::new(), "a".into(), record))
+                .map(|record| views::process_point("1".into(), Origin::default(), record))
                 .collect();
             let folded = weigh(&windows.into_points(), window * SECOND);
             let plain = weigh(&points, window * SECOND);

@@ -161,6 +161,7 @@ fn a_bad_host_is_named_beside_what_went_away() {
         spread: 0.012,
         odd: vec![OddHost {
             host: "web-5".to_owned(),
+            cluster: String::new(),
             relative: 0.4,
             spreads: 28.04,
             cpu_ns_per_request: 1_840_000.0,
@@ -168,12 +169,24 @@ fn a_bad_host_is_named_beside_what_went_away() {
             relative_before: Some(0.003),
         }],
     });
-    let gone = detected(&[("/a", Withdrawn, 0.05)], Undecided);
-    let told = judged_by(gone, report, &Thresholds::default())
-        .summary
-        .headline;
+    let gone = || detected(&[("/a", Withdrawn, 0.05)], Undecided);
+    let headline = |report| {
+        let judged = judged_by(gone(), report, &Thresholds::default());
+        judged.summary.headline
+    };
+    let told = headline(report.clone());
     assert_eq!(
         told,
         "What /a showed went away: −5.0 % (−6.0 … −4.0) per request over all endpoints; host web-5 costs +40.0 % for the same requests as the others, 28 times their spread (1.84 ms CPU time per request against 1.31 ms), not so before the roll-out"
+    );
+    for odd in report.hosts.iter_mut().flat_map(|hosts| &mut hosts.odd) {
+        odd.cluster = "east".to_owned();
+    }
+    let told = headline(report);
+    assert!(
+        told.contains(
+            "; host web-5 of cluster east costs +40.0 % for the same requests as the others there, 28 times"
+        ),
+        "{told}"
     );
 }

@@ -24,6 +24,8 @@ mod kept;
 #[cfg(test)]
 mod moved_tests;
 mod numbers;
+#[cfg(test)]
+mod older_tests;
 mod options;
 mod profiles;
 mod records;

@@ -6,9 +6,7 @@ use std::vec;
 
 use appweight::api::{ProcessView, RequestView};
 use appweight::evidence::ProcessPoint;
-use appweight_wire::{
-    Age, Downstream, Flag, InstructionSource, Kind, Origin, ProcessRecord, RequestRecord,
-};
+use appweight_wire::{Age, Downstream, Flag, InstructionSource, Kind, Origin, RequestRecord};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +193,7 @@ pub(super) struct ProcessRow {
     service: String,
     deploy: String,
     host: String,
+    cluster: String,
     source: String,
     start_us: u64,
     width_us: u64,
@@ -219,6 +218,7 @@ pub(super) fn process_row(kept: &KeptProcess, (arrived_us, position): (u64, u32)
         service: kept.origin.service.clone(),
         deploy: kept.origin.deploy.clone(),
         host: kept.origin.host.clone(),
+        cluster: kept.origin.cluster.clone(),
         source: kept.source.clone(),
         start_us: process.start_us,
         width_us: process.width_us,
@@ -258,9 +258,24 @@ struct RecordRow {
     source: String,
     host: String,
     deploy: String,
+    cluster: String,
     clock_ahead_us: Option<i64>,
     #[serde(with = "serde_bytes")]
     record: Vec<u8>,
+}
+
+impl RecordRow {
+    fn kept(self, service: &str) -> Result<KeptProcess, StoreError> {
+        Ok(KeptProcess {
+            record: code::unpack("process record", &self.record)?,
+            origin: Origin {
+                cluster: self.cluster,
+                ..origin(service, self.deploy, self.host)
+            },
+            source: self.source,
+            clock_ahead_us: self.clock_ahead_us,
+        })
+    }
 }
 
 /// Request records of a service that began in that time, in the order in which they came.
@@ -296,12 +311,7 @@ pub(super) async fn every_process(
     let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<RecordRow>()?;
     let mut all = Vec::new();
     while let Some(row) = rows.next().await? {
-        all.push(KeptProcess {
-            origin: origin(service, row.deploy, row.host),
-            source: row.source,
-            clock_ahead_us: row.clock_ahead_us,
-            record: code::unpack("process record", &row.record)?,
-        });
+        all.push(row.kept(service)?);
     }
     Ok(all)
 }
@@ -334,10 +344,8 @@ pub(super) async fn process_points(
     let mut rows = asked.fetch::<RecordRow>()?;
     let mut points = Vec::new();
     while let Some(row) = rows.next().await? {
-        let record: ProcessRecord = code::unpack("process record", &row.record)?;
-        points.push(views::process_point(
-            row.source, row.host, row.deploy, record,
-        ));
+        let kept = row.kept(&query.service)?;
+        points.push(views::process_point(kept.source, kept.origin, kept.record));
     }
     Ok(points)
 }
@@ -352,11 +360,10 @@ pub(super) async fn process_views(
     let mut rows = (client.query(sql).bind(service).bind(since_us)).fetch::<RecordRow>()?;
     let mut found = BTreeMap::new();
     while let Some(row) = rows.next().await? {
-        let record: ProcessRecord = code::unpack("process record", &row.record)?;
-        let place = (row.host.clone(), row.source.clone());
-        let mut view = views::process_view(row.source, row.host, row.deploy, record);
-        view.clock_ahead_us = row.clock_ahead_us;
-        found.insert(place, view);
+        let kept = row.kept(service)?;
+        let mut view = views::process_view(kept.source, kept.origin, kept.record);
+        view.clock_ahead_us = kept.clock_ahead_us;
+        found.insert((view.host.clone(), view.source.clone()), view);
     }
     Ok(found.into_values().collect())
 }

@@ -9,7 +9,7 @@ use super::refill;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 10] = [
+pub(super) const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_alerts.sql"),
     include_str!("migrations/0003_copies.sql"),
@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0008_watch.sql"),
     include_str!("migrations/0009_costliest.sql"),
     include_str!("migrations/0010_process_sums.sql"),
+    include_str!("migrations/0011_clusters_of_processes.sql"),
 ];
 
 /// Blocks of which a table remembers that they are in. A group that a dead collector left behind is written

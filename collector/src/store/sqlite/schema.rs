@@ -4,7 +4,7 @@ use super::blocks;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_profiles.sql"),
     include_str!("migrations/0003_folded.sql"),
@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_copies.sql"),
     include_str!("migrations/0008_days.sql"),
     include_str!("migrations/0009_cells_of_flags.sql"),
+    include_str!("migrations/0010_clusters_of_processes.sql"),
 ];
 
 /// The version since which request records are in blocks.
@@ -69,7 +70,7 @@ mod tests {
             migrate(&mut connection),
             Err(StoreError::Newer {
                 found: 99,
-                known: 9
+                known: 10
             })
         ));
     }

@@ -1,11 +1,13 @@
 //! A history read from a file, and written to one, for copies from store to store.
 
-use appweight_wire::{Origin, ProcessRecord};
+use appweight_wire::ProcessRecord;
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::fold::Folded;
-use super::{SqliteStore, alerts, blocks, cells, code, days, deploys, profiles, read, write};
+use super::{
+    SqliteStore, alerts, blocks, cells, code, days, deploys, profiles, read, records, write,
+};
 use crate::store::cell_sums::CellSums;
 use crate::store::copy::{Count, KeptProcess, Known, KnownBatch, Part, Rows, Table, Transfer};
 use crate::store::{StoreError, TimeRange};
@@ -133,28 +135,19 @@ fn batches(connection: &Connection, time: TimeRange) -> Result<Vec<KnownBatch>, 
     Ok(batches)
 }
 
-fn origin(row: &Row<'_>, service: &str) -> rusqlite::Result<Origin> {
-    Ok(Origin {
-        service: service.to_owned(),
-        deploy: row.get(0)?,
-        host: row.get(1)?,
-        ..Origin::default()
-    })
-}
-
 fn processes(connection: &Connection, part: &Part) -> Result<Vec<KeptProcess>, StoreError> {
-    let sql = "SELECT deploy, host, record, source, clock_ahead_us FROM processes
+    let sql = "SELECT deploy, host, cluster, record, source, clock_ahead_us FROM processes
         WHERE service = ?1 AND start_us >= ?2 AND start_us < ?3 ORDER BY rowid";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(code::in_time(&part.service, part.time))?;
     let mut processes = Vec::new();
     while let Some(row) = rows.next()? {
-        let record = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let record = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
         let record: ProcessRecord = code::unpack("process record", record)?;
         processes.push(KeptProcess {
-            origin: origin(row, &part.service)?,
-            source: row.get(3)?,
-            clock_ahead_us: row.get(4)?,
+            origin: records::origin(row, &part.service)?,
+            source: row.get(4)?,
+            clock_ahead_us: row.get(5)?,
             record,
         });
     }

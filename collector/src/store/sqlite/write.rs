@@ -148,8 +148,8 @@ pub(super) fn add_process(
     process: &ProcessRecord,
 ) -> Result<(), StoreError> {
     let sql =
-        "INSERT INTO processes (service, deploy, host, source, start_us, width_us, age_us, record, clock_ahead_us)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        "INSERT INTO processes (service, deploy, host, source, start_us, width_us, age_us, record, clock_ahead_us,
+        cluster) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     transaction.prepare_cached(sql)?.execute(params![
         origin.service,
         origin.deploy,
@@ -160,6 +160,7 @@ pub(super) fn add_process(
         code::time(process.process_age_us),
         code::pack(process),
         clock_ahead_us,
+        origin.cluster,
     ])?;
     Ok(())
 }

@@ -32,6 +32,7 @@ macro_rules! store_suite {
             endpoints_are_known_until_they_are_long_gone,
             a_day_is_kept_once_and_forgotten_with_its_cells,
             process_records_are_found_by_time_deploy_and_age,
+            process_records_have_their_cluster,
             the_past_is_forgotten_but_its_cells_stay,
             old_cells_are_folded_step_by_step_and_then_forgotten,
             profiles_of_the_same_add_up_and_others_stay_apart,

@@ -158,6 +158,27 @@ pub(in crate::store) async fn process_records_are_found_by_time_deploy_and_age(s
     assert_eq!(facts, [("a", NOON + SECOND), ("a", NOON + 2 * SECOND)]);
 }
 
+pub(in crate::store) async fn process_records_have_their_cluster(store: &impl Store) {
+    for (source, cluster) in [(1, "east"), (2, ""), (3, "west")] {
+        let mut batch = batch(source, 0, "a");
+        batch.origin.cluster = cluster.into();
+        batch.processes = vec![process(NOON, 1)];
+        store.put_batch(new(batch)).await.unwrap();
+    }
+    let expected = [("web-1", "east"), ("web-2", ""), ("web-3", "west")];
+    let query = ProcessQuery::all("photo", TimeRange::ALL);
+    let points = store.process_points(query).await.unwrap();
+    let points = points.iter();
+    let told: Vec<_> = points
+        .map(|point| (&*point.host, &*point.cluster))
+        .collect();
+    assert_eq!(told, expected);
+    let views = store.process_views("photo", 0).await.unwrap();
+    let views = views.iter();
+    let told: Vec<_> = views.map(|view| (&*view.host, &*view.cluster)).collect();
+    assert_eq!(told, expected);
+}
+
 pub(in crate::store) async fn the_past_is_forgotten_but_its_cells_stay(store: &impl Store) {
     let mut old = batch(1, 0, "a");
     old.cells = vec![cell(NOON, &[5])];
