@@ -1,9 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::ledger::Ledger;
-use crate::wait::eventually;
+use crate::wait::eventually_within;
+
+/// Between two batches a collector may be killed and start again, and its store has work of other tests too.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Clients that send batch after batch, each of them until it is acknowledged, as agents do, and keep a
 /// ledger of it.
@@ -54,10 +58,10 @@ impl Clients {
     /// Waits until so many more batches of each are acknowledged.
     ///
     /// # Panics
-    /// If that takes half a minute, or a client found something wrong.
+    /// If that takes two minutes, or a client found something wrong.
     pub fn more(&self, batches: u64) {
         let before = self.acknowledged();
-        eventually("batches are acknowledged", || {
+        eventually_within(LIMIT, "batches are acknowledged", || {
             for thread in &self.threads {
                 assert!(!thread.is_finished(), "a client found something wrong");
             }
