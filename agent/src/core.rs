@@ -376,7 +376,7 @@ impl Core {
         }
     }
 
-    /// Counts what has ended, and takes back the place where it lay; the agent is on.
+    /// Counts what has ended if the agent is on, and takes back the place where it lay. Not in a forked process.
     #[inline]
     pub(crate) fn end(&self, place: Box<Measurement>, tell: impl FnOnce(&Measurement, &mut Ended)) {
         self.shards.end(place, |shard, place| {
@@ -403,7 +403,7 @@ impl Core {
 
     /// Keeps that one ended which is not counted.
     pub(crate) fn pass(&self, passing: Tallied) {
-        if self.is_on() {
+        if !self.is_inherited() {
             self.while_on(|shard| shard.pass(passing, &self.spans));
         }
     }

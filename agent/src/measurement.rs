@@ -259,7 +259,7 @@ impl Measurement {
         }
         if self.weight == 0 {
             self.pass(outcome);
-        } else if self.core.is_on() {
+        } else if !self.core.is_inherited() {
             let core = self.core;
             if self.has_more {
                 let mut ended = self.ended(outcome, false);
