@@ -1,5 +1,8 @@
 //! The detector on simulated days: how often it is wrong, and that it never looks ahead.
 
+#[cfg(test)]
+mod days;
+
 use appweight::detect::{CellLine, DeployLine, Detector, Ruling, VerdictLine};
 use appweight::simulate::{Cause, PlannedDeploy, RollOut, Shape, Simulation, Truth, score};
 
@@ -104,19 +107,10 @@ fn told_with(
     seed: u64,
     what: impl Fn(&Simulation) -> Vec<Truth>,
 ) -> Vec<VerdictLine> {
-    let mut simulation = Simulation::new(&shape.clone().unchanged(), seed, 1);
-    let happens = what(&simulation);
-    simulation.plan.truth.extend(happens);
-    let mut detector = Detector::new();
-    for deploy in simulation.deploy_lines() {
-        detector.add_deploy(deploy);
-    }
-    let mut told = Vec::new();
-    while simulation.next_minute(&mut |cell| {
-        told.extend(detector.add_cell(cell).expect("a simulated cell is sound"));
-    }) {}
-    told.extend(detector.finish());
-    told
+    days::told(shape, seed, |simulation| {
+        let happens = what(simulation);
+        simulation.plan.truth.extend(happens);
+    })
 }
 
 /// The last word on each pair, of those that stand as changed.

@@ -1,7 +1,11 @@
 //! What looks like a deploy's doing and is not, what is a deploy's or a flag's, one at a time on quiet days.
 
-use appweight::detect::{DeployLine, Detector, Ruling, VerdictLine};
+#[cfg(test)]
+mod days;
+
+use appweight::detect::{Ruling, VerdictLine};
 use appweight::simulate::{Cause, RollOut, Shape, Simulation, Truth, score};
+use days::told;
 
 /// Few endpoints and hosts, many requests: quick, and noise hides nothing.
 fn shape() -> Shape {
@@ -11,23 +15,6 @@ fn shape() -> Shape {
         deploys_per_day: 14,
         ..Shape::usual(600.0)
     }
-}
-
-/// What is told of a day without a change, after `happens` had its way with it.
-fn told(shape: &Shape, seed: u64, happens: impl FnOnce(&mut Simulation)) -> Vec<VerdictLine> {
-    let mut simulation = Simulation::new(&shape.clone().unchanged(), seed, 1);
-    happens(&mut simulation);
-    let mut detector = Detector::new();
-    let deploys: Vec<DeployLine> = simulation.deploy_lines();
-    for deploy in deploys {
-        detector.add_deploy(deploy);
-    }
-    let mut told = Vec::new();
-    while simulation.next_minute(&mut |cell| {
-        told.extend(detector.add_cell(cell).expect("a simulated cell is sound"));
-    }) {}
-    told.extend(detector.finish());
-    told
 }
 
 fn last<'a>(told: &'a [VerdictLine], deploy: &str, endpoint: Option<&str>) -> &'a VerdictLine {
