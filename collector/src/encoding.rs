@@ -1,9 +1,11 @@
 //! Undoing the compression of a body, never further than the body may be long.
 
+use std::cell::RefCell;
 use std::io::Read;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use zstd::bulk::Decompressor;
 use zstd::stream::read::Decoder;
 
 use crate::body;
@@ -53,6 +55,14 @@ impl Encoding {
     }
 }
 
+/// What zstd needs to work is kept by each thread: to make it takes as long as to read a small body.
+fn at_one_go(body: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
+    }
+    DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(body, length))
+}
+
 fn unzstd(body: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     // Usually the frame tells its length, and all is decompressed at one go. Where it does not, or lies, or others
     // follow it, what comes out is read up to the limit.
@@ -60,7 +70,7 @@ fn unzstd(body: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
         if length > limit as u64 {
             return Err(body::too_long(limit));
         }
-        if let Ok(decoded) = zstd::bulk::decompress(body, length as usize) {
+        if let Ok(decoded) = at_one_go(body, length as usize) {
             return Ok(decoded);
         }
     }

@@ -1,5 +1,5 @@
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::{Received, Sent};
 use crate::packed;
@@ -166,9 +166,9 @@ fn decode_unchecked<T: DeserializeOwned>(body: &[u8], format: Format) -> Result<
 fn read_plainly<T: DeserializeOwned>(body: &[u8], format: Format) -> Option<T> {
     match format {
         Format::MessagePack => {
-            let mut rest = body;
-            let value = T::deserialize(&mut message_pack(&mut rest)).ok()?;
-            rest.is_empty().then_some(value)
+            let mut deserializer = message_pack(body);
+            let value = T::deserialize(&mut deserializer).ok()?;
+            is_at_end(&mut deserializer).then_some(value)
         }
         Format::Json => serde_json::from_slice(body).ok(),
     }
@@ -178,10 +178,10 @@ fn read_plainly<T: DeserializeOwned>(body: &[u8], format: Format) -> Option<T> {
 fn read<T: DeserializeOwned>(body: &[u8], format: Format) -> Result<T, DecodeError> {
     match format {
         Format::MessagePack => {
-            let mut rest = body;
-            let value = serde_path_to_error::deserialize(&mut message_pack(&mut rest));
+            let mut deserializer = message_pack(body);
+            let value = serde_path_to_error::deserialize(&mut deserializer);
             let value = value.map_err(malformed)?;
-            if rest.is_empty() {
+            if is_at_end(&mut deserializer) {
                 Ok(value)
             } else {
                 Err(DecodeError::Malformed {
@@ -202,13 +202,22 @@ fn read<T: DeserializeOwned>(body: &[u8], format: Format) -> Result<T, DecodeErr
     }
 }
 
-/// Reads from a slice that shrinks: a deserializer of a whole slice does not tell what it left.
-fn message_pack<'a, 'b>(
-    rest: &'a mut &'b [u8],
-) -> rmp_serde::Deserializer<rmp_serde::decode::ReadReader<&'a mut &'b [u8]>> {
-    let mut deserializer = rmp_serde::Deserializer::new(rest);
+type MessagePack<'a> = rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'a, [u8]>>;
+
+/// Reads from where the body lies: texts are copied once.
+fn message_pack(body: &[u8]) -> MessagePack<'_> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
     deserializer.set_max_depth(limits::DEPTH);
     deserializer
+}
+
+/// Whether nothing follows the value that was read. It is not told how much was, but where nothing is, there is no next
+/// value's first byte; of anything else that byte is read, and it is nil or of the wrong type.
+fn is_at_end(deserializer: &mut MessagePack<'_>) -> bool {
+    matches!(
+        <()>::deserialize(deserializer),
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_))
+    )
 }
 
 fn malformed<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> DecodeError {
@@ -235,7 +244,15 @@ mod tests {
         for format in [Format::MessagePack, Format::Json] {
             let mut body = encode(&deploy, format);
             assert_eq!(decode_deploy(&body, format).unwrap(), deploy);
-            body.push(b'0');
+            for byte in 0..=u8::MAX {
+                let behind = [body.as_slice(), &[byte]].concat();
+                let blank = format == Format::Json && byte.is_ascii_whitespace();
+                match decode_deploy(&behind, format) {
+                    Ok(_) => assert!(blank && byte != 0x0c, "{byte:#x}"),
+                    Err(error) => assert_eq!(error.field(), ".", "{byte:#x}"),
+                }
+            }
+            body.extend(body.clone());
             assert_eq!(decode_deploy(&body, format).unwrap_err().field(), ".");
         }
     }

@@ -81,9 +81,7 @@ impl Distribution {
         self.sum_squared_logs = self.sum_squared_logs.saturating_add(other.sum_squared_logs);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
-        for &(bucket, count) in &other.histogram {
-            self.add_to_bucket(bucket, count);
-        }
+        self.add_buckets(&other.histogram);
     }
 
     /// The arithmetic mean, or `None` without a value.
@@ -152,6 +150,30 @@ impl Distribution {
         let shift = bucket / SUB_BUCKETS - 1;
         let low = (SUB_BUCKETS + bucket % SUB_BUCKETS) << shift;
         (low, low + ((1_u64 << shift) - 1))
+    }
+
+    /// Both rise, so that one go through both is enough.
+    fn add_buckets(&mut self, others: &[(u16, u64)]) {
+        let mut sum = Vec::with_capacity(self.histogram.len() + others.len());
+        let mut rest = others;
+        for &(bucket, count) in &self.histogram {
+            while let Some((&less, behind)) = rest.split_first()
+                && less.0 < bucket
+            {
+                sum.push(less);
+                rest = behind;
+            }
+            let mut count = count;
+            if let Some((&(same, more), behind)) = rest.split_first()
+                && same == bucket
+            {
+                count = count.saturating_add(more);
+                rest = behind;
+            }
+            sum.push((bucket, count));
+        }
+        sum.extend_from_slice(rest);
+        self.histogram = sum;
     }
 
     fn add_to_bucket(&mut self, bucket: u16, count: u64) {

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use appweight::evidence::{PlacedCell, by_cluster};
 use appweight_wire::{Batch, Cell, CellKey, host_group};
 
-/// The sums of many cells.
+/// The sums of many cells. Most are of one cell alone, which is not copied.
 #[derive(Default)]
-pub(super) struct CellSums<'a>(BTreeMap<(Place<'a>, CellKey), Cell>);
+pub(super) struct CellSums<'a>(BTreeMap<(Place<'a>, Cow<'a, CellKey>), Cow<'a, Cell>>);
 
 /// Where a cell belongs, beside its own key.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,27 +37,43 @@ impl PartialOrd for Place<'_> {
 }
 
 impl<'a> CellSums<'a> {
-    /// Adds the cells of a batch, each under the key and host group that it is kept under.
-    pub(super) fn add(&mut self, batch: &'a Batch, kept: impl Fn(&CellKey, u8) -> (CellKey, u8)) {
+    /// Adds the cells of a batch, each under its own key and host group, or those that it was `moved` to.
+    pub(super) fn add(
+        &mut self,
+        batch: &'a Batch,
+        moved: impl Fn(&CellKey) -> Option<(CellKey, u8)>,
+    ) {
         let origin = &batch.origin;
         let group = host_group(&origin.host);
         for cell in &batch.cells {
-            let (key, host_group) = kept(&cell.key, group);
-            let place = Place {
+            let place = |host_group| Place {
                 service: Cow::Borrowed(&origin.service),
                 deploy: Cow::Borrowed(&origin.deploy),
                 cluster: Cow::Borrowed(&origin.cluster),
                 host_group,
             };
-            self.add_cell(place, key, cell);
+            match moved(&cell.key) {
+                None => self.add_as_it_is(place(group), cell),
+                Some((key, group)) => self.add_cell(place(group), key, cell),
+            }
+        }
+    }
+
+    fn add_as_it_is(&mut self, place: Place<'a>, cell: &'a Cell) {
+        match self.0.entry((place, Cow::Borrowed(&cell.key))) {
+            Entry::Vacant(entry) => {
+                entry.insert(Cow::Borrowed(cell));
+            }
+            Entry::Occupied(entry) => entry.into_mut().to_mut().add(cell),
         }
     }
 
     /// Adds one cell to that of a key.
     pub(super) fn add_cell(&mut self, place: Place<'a>, key: CellKey, cell: &Cell) {
         self.0
-            .entry((place, key.clone()))
-            .or_insert_with(|| Cell::new(key))
+            .entry((place, Cow::Owned(key.clone())))
+            .or_insert_with(|| Cow::Owned(Cell::new(key)))
+            .to_mut()
             .add(cell);
     }
 
@@ -76,13 +93,13 @@ impl<'a> CellSums<'a> {
                 cluster: placed.cluster.as_str().into(),
                 host_group: placed.host_group,
             };
-            sums.add_cell(place, placed.cell.key.clone(), &placed.cell);
+            sums.add_as_it_is(place, &placed.cell);
         }
         sums
     }
 
     /// Each of them, by where it belongs.
     pub(super) fn all(&self) -> impl ExactSizeIterator<Item = (&Place<'a>, &Cell)> {
-        self.0.iter().map(|((place, _), cell)| (place, cell))
+        (self.0.iter()).map(|((place, _), cell)| (place, &**cell))
     }
 }

@@ -12,9 +12,8 @@ const NEAR: u64 = 7;
 const NEAR_BITS: u32 = 3;
 
 impl Cell {
-    /// Writes the distributions, and how many requests were unfinished.
-    #[must_use]
-    pub fn pack_metrics(&self) -> Vec<u8> {
+    /// Writes the distributions, and how many requests were unfinished, behind what is there.
+    pub fn pack_metrics(&self, into: &mut Vec<u8>) {
         let metrics = [
             &self.instructions,
             &self.cpu_ns,
@@ -24,13 +23,11 @@ impl Cell {
         let there = (0_u32..)
             .zip(metrics)
             .map(|(bit, metric)| u64::from(metric.is_some()) << bit);
-        let mut bytes = Vec::with_capacity(160);
-        put(&mut bytes, there.sum());
-        put(&mut bytes, self.unfinished);
+        put(into, there.sum());
+        put(into, self.unfinished);
         for metric in metrics.into_iter().flatten() {
-            pack(metric, &mut bytes);
+            pack(metric, into);
         }
-        bytes
     }
 
     /// Sets what [`Cell::pack_metrics`] wrote.
@@ -230,12 +227,18 @@ mod tests {
         })
     }
 
+    fn packed(cell: &Cell) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        cell.pack_metrics(&mut bytes);
+        bytes
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
         fn what_is_packed_comes_back_and_what_is_cut_is_refused(cell in any_cell()) {
-            let bytes = cell.pack_metrics();
+            let bytes = packed(&cell);
             let mut read = empty();
             read.unpack_metrics(&bytes).unwrap();
             prop_assert_eq!(&read, &cell);
@@ -268,7 +271,7 @@ mod tests {
         let mut cell = empty();
         let cpu_ns = cell.cpu_ns.get_or_insert_default();
         (0..60).for_each(|at| cpu_ns.observe(1_000_000 + at * 50_000));
-        let bytes = cell.pack_metrics().len();
+        let bytes = packed(&cell).len();
         assert!(bytes < 65, "{bytes}");
     }
 }

@@ -414,7 +414,7 @@ impl Rows {
     fn of(group: &Group) -> Self {
         let mut sums = CellSums::default();
         for new in &group.batches {
-            sums.add(&new.batch, |key, group| (key.clone(), group));
+            sums.add(&new.batch, |_| None);
         }
         let minutes = Detail::Minutes.of(&sums);
         let parts = profiles::Parts::of(group);

@@ -1,7 +1,7 @@
 //! Cells: each is added to what is stored under its key.
 
 use appweight_wire::{Cell, CellKey};
-use rusqlite::{OptionalExtension, ToSql, Transaction};
+use rusqlite::{Statement, ToSql, Transaction};
 
 use super::code;
 use crate::store::StoreError;
@@ -24,52 +24,51 @@ pub(super) fn add_all(
     transaction: &Transaction<'_>,
     sums: &CellSums<'_>,
 ) -> Result<(), StoreError> {
-    for (place, cell) in sums.all() {
-        add_to_stored(transaction, place, cell)?;
-    }
-    Ok(())
-}
-
-fn add_to_stored(
-    transaction: &Transaction<'_>,
-    place: &Place<'_>,
-    cell: &Cell,
-) -> Result<(), StoreError> {
     const FIND: &str = where_key!("SELECT n, weight, errors, scaled, metrics FROM cells");
     const WRITE: &str = "INSERT INTO cells (service, start_us, width_us, deploy, kind, endpoint, cluster, host_group,
             instruction_source, age, flag_name, flag_value, n, weight, errors, scaled, metrics)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
         ON CONFLICT DO UPDATE SET n = excluded.n, weight = excluded.weight, errors = excluded.errors,
             scaled = excluded.scaled, metrics = excluded.metrics";
-    let key = &cell.key;
-    let columns = KeyColumns::of(place, key);
-    let of = columns.params();
-    let found = transaction
-        .prepare_cached(FIND)?
-        .query_row(of.as_slice(), |row| {
-            let mut stored = Cell::new(key.clone());
-            stored.n = row.get::<_, i64>(0)?.cast_unsigned();
-            stored.weight = row.get::<_, i64>(1)?.cast_unsigned();
-            stored.errors = row.get::<_, i64>(2)?.cast_unsigned();
-            stored.scaled = row.get::<_, i64>(3)?.cast_unsigned();
-            Ok((stored, row.get::<_, Vec<u8>>(4)?))
-        })
-        .optional()?;
-    let mut sum = match found {
-        Some((mut stored, metrics)) => {
-            code::unpack_metrics(&mut stored, &metrics)?;
+    let mut find = transaction.prepare_cached(FIND)?;
+    let mut write = transaction.prepare_cached(WRITE)?;
+    let mut metrics = Vec::new();
+    for (place, cell) in sums.all() {
+        let columns = KeyColumns::of(place, &cell.key);
+        let of = columns.params();
+        let stored = stored(&mut find, &of, &cell.key)?.map(|mut stored| {
+            stored.add(cell);
             stored
-        }
-        None => Cell::new(key.clone()),
-    };
-    sum.add(cell);
-    let metrics = code::pack_metrics(&sum);
-    let [n, weight, errors, scaled] = [sum.n, sum.weight, sum.errors, sum.scaled].map(code::count);
-    let sums: [&dyn ToSql; 5] = [&n, &weight, &errors, &scaled, &metrics];
-    transaction
-        .prepare_cached(WRITE)?
-        .execute([of.as_slice(), &sums].concat().as_slice())?;
+        });
+        let sum = stored.as_ref().unwrap_or(cell);
+        metrics.clear();
+        code::pack_metrics(sum, &mut metrics);
+        let [n, weight, errors, scaled] =
+            [sum.n, sum.weight, sum.errors, sum.scaled].map(code::count);
+        let sums: [&dyn ToSql; 5] = [&n, &weight, &errors, &scaled, &metrics];
+        write.execute([of.as_slice(), &sums].concat().as_slice())?;
+    }
     Ok(())
+}
+
+/// What is stored under a key.
+fn stored(
+    find: &mut Statement<'_>,
+    of: &[&dyn ToSql],
+    key: &CellKey,
+) -> Result<Option<Cell>, StoreError> {
+    let mut rows = find.query(of)?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let mut stored = Cell::new(key.clone());
+    stored.n = row.get::<_, i64>(0)?.cast_unsigned();
+    stored.weight = row.get::<_, i64>(1)?.cast_unsigned();
+    stored.errors = row.get::<_, i64>(2)?.cast_unsigned();
+    stored.scaled = row.get::<_, i64>(3)?.cast_unsigned();
+    let metrics = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+    code::unpack_metrics(&mut stored, metrics)?;
+    Ok(Some(stored))
 }
 
 /// Deletes the cell of that key.

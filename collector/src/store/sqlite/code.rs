@@ -26,10 +26,9 @@ struct NamedMetrics {
 }
 
 /// The distributions of a cell and what came to it later, as one blob.
-pub(super) fn pack_metrics(cell: &Cell) -> Vec<u8> {
-    let mut bytes = cell.pack_metrics();
-    bytes.insert(0, PACKED);
-    bytes
+pub(super) fn pack_metrics(cell: &Cell, into: &mut Vec<u8>) {
+    into.push(PACKED);
+    cell.pack_metrics(into);
 }
 
 pub(super) fn unpack_metrics(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreError> {
@@ -51,7 +50,8 @@ pub(super) fn unpack_moments(cell: &mut Cell, bytes: &[u8]) -> Result<(), StoreE
         return cell.unpack_moments(packed).map_err(broken);
     }
     unpack_metrics(cell, bytes)?;
-    let packed = cell.pack_metrics();
+    let mut packed = Vec::new();
+    cell.pack_metrics(&mut packed);
     (cell.wall_ns, cell.allocated_bytes) = (None, None);
     cell.unpack_moments(&packed).map_err(broken)
 }

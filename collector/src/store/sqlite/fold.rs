@@ -81,15 +81,16 @@ impl Folded {
         }
     }
 
-    /// The key and host group under which a cell is kept now.
-    pub(super) fn place(self, key: &CellKey, host_group: u8) -> (CellKey, u8) {
-        if key.start_us < self.hours_us {
-            (widened(key, Step::Hours), ALL_HOSTS)
+    /// The key and host group under which a cell is kept now, if these are not its own.
+    pub(super) fn moved(self, key: &CellKey) -> Option<(CellKey, u8)> {
+        let step = if key.start_us < self.hours_us {
+            Step::Hours
         } else if key.start_us < self.minutes_us {
-            (widened(key, Step::Minutes), ALL_HOSTS)
+            Step::Minutes
         } else {
-            (key.clone(), host_group)
-        }
+            return None;
+        };
+        Some((widened(key, step), ALL_HOSTS))
     }
 }
 

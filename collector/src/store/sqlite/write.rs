@@ -52,7 +52,7 @@ fn put_together(
     for new in group {
         let outcome = remember(&transaction, new)?;
         if outcome == PutOutcome::Stored {
-            sums.add(&new.batch, |key, group| folded.place(key, group));
+            sums.add(&new.batch, |key| folded.moved(key));
             counted.add(&new.batch, new.received_us);
             add_records(&transaction, &mut packer, new)?;
         }
