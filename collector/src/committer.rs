@@ -201,7 +201,7 @@ async fn commit_all(
             answer,
         }) = next
         {
-            records += batch.batch.len();
+            records += batch.records();
             batches.push(batch);
             answers.push((answer, seat));
             next = if records >= grouping.most_records {

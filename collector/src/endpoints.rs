@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use appweight_wire::{Batch, EndpointCount};
+use appweight_wire::{Batch, DecodeError, EndpointCount, PackedRequests};
 
-use crate::store::{Store, StoreError};
+use crate::problem::Refusal;
+use crate::store::Store;
 
 /// Where those beyond the limit are counted, as agents call it, too.
 const OTHER: &str = "other";
@@ -40,13 +41,15 @@ impl Endpoints {
         }
     }
 
-    /// Renames the endpoints of a batch that are beyond the limit. Returns how many records that were.
+    /// Renames the endpoints of a batch that are beyond the limit. Returns how many records that were. Request records
+    /// that came packed are put into the batch if any of them has to be renamed.
     pub(crate) async fn bound(
         &self,
         batch: &mut Batch,
+        packed: Option<&PackedRequests>,
         store: &dyn Store,
         now_us: u64,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, Refusal> {
         let service = &batch.origin.service;
         let known = match self.fresh(service, now_us) {
             Some(known) => known,
@@ -56,7 +59,7 @@ impl Endpoints {
             }
         };
         let mut known = lock(&known);
-        let renamed = known.bound(batch, self.limit);
+        let renamed = known.bound(batch, packed, self.limit)?;
         if renamed > 0 && !known.told {
             known.told = true;
             tracing::warn!(
@@ -101,24 +104,26 @@ impl Endpoints {
 }
 
 impl Known {
-    fn bound(&mut self, batch: &mut Batch, limit: usize) -> u64 {
+    fn bound(
+        &mut self,
+        batch: &mut Batch,
+        packed: Option<&PackedRequests>,
+        limit: usize,
+    ) -> Result<u64, DecodeError> {
         let mut renamed = 0;
-        let names = batch
-            .cells
-            .iter_mut()
-            .map(|cell| &mut cell.key.endpoint)
-            .chain(
-                batch
-                    .requests
-                    .iter_mut()
-                    .map(|request| &mut request.endpoint),
-            )
-            .chain(
-                batch
-                    .profiles
-                    .iter_mut()
-                    .map(|profile| &mut profile.endpoint),
-            );
+        for cell in &mut batch.cells {
+            renamed += u64::from(self.rename(&mut cell.key.endpoint, limit));
+        }
+        if let Some(packed) = packed
+            && batch.requests.is_empty()
+            && !packed.endpoints().all(|name| self.counts(name, limit))
+        {
+            batch.requests = packed.unpack()?;
+        }
+        let requests = batch.requests.iter_mut();
+        let profiles = batch.profiles.iter_mut();
+        let names = (requests.map(|request| &mut request.endpoint))
+            .chain(profiles.map(|profile| &mut profile.endpoint));
         for name in names {
             renamed += u64::from(self.rename(name, limit));
         }
@@ -132,20 +137,28 @@ impl Known {
             }
             renamed += u64::from(renamed_here);
         }
-        renamed
+        Ok(renamed)
     }
 
     /// Whether it had to be.
     fn rename(&mut self, name: &mut String, limit: usize) -> bool {
-        if name == OTHER || self.names.contains(name.as_str()) {
-            return false;
+        let counted = self.counts(name, limit);
+        if !counted {
+            OTHER.clone_into(name);
         }
-        if self.names.len() < limit {
-            self.names.insert(name.clone());
-            return false;
+        !counted
+    }
+
+    /// Whether it keeps its name. One that is new and has room is known from now on.
+    fn counts(&mut self, name: &str, limit: usize) -> bool {
+        if name == OTHER || self.names.contains(name) {
+            return true;
         }
-        OTHER.clone_into(name);
-        true
+        let room = self.names.len() < limit;
+        if room {
+            self.names.insert(name.to_owned());
+        }
+        room
     }
 }
 

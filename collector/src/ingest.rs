@@ -135,6 +135,11 @@ async fn take_batch(
     let bytes = encoding.decode(sent, limit)?;
     seat.fit(bytes.len()).map_err(|Full| busy(uuid))?;
     let (mut batch, packed) = decode_batch_and_packed(&bytes, format)?;
+    if let Some(packed) = &packed
+        && !app.store.keeps_packed(packed)
+    {
+        batch.requests = packed.unpack()?;
+    }
     seat.hold(&batch).map_err(|Full| busy(uuid))?;
     if batch.id() != uuid {
         return Err(Refusal::of(
@@ -153,16 +158,21 @@ async fn take_batch(
     app.services
         .admit(service, "origin.service", &*app.store, came_us)
         .await?;
-    let clock_ahead_us = clocks::ahead(headers, &batch, came_us);
+    let clock_ahead_us = clocks::ahead(headers, &batch, packed.as_ref(), came_us);
     if let Some(ahead_us) = clock_ahead_us {
         app.metrics.clock_apart(ahead_us);
     }
     let over_limit = app
         .endpoints
-        .bound(&mut batch, &*app.store, came_us)
+        .bound(&mut batch, packed.as_ref(), &*app.store, came_us)
         .await?;
+    // Of records whose endpoint has another name by now the packed ones hold the old one.
+    let packed = packed.filter(|_| over_limit == 0);
+    if over_limit > 0 {
+        seat.hold(&batch).map_err(|Full| busy(uuid))?;
+    }
     let service = batch.origin.service.clone();
-    let counts = RecordCounts::of(&batch);
+    let counts = RecordCounts::of(&batch, packed.as_ref());
     cells::fill_in(&mut batch);
     let minutes = app.detectors.minutes_of(&batch);
     let began = Instant::now();
@@ -174,8 +184,7 @@ async fn take_batch(
         digest: Sha256::digest(&bytes).into(),
         received_us,
         clock_ahead_us,
-        // Of records whose endpoint has another name by now they hold the old one.
-        packed: packed.filter(|_| over_limit == 0),
+        packed,
         batch,
     };
     drop(bytes);
@@ -292,5 +301,7 @@ fn refuse_future(deploy: &Deploy, now_us: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
+#[cfg(test)]
+mod packed_tests;
 #[cfg(test)]
 mod tests;

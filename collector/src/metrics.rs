@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use appweight::api::DeployVerdict;
-use appweight_wire::Batch;
+use appweight_wire::{Batch, PackedRequests};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -319,10 +319,11 @@ fn gauged(value: u64) -> i64 {
 pub(crate) struct RecordCounts([usize; KINDS.len()]);
 
 impl RecordCounts {
-    pub(crate) fn of(batch: &Batch) -> Self {
+    pub(crate) fn of(batch: &Batch, packed: Option<&PackedRequests>) -> Self {
+        let packed = packed.map_or(0, PackedRequests::len);
         Self([
             batch.cells.len(),
-            batch.requests.len(),
+            packed.max(batch.requests.len()),
             batch.processes.len(),
             batch.profiles.len(),
         ])

@@ -38,7 +38,7 @@ pub enum Content {
 
 /// The unit that is sent, stored and counted once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Received")]
+#[serde(from = "Received<Unpacked>")]
 pub struct Batch {
     /// The format's version: [`VERSION`](crate::VERSION).
     pub version: u16,
@@ -70,51 +70,50 @@ pub struct Batch {
 
 /// A batch as it comes: with plain request records, packed ones, or both.
 #[derive(Deserialize)]
-pub(crate) struct Received {
+pub(crate) struct Received<P> {
     version: u16,
     source: Uuid,
     sequence: u64,
     origin: Origin,
     #[serde(default)]
-    content: Content,
+    pub(crate) content: Content,
     #[serde(default)]
     cell_width_us: Option<u64>,
     #[serde(default)]
     cells: Vec<Cell>,
     #[serde(default)]
-    requests: Vec<RequestRecord>,
+    pub(crate) requests: Vec<RequestRecord>,
     #[serde(default)]
-    packed_requests: Unpacked,
+    pub(crate) packed_requests: P,
     #[serde(default)]
     processes: Vec<ProcessRecord>,
     #[serde(default)]
     profiles: Vec<ProfileRecord>,
 }
 
-impl Received {
-    /// Takes out all request records as they are packed, if none came otherwise.
-    pub(crate) fn take_packed(&mut self) -> Option<Vec<u8>> {
-        let packed = std::mem::take(&mut self.packed_requests.packed);
-        (self.requests.is_empty() && !packed.is_empty()).then_some(packed)
+impl<P> Received<P> {
+    /// The batch, without the request records that came packed.
+    pub(crate) fn without_packed(self) -> Batch {
+        Batch {
+            version: self.version,
+            source: self.source,
+            sequence: self.sequence,
+            origin: self.origin,
+            content: self.content,
+            cell_width_us: self.cell_width_us,
+            cells: self.cells,
+            requests: self.requests,
+            processes: self.processes,
+            profiles: self.profiles,
+        }
     }
 }
 
-impl From<Received> for Batch {
-    fn from(received: Received) -> Self {
-        let mut requests = received.requests;
-        requests.extend(received.packed_requests.records);
-        Self {
-            version: received.version,
-            source: received.source,
-            sequence: received.sequence,
-            origin: received.origin,
-            content: received.content,
-            cell_width_us: received.cell_width_us,
-            cells: received.cells,
-            requests,
-            processes: received.processes,
-            profiles: received.profiles,
-        }
+impl From<Received<Unpacked>> for Batch {
+    fn from(mut received: Received<Unpacked>) -> Self {
+        let unpacked = std::mem::take(&mut received.packed_requests.0);
+        received.requests.extend(unpacked);
+        received.without_packed()
     }
 }
 

@@ -2,9 +2,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Received, Sent};
-use crate::packed;
+use crate::packed::{self, PackedRequests, Unread};
 use crate::validate::{Invalid, Validate, limits};
-use crate::{Batch, Deploy, RequestRecord};
+use crate::{Batch, Content, Deploy, RequestRecord};
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,20 +82,37 @@ pub fn decode_batch(body: &[u8], format: Format) -> Result<Batch, DecodeError> {
     decode(body, format)
 }
 
-/// Reads and checks a batch as [`decode_batch`] does, and hands out beside it all its request records as [`pack_requests`]
-/// writes them, if they came so: whoever keeps them packed need not pack them again.
+/// Reads and checks a batch as [`decode_batch`] does. Request records that came packed, if all did and cells hold the
+/// counts, are handed out beside it as they came instead of in it: whoever keeps them so need not unpack them.
 ///
 /// # Errors
 /// As [`decode_batch`].
 pub fn decode_batch_and_packed(
     body: &[u8],
     format: Format,
-) -> Result<(Batch, Option<Vec<u8>>), DecodeError> {
-    let mut received: Received = decode_unchecked(body, format)?;
-    let packed = received.take_packed();
-    let batch = Batch::from(received);
-    batch.validate()?;
-    Ok((batch, packed))
+) -> Result<(Batch, Option<PackedRequests>), DecodeError> {
+    if format == Format::MessagePack
+        && let Some(read) = read_without_unpacking(body)
+    {
+        return Ok(read);
+    }
+    Ok((decode_batch(body, format)?, None))
+}
+
+/// `None` if it has to be read record by record, be it to tell what is wrong.
+fn read_without_unpacking(body: &[u8]) -> Option<(Batch, Option<PackedRequests>)> {
+    let mut received: Received<Unread> = read_plainly(body, Format::MessagePack)?;
+    let packed = match received.packed_requests.0.take() {
+        None => None,
+        Some(packed) => {
+            let alone = received.requests.is_empty() && received.content == Content::Cells;
+            Some(alone.then(|| PackedRequests::check(packed))??)
+        }
+    };
+    let batch = received.without_packed();
+    let records = batch.len() + packed.as_ref().map_or(0, PackedRequests::len);
+    let sound = records <= limits::RECORDS && batch.validate().is_ok();
+    sound.then_some((batch, packed))
 }
 
 /// Reads and checks a deploy.
@@ -275,19 +292,37 @@ mod tests {
                 host: "web-1".into(),
                 ..crate::Origin::default()
             },
-            content: crate::Content::Cells,
+            content: Content::Cells,
             cell_width_us: None,
             cells: Vec::new(),
             processes: Vec::new(),
             profiles: Vec::new(),
         };
-        let packed = decode_batch_and_packed(&encode_packed(&batch), Format::MessagePack);
-        let expected = pack_requests(&batch.requests);
-        assert_eq!(packed.unwrap(), (batch.clone(), Some(expected)));
+        let read = |body: &[u8]| decode_batch_and_packed(body, Format::MessagePack);
+        let (rest, packed) = read(&encode_packed(&batch)).unwrap();
+        let packed = packed.unwrap();
+        assert_eq!(packed.as_bytes(), pack_requests(&batch.requests));
+        assert_eq!(packed.unpack().unwrap(), batch.requests);
+        let without = Batch {
+            requests: Vec::new(),
+            ..batch.clone()
+        };
+        assert_eq!(rest, without);
         for format in [Format::MessagePack, Format::Json] {
             let plain = decode_batch_and_packed(&encode(&batch, format), format);
             assert_eq!(plain.unwrap(), (batch.clone(), None));
         }
+        // The collector makes cells of them.
+        let counted = Batch {
+            content: Content::Requests,
+            ..batch.clone()
+        };
+        assert_eq!(read(&encode_packed(&counted)).unwrap(), (counted, None));
+        // What is refused is refused for what is wrong with it.
+        let mut broken = batch;
+        broken.requests[0].status = Some(7);
+        let error = read(&encode_packed(&broken)).unwrap_err();
+        assert_eq!(error.field(), "requests[0].status");
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub use codec::{
 };
 pub use deploy::Deploy;
 pub use distribution::Distribution;
+pub use packed::PackedRequests;
 pub use process::{CounterStatus, EndpointCount, ProcessRecord};
 pub use profile::{Function, ProfileRecord, Taken, TimerValues};
 pub use request::{Downstream, Flag, RequestRecord};

@@ -86,9 +86,24 @@ fn name(value: &str, field: impl Fn() -> String) -> Checked {
     short(value, limits::NAME_BYTES, field)
 }
 
+/// Whether [`name`] takes it.
+pub(crate) fn is_name(value: &str) -> bool {
+    name(value, String::new).is_ok()
+}
+
+/// Whether [`time`] takes it.
+pub(crate) fn is_time(value: u64) -> bool {
+    (limits::TIME_US_MIN..=limits::TIME_US).contains(&value)
+}
+
+/// Whether a request may have ended with it.
+pub(crate) fn is_status(value: u64) -> bool {
+    (100..=999).contains(&value)
+}
+
 fn time(value: u64, field: impl FnOnce() -> String) -> Checked {
     check(
-        (limits::TIME_US_MIN..=limits::TIME_US).contains(&value),
+        is_time(value),
         field,
         "not a time between 2020 and 2200 in µs since the Unix epoch",
     )
@@ -299,7 +314,7 @@ fn check_request(request: &RequestRecord, content: Content, at: fmt::Arguments<'
     }
     if let Some(status) = request.status {
         check(
-            (100..=999).contains(&status),
+            is_status(status.into()),
             || format!("{at}.status"),
             "not a status between 100 and 999",
         )?;

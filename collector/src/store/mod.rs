@@ -35,7 +35,7 @@ use appweight::api::{
 use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
-use appweight_wire::{Batch, Deploy};
+use appweight_wire::{Batch, Deploy, PackedRequests};
 use async_trait::async_trait;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -52,6 +52,10 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// key, their profiles to those of the same deploy, and a deploy id that was never seen becomes a
     /// roll-out. Answers in the order of the batches; each was kept whole or not at all.
     async fn put_batches(&self, batches: Vec<NewBatch>) -> Vec<Result<PutOutcome, StoreError>>;
+    /// Whether it keeps these request records packed as they came. Then a batch need not hold them unpacked too.
+    fn keeps_packed(&self, _packed: &PackedRequests) -> bool {
+        false
+    }
     /// Keeps one batch.
     #[cfg(test)]
     async fn put_batch(&self, batch: NewBatch) -> Result<PutOutcome, StoreError> {
@@ -177,8 +181,18 @@ pub(crate) struct NewBatch {
     pub(crate) clock_ahead_us: Option<i64>,
     /// What it holds.
     pub(crate) batch: Batch,
-    /// All its request records as they came, if they came packed.
-    pub(crate) packed: Option<Vec<u8>>,
+    /// All its request records as they came, if they came packed. What the batch holds are the same ones; it holds none
+    /// where the store [keeps them packed](Store::keeps_packed).
+    pub(crate) packed: Option<PackedRequests>,
+}
+
+impl NewBatch {
+    /// How many records it holds.
+    pub(crate) fn records(&self) -> usize {
+        let unpacked = self.batch.requests.len();
+        let packed = self.packed.as_ref().map_or(0, PackedRequests::len);
+        self.batch.len() - unpacked + unpacked.max(packed)
+    }
 }
 
 /// What became of a batch.

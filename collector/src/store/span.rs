@@ -1,7 +1,8 @@
-use appweight_wire::Batch;
+use super::NewBatch;
 
 /// When the first record of a batch begins and the last one ends.
-pub(super) fn span(batch: &Batch) -> Option<(u64, u64)> {
+pub(super) fn span(new: &NewBatch) -> Option<(u64, u64)> {
+    let batch = &new.batch;
     let cells = batch
         .cells
         .iter()
@@ -25,6 +26,7 @@ pub(super) fn span(batch: &Batch) -> Option<(u64, u64)> {
     cells
         .chain(processes)
         .chain(requests)
+        .chain(new.packed.as_ref().map(|packed| packed.span_us()))
         .chain(profiles)
         .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }

@@ -3,6 +3,7 @@
 //! Few records share a batch, so that the names of their fields would cost more than what is in them.
 //! `docs/wire.md` ("Packed request records") has the form byte by byte.
 
+mod checked;
 mod columns;
 mod distribution;
 mod numbers;
@@ -12,19 +13,21 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+pub use self::checked::PackedRequests;
 use self::columns::{Column, Reader};
 use self::numbers::{put, take, take_text};
 use crate::{Age, Downstream, Flag, InstructionSource, Kind, RequestRecord, limits};
 
-/// Request records as they are read from packed bytes, and these.
+/// Request records as they are read from packed bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Unpacked {
-    pub(crate) records: Vec<RequestRecord>,
-    pub(crate) packed: Vec<u8>,
-}
+pub(crate) struct Unpacked(pub(crate) Vec<RequestRecord>);
+
+/// Packed bytes that nobody looked at, if there were any.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(pub(crate) Option<Vec<u8>>);
 
 /// Request records that are written as packed bytes.
 #[derive(Debug)]
@@ -163,15 +166,18 @@ pub(crate) fn unpack(mut packed: &[u8]) -> Result<Vec<RequestRecord>, Broken> {
     let mut records = vec![RequestRecord::default(); count];
     let mut column = |set: Set<'_>| {
         let mut column = Reader::begin(rest)?;
-        if column.is_nothing() && count > 0 {
-            let mut record = RequestRecord::default();
-            set(&mut record, column.next(rest)?)?;
-            if record == RequestRecord::default() {
+        let mut all = records.iter_mut();
+        if column.is_nothing()
+            && let Some(first) = all.next()
+        {
+            let before = first.clone();
+            set(first, column.next(rest)?)?;
+            if *first == before {
                 // As all of them are already: so it is with most columns.
                 return Ok(());
             }
         }
-        for record in &mut records {
+        for record in all {
             set(record, column.next(rest)?)?;
         }
         Ok(())
@@ -404,25 +410,27 @@ impl Serialize for Packed<'_> {
 
 impl<'de> Deserialize<'de> for Unpacked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
+        deserializer.deserialize_bytes(Bytes(|bytes| unpack(bytes).map(Self)))
+    }
+}
 
-        impl Visitor<'_> for Bytes {
-            type Value = Unpacked;
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(Bytes(|bytes| Ok(Self(Some(bytes.to_vec())))))
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("packed request records as bytes, which MessagePack alone has")
-            }
+/// Makes something of bytes.
+struct Bytes<T>(fn(&[u8]) -> Result<T, Broken>);
 
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Unpacked, E> {
-                Ok(Unpacked {
-                    records: unpack(bytes).map_err(E::custom)?,
-                    packed: bytes.to_vec(),
-                })
-            }
-        }
+impl<T> Visitor<'_> for Bytes<T> {
+    type Value = T;
 
-        deserializer
-            .deserialize_bytes(Bytes)
-            .map_err(D::Error::custom)
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("packed request records as bytes, which MessagePack alone has")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<T, E> {
+        (self.0)(bytes).map_err(E::custom)
     }
 }

@@ -34,7 +34,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn record()(
+    pub(super) fn record()(
         facts in facts(),
         numbers in [number(), number(), number(), number(), number(), number()],
         some in [option::of(number()), option::of(number()), option::of(number()), option::of(number())],

@@ -164,7 +164,10 @@ struct SentBatch<'a> {
 impl<'a> WrittenBatch<'a> {
     fn of(new: &'a NewBatch) -> Self {
         let batch = &new.batch;
-        let packed_requests = new.packed.as_deref().map(Bytes::new);
+        let packed_requests = new
+            .packed
+            .as_ref()
+            .map(|packed| Bytes::new(packed.as_bytes()));
         Self {
             uuid: new.uuid,
             digest: new.digest,

@@ -27,7 +27,7 @@ impl Seen {
     pub(super) fn new_in(&self, group: &Group) -> New {
         let mut services: BTreeMap<&str, ServiceRow> = BTreeMap::new();
         for new in &group.batches {
-            if let Some((first_us, last_us)) = span(&new.batch) {
+            if let Some((first_us, last_us)) = span(new) {
                 let service = &new.batch.origin.service;
                 let row = ServiceRow::new(service, first_us, last_us);
                 (services.entry(service))

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use appweight_wire::pack_requests;
+use appweight_wire::{PackedRequests, pack_requests};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
@@ -135,7 +135,7 @@ pub(super) fn full(source: u128, sequence: u64) -> NewBatch {
     // Some come packed, and some do not.
     let packed = sequence
         .is_multiple_of(2)
-        .then(|| pack_requests(&batch.requests));
+        .then(|| PackedRequests::check(pack_requests(&batch.requests)).unwrap());
     NewBatch {
         packed,
         ..suite::new(batch)

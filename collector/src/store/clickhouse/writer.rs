@@ -347,7 +347,7 @@ impl Writer {
     /// The deploys that a group tells of.
     async fn see_deploys(&mut self, group: &Group) -> Result<(), StoreError> {
         for new in &group.batches {
-            let Some((first_us, _)) = span(&new.batch) else {
+            let Some((first_us, _)) = span(new) else {
                 continue;
             };
             let origin = &new.batch.origin;

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use appweight::api::RequestView;
-use appweight_wire::{Origin, RequestRecord, pack_requests, unpack_requests};
+use appweight_wire::{Origin, PackedRequests, RequestRecord, pack_requests, unpack_requests};
 use rusqlite::{Connection, Transaction, params};
 use zstd::bulk::Compressor;
 
@@ -34,39 +34,60 @@ impl Packer {
         Ok(Self(compressor))
     }
 
-    /// Adds the records of a batch, which may be packed already.
+    /// Adds the records of a batch.
     pub(super) fn add(
         &mut self,
         transaction: &Transaction<'_>,
         origin: &Origin,
         records: &[RequestRecord],
-        packed: Option<&[u8]>,
     ) -> Result<(), StoreError> {
-        const ADD: &str = "INSERT INTO request_blocks
-                (service, deploy, host, first_us, last_us, instructions, cpu_ns, records, packed)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        let mut statement = transaction.prepare_cached(ADD)?;
         let mut rest = records;
         while !rest.is_empty() {
             let (block, behind) = rest.split_at(fitting(rest));
             rest = behind;
-            let packed = match packed {
-                Some(packed) if block.len() == records.len() => self.compress(packed)?,
-                _ => self.compress(&pack_requests(block))?,
-            };
-            let about = About::of(block);
-            statement.execute(params![
-                origin.service,
-                origin.deploy,
-                origin.host,
-                code::time(about.first_us),
-                code::time(about.last_us),
-                about.cost.0.map(code::time),
-                about.cost.1.map(code::time),
-                block.len() as i64,
-                packed,
-            ])?;
+            self.add_block(transaction, origin, About::of(block), &pack_requests(block))?;
         }
+        Ok(())
+    }
+
+    /// Adds records that are packed already and [a block](is_block).
+    pub(super) fn add_packed(
+        &mut self,
+        transaction: &Transaction<'_>,
+        origin: &Origin,
+        packed: &PackedRequests,
+    ) -> Result<(), StoreError> {
+        let (first_us, last_us) = packed.span_us();
+        let about = About {
+            records: packed.len(),
+            first_us,
+            last_us,
+            cost: packed.costliest(),
+        };
+        self.add_block(transaction, origin, about, packed.as_bytes())
+    }
+
+    fn add_block(
+        &mut self,
+        transaction: &Transaction<'_>,
+        origin: &Origin,
+        about: About,
+        packed: &[u8],
+    ) -> Result<(), StoreError> {
+        const ADD: &str = "INSERT INTO request_blocks
+                (service, deploy, host, first_us, last_us, instructions, cpu_ns, records, packed)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        transaction.prepare_cached(ADD)?.execute(params![
+            origin.service,
+            origin.deploy,
+            origin.host,
+            code::time(about.first_us),
+            code::time(about.last_us),
+            about.cost.0.map(code::time),
+            about.cost.1.map(code::time),
+            about.records as i64,
+            self.compress(packed)?,
+        ])?;
         Ok(())
     }
 
@@ -85,13 +106,13 @@ pub(super) fn add_kept(
     let (mut origin, mut records) = (Origin::default(), Vec::new());
     for kept in kept {
         if kept.origin != origin {
-            packer.add(transaction, &origin, &records, None)?;
+            packer.add(transaction, &origin, &records)?;
             records.clear();
             origin = kept.origin;
         }
         records.push(kept.record);
     }
-    packer.add(transaction, &origin, &records, None)
+    packer.add(transaction, &origin, &records)
 }
 
 /// The records of blocks whose first one began in that time, in the order in which they came.
@@ -124,6 +145,14 @@ pub(super) fn every_record(
     Ok(kept)
 }
 
+/// Whether these go into one block as they are, their costliest told as columns can tell it.
+pub(super) fn is_block(packed: &PackedRequests) -> bool {
+    let (instructions, _) = packed.costliest();
+    packed.len() <= RECORDS
+        && packed.texts() <= TEXTS
+        && instructions.is_none_or(|most| i64::try_from(most).is_ok())
+}
+
 /// How many of these records go into one block: one at least.
 fn fitting(records: &[RequestRecord]) -> usize {
     let mut texts = 0;
@@ -145,6 +174,7 @@ fn cost(record: &RequestRecord) -> Cost {
 
 /// What stands beside a block.
 struct About {
+    records: usize,
     first_us: u64,
     last_us: u64,
     /// That of the costliest.
@@ -154,6 +184,7 @@ struct About {
 impl About {
     fn of(records: &[RequestRecord]) -> Self {
         let mut about = Self {
+            records: records.len(),
             first_us: u64::MAX,
             last_us: 0,
             cost: (None, None),
@@ -365,14 +396,14 @@ pub(super) fn take_over(transaction: &Transaction<'_>) -> Result<(), StoreError>
             ..Origin::default()
         };
         if of != origin || records.len() >= RECORDS {
-            packer.add(transaction, &origin, &records, None)?;
+            packer.add(transaction, &origin, &records)?;
             records.clear();
             origin = of;
         }
         let record = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
         records.push(code::unpack("request record", record)?);
     }
-    packer.add(transaction, &origin, &records, None)?;
+    packer.add(transaction, &origin, &records)?;
     drop(rows);
     drop(statement);
     transaction.execute_batch("DROP TABLE requests")?;

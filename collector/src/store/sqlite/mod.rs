@@ -32,7 +32,7 @@ use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, Ser
 use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
-use appweight_wire::Deploy;
+use appweight_wire::{Deploy, PackedRequests};
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
@@ -210,6 +210,10 @@ impl Store for SqliteStore {
             .write(move |connection| Ok(write::put_group(connection, &batches)))
             .await;
         written.unwrap_or_else(|error| all_failed(count, error))
+    }
+
+    fn keeps_packed(&self, packed: &PackedRequests) -> bool {
+        blocks::is_block(packed)
     }
 
     async fn post_deploy(&self, deploy: Deploy, now_us: u64) -> Result<PostedDeploy, StoreError> {

@@ -3,9 +3,9 @@
 use appweight_wire::{Origin, ProcessRecord};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::blocks::Packer;
 use uuid::Uuid;
 
+use super::blocks::{self, Packer};
 use super::fold::Folded;
 use super::{cells, code, deploys, endpoints, profiles};
 use crate::store::cell_sums::CellSums;
@@ -106,12 +106,12 @@ fn add_records(
     new: &NewBatch,
 ) -> Result<(), StoreError> {
     let batch = &new.batch;
-    packer.add(
-        transaction,
-        &batch.origin,
-        &batch.requests,
-        new.packed.as_deref(),
-    )?;
+    match &new.packed {
+        Some(packed) if blocks::is_block(packed) => {
+            packer.add_packed(transaction, &batch.origin, packed)?;
+        }
+        _ => packer.add(transaction, &batch.origin, &batch.requests)?,
+    }
     for process in &batch.processes {
         let source = batch.source.to_string();
         add_process(
@@ -123,7 +123,7 @@ fn add_records(
         )?;
     }
     profiles::add_all(transaction, batch)?;
-    let Some((first_us, last_us)) = span(batch) else {
+    let Some((first_us, last_us)) = span(new) else {
         return Ok(());
     };
     let sql = "INSERT INTO services (service, first_us, last_us) VALUES (?1, ?2, ?3)

@@ -2,8 +2,8 @@
 
 use appweight::api::AlertState;
 use appweight_wire::{
-    Age, Batch, Cell, Deploy, Distribution, Flag, Function, InstructionSource, Kind, ProcessRecord,
-    ProfileRecord, RequestRecord, Taken, TimerValues, pack_requests,
+    Age, Batch, Cell, Deploy, Distribution, Flag, Function, InstructionSource, Kind,
+    PackedRequests, ProcessRecord, ProfileRecord, RequestRecord, Taken, TimerValues, pack_requests,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -139,7 +139,9 @@ impl BatchContent {
         let mut new = new(batch);
         new.received_us = RECEIVED + self.came.seconds_later * SECOND;
         new.clock_ahead_us = self.came.clock_ahead_us;
-        new.packed = (self.came.packed).then(|| pack_requests(&new.batch.requests));
+        if self.came.packed {
+            new.packed = PackedRequests::check(pack_requests(&new.batch.requests));
+        }
         // The same id with other content is another batch's.
         new.digest[0] = new.batch.cells.len() as u8;
         new

@@ -46,6 +46,7 @@ proptest! {
         endpoint in proptest::option::of(0..2_u8),
         (skip, limit) in (0..4_u32, 0..6_u32),
         by_time in any::<bool>(),
+        packed in any::<bool>(),
     ) {
         let (store, _folder) = open();
         let query = RequestQuery {
@@ -73,7 +74,14 @@ proptest! {
             for (sequence, records) in (0..).zip(batches) {
                 let mut batch = batch(1, sequence, "a");
                 batch.requests = records;
-                store.put_batch(suite::new(batch)).await.unwrap();
+                let mut new = suite::new(batch);
+                if packed {
+                    let records = std::mem::take(&mut new.batch.requests);
+                    let packed = PackedRequests::check(pack_requests(&records)).unwrap();
+                    assert!(store.keeps_packed(&packed));
+                    new.packed = Some(packed);
+                }
+                store.put_batch(new).await.unwrap();
             }
             store.requests(query).await.unwrap()
         });
