@@ -156,6 +156,7 @@ pub struct CellKey {
 ///
 /// Sums are over the `n` counted requests, unweighted; `weight / n` is constant within a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Read")]
 pub struct Cell {
     /// What its requests have in common.
     #[serde(flatten)]
@@ -165,28 +166,84 @@ pub struct Cell {
     /// How many requests they stand for: `n`, unless the agent counts one in K.
     pub weight: u64,
     /// How many of the `n` failed: a status of 500 or more, a panic, a cancelled request.
-    #[serde(default)]
     pub errors: u64,
     /// How many of the `n` have an instruction count that was scaled up because the counter was
     /// multiplexed with others.
-    #[serde(default)]
     pub scaled: u64,
     /// How many of the `n` went on after the cell's end: responses that were still being sent. What they used
     /// later is counted in later cells, as requests of their own.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub unfinished: u64,
     /// Instructions per request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Distribution>,
     /// CPU time per request, ns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ns: Option<Distribution>,
     /// Wall-clock time per request, ns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wall_ns: Option<Distribution>,
     /// Bytes allocated per request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub allocated_bytes: Option<Distribution>,
+}
+
+/// A cell as it is read: with its key's fields among its own, since a key that is flattened is read twice, and an error in
+/// it does not tell where.
+#[derive(Deserialize)]
+struct Read {
+    start_us: u64,
+    width_us: u64,
+    #[serde(default)]
+    kind: Kind,
+    endpoint: String,
+    #[serde(default)]
+    instruction_source: InstructionSource,
+    #[serde(default)]
+    age: Age,
+    #[serde(default)]
+    flag: Option<Flag>,
+    n: u64,
+    weight: u64,
+    #[serde(default)]
+    errors: u64,
+    #[serde(default)]
+    scaled: u64,
+    #[serde(default)]
+    unfinished: u64,
+    #[serde(default)]
+    instructions: Option<Distribution>,
+    #[serde(default)]
+    cpu_ns: Option<Distribution>,
+    #[serde(default)]
+    wall_ns: Option<Distribution>,
+    #[serde(default)]
+    allocated_bytes: Option<Distribution>,
+}
+
+impl From<Read> for Cell {
+    fn from(read: Read) -> Self {
+        Self {
+            key: CellKey {
+                start_us: read.start_us,
+                width_us: read.width_us,
+                kind: read.kind,
+                endpoint: read.endpoint,
+                instruction_source: read.instruction_source,
+                age: read.age,
+                flag: read.flag,
+            },
+            n: read.n,
+            weight: read.weight,
+            errors: read.errors,
+            scaled: read.scaled,
+            unfinished: read.unfinished,
+            instructions: read.instructions,
+            cpu_ns: read.cpu_ns,
+            wall_ns: read.wall_ns,
+            allocated_bytes: read.allocated_bytes,
+        }
+    }
 }
 
 impl Cell {
