@@ -43,6 +43,7 @@ fn idle_connections_hold_up_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let child = start(&folder);
     let silent = connect(&child, "");
+    let head = connect(&child, "GET /healthz HTTP/1.1\r\nhost: ");
     let mut kept = connect(&child, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut answer = [0; 12];
     kept.read_exact(&mut answer).unwrap();
@@ -50,14 +51,13 @@ fn idle_connections_hold_up_nobody() {
     let began = Instant::now();
     assert!(child.stop().success());
     assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
-    drop((silent, kept));
+    drop((silent, head, kept));
 }
 
 #[test]
 fn clients_that_stopped_in_the_midst_of_something_are_waited_for_and_then_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let child = start(&folder);
-    let head = connect(&child, "GET /healthz HTTP/1.1\r\nhost: ");
     let body = "PUT /v1/batches/67e55044-10b1-426f-9247-bb680e5fe0c8 HTTP/1.1\r\nhost: a\r\n\
         content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
     let body = connect(&child, body);
@@ -82,5 +82,5 @@ fn clients_that_stopped_in_the_midst_of_something_are_waited_for_and_then_cut_of
     let took = began.elapsed();
     assert!(took < FAREWELL + SLACK, "{took:?}");
     assert!(took >= FAREWELL - SLACK, "{took:?}: it was not held");
-    drop((head, body, held));
+    drop((body, held));
 }
