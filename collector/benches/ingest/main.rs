@@ -9,7 +9,7 @@
 //! - `overload`: a thousand senders without patience, and what the collector occupies then;
 //! - `pages`: what pages ask of a store of thirty days; `pages FOLDER` keeps the store there, to ask again.
 //!
-//! With the cargo feature `clickhouse`, and `CLICKHOUSE_URL` set, `fleet`, `pages` and nothing are about a database of its own there.
+//! With the cargo feature `clickhouse`, and `CLICKHOUSE_URL` set, `folding`, `fleet`, `pages` and nothing are about a database of its own there.
 
 mod disk;
 mod floor;
@@ -29,6 +29,7 @@ use appweight_collector::{Collector, CollectorOptions};
 use tokio::sync::oneshot;
 
 use floor::Floor;
+use pages::DAY_US;
 use sender::{SENDERS, Senders, cpu_time};
 use traffic::{RECORDS, Traffic};
 
@@ -38,6 +39,7 @@ const BATCHES: usize = 960;
 const MIB: u64 = 256;
 
 /// What sending some batches took.
+#[derive(Default)]
 struct Measured {
     records: usize,
     elapsed: Duration,
@@ -47,6 +49,15 @@ struct Measured {
 }
 
 impl Measured {
+    /// Adds what was sent later.
+    fn add(&mut self, later: Self) {
+        self.records += later.records;
+        self.elapsed += later.elapsed;
+        self.cpu += later.cpu;
+        self.waits.extend(later.waits);
+        self.waits.sort_unstable();
+    }
+
     fn line(&self) -> String {
         let records = self.records as f64;
         let wait = |share: f64| {
@@ -147,31 +158,45 @@ async fn ingest(folder: &Path, senders: usize) {
     }
 }
 
-/// Measures before the retention has anything to do, and while it folds and forgets what is old all at once.
+/// Measures before the retention has anything to do; from when all of it is too old at once until it is folded and
+/// forgotten, or no more batches are left; and the same the next time, when ClickHouse drops the days that were folded.
 async fn folding(path: &Path) {
     let mut traffic = Traffic::new();
-    let keep = |hours: u64| CollectorOptions {
-        database: path.to_owned(),
-        watch: false,
-        keep_records: Duration::from_secs(hours * 3_600),
-        keep_hosts: Duration::from_secs(hours * 3_600),
-        ..CollectorOptions::default()
-    };
-    for hours in [48, 1] {
-        let (collector, address, stop) = start_with(keep(hours)).await;
+    traffic.began_us -= 2 * DAY_US;
+    let database = options(path);
+    for (what, hours) in [("nothing", 96), ("all", 1), ("what came since", 1)] {
+        let before = traffic.batches(if hours == 1 { 0 } else { 6 * BATCHES });
+        let mut batches = traffic.batches(if hours == 1 { 2 * BATCHES } else { BATCHES });
+        let (collector, address, stop) = start_with(CollectorOptions {
+            watch: false,
+            keep_records: Duration::from_secs(hours * 3_600),
+            keep_hosts: Duration::from_secs(hours * 3_600),
+            ..database.clone()
+        })
+        .await;
         let mut senders = Senders::connect(address);
-        let counted = senders.counted("forgotten_total");
-        let before = traffic.batches(if hours == 48 { 6 * BATCHES } else { 64 });
-        let _ = senders.send(before).await;
-        let measured = senders.send(traffic.batches(BATCHES)).await;
-        let forgotten = senders.counted("forgotten_total") - counted;
+        if hours > 1 {
+            let _ = senders.send(before).await;
+        }
+        let mut measured = Measured::default();
+        while !batches.is_empty()
+            && (hours > 1 || senders.counted("retention_done_timestamp_seconds") == 0)
+        {
+            let rest = batches.split_off(batches.len().min(BATCHES / 8));
+            measured.add(senders.send(std::mem::replace(&mut batches, rest)).await);
+        }
+        let forgotten = senders.counted("forgotten_total");
         say(&format!(
-            "{forgotten:>8} rows folded or forgotten meanwhile: {}",
+            "{what:<15} is too old, {forgotten:>8} rows folded or forgotten in {:>4.1} s: {}",
+            measured.elapsed.as_secs_f64(),
             measured.line()
         ));
         drop(senders);
         drop(stop);
         collector.close().await.expect("it closes");
+        drop(collector);
+        // Its connections let the journal go when they see that nobody is there any more.
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
