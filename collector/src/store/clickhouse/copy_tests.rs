@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::{Place, hold};
+use super::tests::Place;
 use super::{ClickhouseStore, Tables};
 use crate::store::copy::{CopyError, copy, refuse_half_copied};
 use crate::store::{AlertStatus, SqliteStore, Store, StoreError, suite};
@@ -14,7 +14,7 @@ fn file(folder: &tempfile::TempDir, name: &str) -> SqliteStore {
 
 #[test]
 fn copies_answer_as_what_they_are_of_and_go_on_alike() {
-    hold(
+    suite::hold(
         3,
         (suite::deeds(), suite::deeds(), suite::questions()),
         async |(deeds, later, questions)| {

@@ -2,8 +2,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use appweight_wire::{PackedRequests, pack_requests};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
 
 use super::connection::named;
@@ -79,24 +77,9 @@ async fn one_of_two_collectors_has_the_watch() {
     suite::one_of_two_has_the_watch(first, second.unwrap()).await;
 }
 
-/// As proptest does it, within one runtime.
-pub(super) fn hold<T: std::fmt::Debug>(
-    cases: u32,
-    strategy: impl Strategy<Value = T>,
-    holds: impl AsyncFn(T),
-) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config::with_cases(cases));
-    let held = runner.run(&strategy, |value| {
-        runtime.block_on(holds(value));
-        Ok(())
-    });
-    held.unwrap();
-}
-
 #[test]
 fn any_order_with_duplicates_gives_the_same_cells() {
-    hold(6, suite::deliveries(), async |(batches, order)| {
+    suite::hold(6, suite::deliveries(), async |(batches, order)| {
         let ((plain, _a), (shuffled, _b)) = (open().await, open().await);
         suite::delivered_in_any_order(&plain, &shuffled, &batches, &order).await;
     });
@@ -104,7 +87,7 @@ fn any_order_with_duplicates_gives_the_same_cells() {
 
 #[test]
 fn sums_outlive_folding() {
-    hold(6, suite::events(), async |events| {
+    suite::hold(6, suite::events(), async |events| {
         let (store, _place) = open().await;
         suite::sums_outlive_folding(&store, &events).await;
     });
@@ -113,7 +96,7 @@ fn sums_outlive_folding() {
 #[test]
 fn both_stores_answer_the_same() {
     let drawn = (suite::deeds(), suite::questions());
-    hold(8, drawn, async |(deeds, questions)| {
+    suite::hold(8, drawn, async |(deeds, questions)| {
         let (clickhouse, _place) = open().await;
         let folder = tempfile::tempdir().unwrap();
         let sqlite = SqliteStore::open(&folder.path().join("test.db")).unwrap();

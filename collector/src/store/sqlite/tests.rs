@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::store::suite;
 use crate::testing::{NOON, SECOND, batch, cell, long_process, request};
@@ -21,24 +19,20 @@ async fn one_of_two_collectors_has_the_watch() {
     suite::one_of_two_has_the_watch(first, second).await;
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn any_order_with_duplicates_gives_the_same_cells((batches, order) in suite::deliveries()) {
+#[test]
+fn any_order_with_duplicates_gives_the_same_cells() {
+    suite::hold(24, suite::deliveries(), async |(batches, order)| {
         let ((plain, _a), (shuffled, _b)) = (open(), open());
-        tokio::runtime::Runtime::new()
-            .unwrap()
-            .block_on(suite::delivered_in_any_order(&plain, &shuffled, &batches, &order));
-    }
+        suite::delivered_in_any_order(&plain, &shuffled, &batches, &order).await;
+    });
+}
 
-    #[test]
-    fn folding_loses_nothing_and_counts_nothing_twice(events in suite::events()) {
+#[test]
+fn folding_loses_nothing_and_counts_nothing_twice() {
+    suite::hold(24, suite::events(), async |events| {
         let (store, _kept) = open();
-        tokio::runtime::Runtime::new()
-            .unwrap()
-            .block_on(suite::sums_outlive_folding(&store, &events));
-    }
+        suite::sums_outlive_folding(&store, &events).await;
+    });
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ mod deploys;
 mod detail;
 #[cfg(feature = "clickhouse")]
 mod drawn_records;
+mod hold;
 mod order;
 mod profiles;
 #[cfg(feature = "clickhouse")]
@@ -77,6 +78,7 @@ pub(in crate::store) use days::*;
 pub(in crate::store) use deeds::deeds;
 pub(in crate::store) use deploys::*;
 pub(in crate::store) use detail::*;
+pub(in crate::store) use hold::hold;
 pub(in crate::store) use order::*;
 pub(in crate::store) use profiles::*;
 #[cfg(feature = "clickhouse")]

@@ -2,7 +2,7 @@ use appweight::weight::weigh;
 use proptest::prelude::*;
 
 use super::super::ClickhouseStore;
-use super::super::tests::{Place, hold};
+use super::super::tests::Place;
 use crate::store::windows::tests::record;
 use crate::store::{SqliteStore, Store, TimeRange, suite};
 use crate::testing::{SECOND, batch};
@@ -11,7 +11,7 @@ use crate::testing::{SECOND, batch};
 fn windows_are_those_of_the_other_store() {
     let records = prop::collection::vec(record(), 0..30);
     let cases = (records, 1_u64..9, any::<bool>());
-    hold(8, cases, async |(records, window, before)| {
+    suite::hold(8, cases, async |(records, window, before)| {
         let place = Place::new();
         let store = ClickhouseStore::open(&place.options, None).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
