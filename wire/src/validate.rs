@@ -25,6 +25,9 @@ pub mod limits {
     /// How deep the values of a MessagePack body lie in one another. What is known here is not ten deep; a field that is not
     /// known is read past, and a reader that goes down into it needs stack for each level.
     pub const DEPTH: usize = 64;
+    /// Requests of a cell or of an endpoint in a process's span, and how many a record stands for: 2⁴⁰, more than a process ends
+    /// in a day, and so few that sums of millions of them are numbers still.
+    pub const COUNT: u64 = 1 << 40;
     /// The longest cell, µs: a day.
     pub const CELL_WIDTH_US: u64 = 86_400_000_000;
     /// The latest time, µs: the year 2200. Nanoseconds sent as microseconds end up behind it.
@@ -96,6 +99,11 @@ pub(crate) fn is_time(value: u64) -> bool {
     (limits::TIME_US_MIN..=limits::TIME_US).contains(&value)
 }
 
+/// Whether [`count`] takes it.
+pub(crate) fn is_count(value: u64) -> bool {
+    value <= limits::COUNT
+}
+
 /// Whether a request may have ended with it.
 pub(crate) fn is_status(value: u64) -> bool {
     (100..=999).contains(&value)
@@ -114,6 +122,14 @@ fn width(value: u64, field: impl FnOnce() -> String) -> Checked {
         (1..=limits::CELL_WIDTH_US).contains(&value),
         field,
         "not between 1 µs and a day",
+    )
+}
+
+fn count(value: u64, field: impl FnOnce() -> String) -> Checked {
+    check(
+        is_count(value),
+        field,
+        "more than 2⁴⁰, which no process gets to",
     )
 }
 
@@ -229,6 +245,8 @@ fn check_cell(cell: &Cell, at: fmt::Arguments<'_>) -> Checked {
         || format!("{at}.weight"),
         "less than n",
     )?;
+    // And with it all that are at most n.
+    count(cell.weight, || format!("{at}.weight"))?;
     check(
         cell.errors <= cell.n,
         || format!("{at}.errors"),
@@ -309,6 +327,7 @@ fn check_request(request: &RequestRecord, content: Content, at: fmt::Arguments<'
         || format!("{at}.weight"),
         "a request that is counted stands for at least one",
     )?;
+    count(request.weight, || format!("{at}.weight"))?;
     if let Some(method) = &request.method {
         name(method, || format!("{at}.method"))?;
     }
@@ -347,10 +366,11 @@ fn check_process(process: &ProcessRecord, at: fmt::Arguments<'_>) -> Checked {
     short(&process.kernel, limits::TEXT_BYTES, || {
         format!("{at}.kernel")
     })?;
-    for (index, count) in process.endpoints.iter().enumerate() {
-        name(&count.endpoint, || {
-            format!("{at}.endpoints[{index}].endpoint")
-        })?;
+    for (index, counted) in process.endpoints.iter().enumerate() {
+        let here = |field: &str| format!("{at}.endpoints[{index}].{field}");
+        name(&counted.endpoint, || here("endpoint"))?;
+        count(counted.requests, || here("requests"))?;
+        count(counted.errors, || here("errors"))?;
     }
     for (index, counter) in process.counters.iter().enumerate() {
         let here = format!("{at}.counters[{index}]");

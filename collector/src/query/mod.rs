@@ -6,6 +6,8 @@ pub(crate) mod deploys;
 pub(crate) mod drift;
 pub(crate) mod flags;
 pub(crate) mod fleet;
+#[cfg(test)]
+mod largest_tests;
 mod page;
 mod params;
 pub(crate) mod profiles;

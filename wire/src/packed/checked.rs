@@ -3,7 +3,7 @@
 use super::columns::Reader;
 use super::numbers::take_text;
 use super::{EXPANDED_BYTES, age, kind, source, sum, take_count};
-use crate::validate::{is_name, is_status, is_time};
+use crate::validate::{is_count, is_name, is_status, is_time};
 use crate::{DecodeError, RequestRecord, limits};
 
 /// Request records as they came packed, checked, and what a store writes beside them.
@@ -58,7 +58,7 @@ impl PackedRequests {
         each(rest, count, flag)?;
         each(rest, count, flag)?;
         // The weight.
-        each(rest, count, needed)?;
+        each(rest, count, |value, _| is_count(value?).then_some(()))?;
         each(rest, count, |value, _| age(value?).ok().map(drop))?;
         let instructions = Reader::all(rest, count).ok()?;
         each(rest, count, |value, _| source(value?).ok().map(drop))?;
@@ -265,6 +265,9 @@ mod tests {
             }
             if but != 1 {
                 record.status = record.status.map(|status| 100 + status % 900);
+            }
+            if but != 5 {
+                record.weight %= limits::COUNT + 1;
             }
             if but != 2 && record.endpoint.is_empty() {
                 record.endpoint = "/".into();
