@@ -126,16 +126,8 @@ fn standing(told: &[VerdictLine]) -> Vec<&VerdictLine> {
 
 /// All requests cost more from so many minutes after a roll-out's start on.
 fn spike(deploy: &PlannedDeploy, from: i64, minutes: i64, effect: f64) -> Truth {
-    Truth {
-        cause: Cause::Spike,
-        deploy: None,
-        flag: None,
-        endpoint: None,
-        host: None,
-        effect,
-        start: deploy.start + from,
-        end: Some(deploy.start + from + minutes),
-    }
+    let start = deploy.start + from;
+    Truth::trap(Cause::Spike, effect, start, start + minutes)
 }
 
 /// Few requests, noisy minutes, three clusters, long warm-up: one cluster's minute hardly shows a spike.

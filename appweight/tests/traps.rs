@@ -36,19 +36,6 @@ fn standing(told: &[VerdictLine]) -> Vec<&VerdictLine> {
     of_deploys.filter(stands).collect()
 }
 
-fn trap(cause: Cause, effect: f64, start: i64, minutes: i64) -> Truth {
-    Truth {
-        cause,
-        deploy: None,
-        flag: None,
-        endpoint: None,
-        host: None,
-        effect,
-        start,
-        end: Some(start + minutes),
-    }
-}
-
 /// The third endpoint of that deploy and of all that follow costs more.
 fn change(simulation: &mut Simulation, deploy: usize, effect: f64) -> [String; 2] {
     let plan = &mut simulation.plan;
@@ -93,15 +80,15 @@ fn a_shift_of_the_mix_a_drift_and_a_bad_host_are_charged_to_no_deploy() {
         let [mix, drift, bad] = [at(4, 3), at(6, -20), at(11, 2)];
         let mix = Truth {
             endpoint: Some(plan.endpoints[1].clone()),
-            ..trap(Cause::MixShift, 3.0, mix, 200)
+            ..Truth::trap(Cause::MixShift, 3.0, mix, mix + 200)
         };
         let drift = Truth {
             endpoint: Some(plan.endpoints[2].clone()),
-            ..trap(Cause::Drift, 0.04, drift, 240)
+            ..Truth::trap(Cause::Drift, 0.04, drift, drift + 240)
         };
         let bad = Truth {
             host: Some(plan.hosts[5].clone()),
-            ..trap(Cause::BadHost, 0.3, bad, 40)
+            ..Truth::trap(Cause::BadHost, 0.3, bad, bad + 40)
         };
         plan.truth.extend([mix, drift, bad]);
     });

@@ -307,18 +307,7 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::noise::Noise;
-
-    const NOISE: Noise = Noise {
-        request: 1.0,
-        cell: 1e-6,
-        shock: 1e-6,
-        level: 1e-7,
-        slope: 1e-9,
-        cluster: 1e-9,
-        host: 1e-9,
-        restart: 1e-6,
-    };
+    use crate::detect::noise::ASSUMED;
 
     /// Two roll-outs that overlap, and few requests: the first seems to be behind what the second did.
     fn overlap() -> Endpoint {
@@ -328,7 +317,7 @@ mod tests {
         }
         endpoint.filter.start(0.0);
         for minute in 0..60 {
-            endpoint.filter.advance(1.0, &NOISE);
+            endpoint.filter.advance(1.0, &ASSUMED);
             for host in 0..4 {
                 let columns =
                     [20, 26].map(|start| f64::from(u8::from(minute >= start + host as i32)));

@@ -357,25 +357,15 @@ pub(crate) const MAX_COLUMNS: usize = 24;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::noise::ASSUMED;
     use crate::detect::regression::Regression;
-
-    const NOISE: Noise = Noise {
-        request: 1.0,
-        cell: 1e-6,
-        shock: 1e-6,
-        level: 1e-8,
-        slope: 1e-8,
-        cluster: 1e-9,
-        host: 1e-9,
-        restart: 1e-6,
-    };
 
     #[test]
     fn a_column_that_goes_leaves_the_others_what_they_were_seen_beside() {
         let mut filter = LevelFilter::new(2);
         filter.start(0.0);
         for minute in 0..60 {
-            filter.advance(1.0, &NOISE);
+            filter.advance(1.0, &ASSUMED);
             for host in 0..4 {
                 let columns =
                     [20, 40].map(|start| f64::from(u8::from(minute >= start + host as i32)));

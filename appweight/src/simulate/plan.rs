@@ -187,14 +187,10 @@ impl Plan {
             }
             for (endpoint, effect) in told {
                 self.truth.push(Truth {
-                    cause: Cause::Deploy,
                     deploy: Some(name.clone()),
-                    flag: None,
                     endpoint: endpoint.map(|at| self.endpoints[at].clone()),
-                    host: None,
-                    effect: effect.exp_m1(),
-                    start,
                     end: None,
+                    ..Truth::trap(Cause::Deploy, effect.exp_m1(), start, start)
                 });
             }
             self.deploys.push(PlannedDeploy {
@@ -235,21 +231,11 @@ impl Plan {
 
     fn plan_traps(&mut self, random: &mut Random, day: i64) {
         let any_minute = |random: &mut Random| day + 90 + random.below(1200) as i64;
-        let trap = |cause, effect, start, end| Truth {
-            cause,
-            deploy: None,
-            flag: None,
-            endpoint: None,
-            host: None,
-            effect,
-            start,
-            end: Some(end),
-        };
         let endpoint = self.endpoints[random.below(self.endpoints.len())].clone();
         let start = any_minute(random);
         self.truth.push(Truth {
             endpoint: Some(endpoint),
-            ..trap(
+            ..Truth::trap(
                 Cause::MixShift,
                 random.between(0.3, 2.0),
                 start,
@@ -257,7 +243,7 @@ impl Plan {
             )
         });
         let start = any_minute(random);
-        self.truth.push(trap(
+        self.truth.push(Truth::trap(
             Cause::Spike,
             random.between(0.05, 0.3),
             start,
@@ -267,7 +253,7 @@ impl Plan {
         let host = self.hosts[random.below(self.hosts.len())].clone();
         self.truth.push(Truth {
             host: Some(host),
-            ..trap(
+            ..Truth::trap(
                 Cause::BadHost,
                 random.between(0.1, 0.4),
                 start,
@@ -278,7 +264,7 @@ impl Plan {
         let start = any_minute(random);
         self.truth.push(Truth {
             endpoint: Some(endpoint),
-            ..trap(Cause::Drift, random.between(0.02, 0.08), start, start + 240)
+            ..Truth::trap(Cause::Drift, random.between(0.02, 0.08), start, start + 240)
         });
         let (start, step) = (any_minute(random), 12 + random.below(20) as i64);
         let mut effects = vec![0.0; self.endpoints.len()];
@@ -291,7 +277,7 @@ impl Plan {
                 flag: Some(name.clone()),
                 endpoint: Some(self.endpoints[endpoint].clone()),
                 end: None,
-                ..trap(Cause::Flag, effect, start, start)
+                ..Truth::trap(Cause::Flag, effect, start, start)
             });
         }
         self.flags.push(PlannedFlag {

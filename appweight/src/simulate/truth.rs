@@ -26,6 +26,23 @@ pub struct Truth {
     pub end: Option<i64>,
 }
 
+impl Truth {
+    /// What no deploy and no flag is behind, on all hosts and of all endpoints, from one minute to another.
+    #[must_use]
+    pub fn trap(cause: Cause, effect: f64, start: i64, end: i64) -> Self {
+        Self {
+            cause,
+            deploy: None,
+            flag: None,
+            endpoint: None,
+            host: None,
+            effect,
+            start,
+            end: Some(end),
+        }
+    }
+}
+
 /// Why a cost or a mix moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
