@@ -12,12 +12,7 @@ use support::{SOON, TestCollector, wait_until};
 
 #[test]
 fn each_thing_is_said_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
+    let log = Log::of_the_process();
 
     let collector = TestCollector::scripted(|n| {
         let status = match n {

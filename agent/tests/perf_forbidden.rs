@@ -32,12 +32,7 @@ fn tried(agent: &Agent) -> SamplingStatus {
 
 #[test]
 fn the_process_is_sampled_where_perf_events_are_forbidden() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
+    let log = Log::of_the_process();
     for (number, errno) in (1..).zip([libc::EPERM, libc::EACCES, libc::ENOSYS]) {
         // A filter is of the thread that asks for it, and of those that it starts.
         let log = log.clone();

@@ -17,6 +17,17 @@ impl io::Write for Log {
 }
 
 impl Log {
+    /// What all of this process says from now on; once in a process.
+    pub(crate) fn of_the_process() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .init();
+        log
+    }
+
     pub(crate) fn lines_with(&self, words: &str) -> usize {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().filter(|line| line.contains(words)).count()
