@@ -1,24 +1,20 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::store_address::SqliteFile;
+
 /// What to copy, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Backup {
-    /// The SQLite file to copy
-    #[arg(
-        long,
-        env = "APPWEIGHT_DATABASE",
-        default_value = "appweight.db",
-        value_name = "FILE"
-    )]
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: SqliteFile,
     /// The copy; must not be there yet
     pub(crate) copy: PathBuf,
 }
 
 /// Copies a store that may be in use, and prints how much that was.
 pub(crate) fn run(options: &Backup, out: &mut dyn Write) -> anyhow::Result<()> {
-    let (store, copy) = (&options.database, &options.copy);
+    let (store, copy) = (&options.store.database, &options.copy);
     let mut tenths = 0;
     let bytes = appweight_collector::backup(store, copy, |share| {
         let now = (share * 10.0) as u32;

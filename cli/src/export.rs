@@ -5,19 +5,14 @@ use std::time::Duration;
 #[cfg(not(feature = "parquet"))]
 use anyhow::bail;
 
+use crate::store_address::SqliteFile;
 use crate::units;
 
 /// What to export, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
-    /// The SQLite file
-    #[arg(
-        long,
-        env = "APPWEIGHT_DATABASE",
-        default_value = "appweight.db",
-        value_name = "FILE"
-    )]
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: SqliteFile,
     /// A folder for the files; made if it is not there
     #[arg(long, env = "APPWEIGHT_EXPORT_INTO", value_name = "FOLDER")]
     pub(crate) into: PathBuf,
@@ -32,8 +27,8 @@ pub(crate) fn run(options: &Export, out: &mut dyn Write) -> anyhow::Result<()> {
     use anyhow::{Context, bail};
     use appweight_collector::{Collector, CollectorOptions};
 
-    let named = || format!("cannot use the store {}", options.database.display());
-    if !options.database.is_file() {
+    let named = || format!("cannot use the store {}", options.store.database.display());
+    if !options.store.database.is_file() {
         bail!("{}: there is no such file", named());
     }
     let since = std::time::SystemTime::UNIX_EPOCH
@@ -46,7 +41,7 @@ pub(crate) fn run(options: &Export, out: &mut dyn Write) -> anyhow::Result<()> {
     });
     let exported = crate::serve::runtime()?.block_on(async {
         let collector = Collector::open(CollectorOptions {
-            database: options.database.clone(),
+            database: options.store.database.clone(),
             watch: false,
             ..CollectorOptions::default()
         });

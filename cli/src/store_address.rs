@@ -89,6 +89,19 @@ impl FromStr for StoreAddress {
     }
 }
 
+/// A store that only SQLite can be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SqliteFile {
+    /// The SQLite file
+    #[arg(
+        long,
+        env = "APPWEIGHT_DATABASE",
+        default_value = "appweight.db",
+        value_name = "FILE"
+    )]
+    pub(crate) database: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
