@@ -349,6 +349,17 @@ pub enum StoreError {
     /// The database refused.
     #[error("the database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// There is nothing to make the file in.
+    #[error("there is no folder {}: make it first", .0.display())]
+    NoFolder(std::path::PathBuf),
+    /// Another program's tables are in the file.
+    #[error(
+        "it holds tables of another program (\"{table}\"): name an AppWeight store, or a file that is not there yet"
+    )]
+    Foreign {
+        /// One of them.
+        table: String,
+    },
     /// A newer program made the file.
     #[error("the database has schema {found}, this program knows up to {known}: use a newer one")]
     Newer {

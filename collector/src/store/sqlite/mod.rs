@@ -73,7 +73,15 @@ struct Inner {
 impl SqliteStore {
     /// Opens the file, or makes it, and brings its schema up to date.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(StoreError::NoFolder(folder.to_owned()));
+        }
         let mut writer = Connection::open(path)?;
+        set_up(&writer)?;
+        schema::refuse_others(&writer)?;
         // Before anything is written, or it is too late: so that what is forgotten can be given back.
         writer.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
@@ -81,7 +89,6 @@ impl SqliteStore {
         writer.pragma_update(None, "foreign_keys", true)?;
         writer.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         writer.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-        set_up(&writer)?;
         let found = schema::migrate(&mut writer)?;
         Ok(Self(Arc::new(Inner {
             found,

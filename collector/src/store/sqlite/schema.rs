@@ -20,6 +20,21 @@ pub(super) const MIGRATIONS: [&str; 10] = [
 /// The version since which request records are in blocks.
 const BLOCKS: i64 = 5;
 
+/// Refuses a file of another program: what is in it is not ours to change, and its number of a version says nothing of ours.
+pub(super) fn refuse_others(connection: &Connection) -> Result<(), StoreError> {
+    // In one statement: another collector may be making the tables.
+    let sql = "SELECT (SELECT user_version FROM pragma_user_version), count(*),
+            count(*) FILTER (WHERE name IN ('batches', 'cells', 'deploys')), coalesce(min(name), '')
+        FROM sqlite_schema WHERE type = 'table'";
+    let (version, tables, ours, table): (i64, i64, i64, String) =
+        connection.query_row(sql, [], |row| row.try_into())?;
+    let is_new = tables == 0 && version == 0;
+    if is_new || (ours == 3 && version > 0) {
+        return Ok(());
+    }
+    Err(StoreError::Foreign { table })
+}
+
 /// Brings a file to the newest schema. Each step is done whole or not at all. Returns the version that was found, 0 for none.
 pub(super) fn migrate(connection: &mut Connection) -> Result<i64, StoreError> {
     let known = MIGRATIONS.len() as i64;
@@ -55,6 +70,25 @@ pub(super) fn up_to(connection: &mut Connection, version: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::SqliteStore;
+
+    #[test]
+    fn a_file_of_another_program_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in [0, 3, 99] {
+            let path = folder.path().join(format!("{version}.db"));
+            let other = Connection::open(&path).unwrap();
+            other.execute_batch("CREATE TABLE dashboards (id)").unwrap();
+            other.pragma_update(None, "user_version", version).unwrap();
+            drop(other);
+            let before = std::fs::read(&path).unwrap();
+            let refused = SqliteStore::open(&path)
+                .err()
+                .map(|error| error.to_string());
+            assert!(refused.is_some_and(|said| said.contains("dashboards")));
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
+    }
 
     #[test]
     fn a_file_is_brought_up_once_and_a_newer_one_is_refused() {
