@@ -18,6 +18,8 @@ use crate::store::{
 
 /// So much of a service is read at once, µs: an hour.
 const STEP_US: u64 = 3_600_000_000;
+/// What begins so much later than now is of clocks that are wrong, and so little that it is read at once.
+const AHEAD_US: u64 = 24 * STEP_US;
 /// Requests read at once.
 const REQUESTS: u32 = 50_000;
 
@@ -215,14 +217,19 @@ impl Collector {
         file.finish().await
     }
 
-    /// Every service with the hours in which it has something.
+    /// Every service with the hours in which it may have something.
     async fn steps(&self, time: TimeRange) -> Result<Vec<(String, TimeRange)>, ExportError> {
         let mut steps = Vec::new();
+        let ahead_us = (self.app().options.clock.now_us()).saturating_add(AHEAD_US);
         for known in self.app().store.services().await? {
             let mut from_us = time.from_us.max(known.first_us);
             let until_us = time.until_us.min(known.last_us.saturating_add(1));
             while from_us < until_us {
-                let end_us = until_us.min((from_us - from_us % STEP_US).saturating_add(STEP_US));
+                let end_us = if from_us < ahead_us {
+                    until_us.min((from_us - from_us % STEP_US).saturating_add(STEP_US))
+                } else {
+                    until_us
+                };
                 let step = TimeRange {
                     from_us,
                     until_us: end_us,

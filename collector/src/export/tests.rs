@@ -154,3 +154,25 @@ fn more_rows_than_a_group_holds_are_all_written() {
         assert_eq!(row["b"] == Field::Null, number % 3 == 0);
     }
 }
+
+#[tokio::test]
+async fn a_clock_of_another_century_holds_nobody_up() {
+    const CENTURY: u64 = 100 * 366 * 86_400 * SECOND;
+    let bench = Bench::new();
+    for (source, ahead_us) in [(1, 0), (2, CENTURY)] {
+        let mut batch = batch(source, 0, "a");
+        batch.cells = vec![cell(NOON + ahead_us, &[5])];
+        batch.processes = vec![process(NOON + ahead_us, 3)];
+        batch.requests = vec![request(NOON + ahead_us, 5)];
+        assert_eq!(bench.put_batch(&batch).await.status.as_u16(), 201);
+    }
+    bench.at(NOON + SECOND);
+    let folder = bench.folder.path().join("new");
+    let exported = bench.collector.export(&folder, 0, u64::MAX);
+    let exported = tokio::time::timeout(std::time::Duration::from_secs(20), exported).await;
+    let exported = exported.expect("it goes through every hour").unwrap();
+    assert_eq!(
+        (exported.cells, exported.requests, exported.processes),
+        (2, 2, 2)
+    );
+}
