@@ -96,6 +96,10 @@ fn run_collector(
         .measure_itself
         .then(|| Acquaintance::make(&mut access))
         .transpose()?;
+    warn_of_what_is_not_kept(options);
+    // Before a store is made or brought up to date: the options are wrong as a whole.
+    #[cfg(feature = "tls")]
+    crate::tls::Certificate::of(&options.shown)?;
     runtime()?.block_on(async {
         let collector = Collector::open(collector_options(options, access.clone(), hooks))
             .await
@@ -141,6 +145,26 @@ fn run_collector(
             .context("the store could not be closed")?;
         served
     })
+}
+
+/// Cells pass from one detail to the next, and what goes away whole is in none.
+fn warn_of_what_is_not_kept(options: &Serve) {
+    let ages = [
+        ("--keep-hosts", options.keep_hosts),
+        ("--keep-minutes", options.keep_minutes),
+        ("--keep-hours", options.keep_hours),
+    ];
+    for pair in ages.windows(2) {
+        let [(detailed, longer), (coarser, shorter)] = pair else {
+            continue;
+        };
+        if longer > shorter {
+            tracing::warn!(
+                "{detailed} is longer than {coarser}: what {detailed} is to keep goes when {coarser} is over, after {}",
+                humantime::format_duration(*shorter)
+            );
+        }
+    }
 }
 
 /// Turns true when that work is done, which is begun at the signal.

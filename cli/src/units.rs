@@ -25,9 +25,11 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
         .trim()
         .parse()
         .map_err(|_| "write it as 512KiB, 64MiB or 1GiB")?;
-    number
-        .checked_mul(unit)
-        .ok_or_else(|| "is more than there can be".to_owned())
+    match number.checked_mul(unit) {
+        Some(0) => Err("must be more than nothing".to_owned()),
+        Some(bytes) => Ok(bytes),
+        None => Err("is more than there can be".to_owned()),
+    }
 }
 
 /// `1%`, `0.5 %`, `-2%`; as a fraction.

@@ -136,6 +136,21 @@ fn ids_of_batches_are_kept_for_as_long_as_agents_send_them_again() {
 }
 
 #[test]
+fn options_that_leave_no_room_for_anything_are_refused() {
+    for option in ["--max-services", "--max-endpoints", "--queue-bytes"] {
+        let refused = run(&["serve", option, "0"]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.stderr.contains(option), "{}", refused.stderr);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let child = Collector::start_with(folder.path(), |command| {
+        command.env("APPWEIGHT_KEEP_MINUTES", "1d");
+    });
+    let said = child.said();
+    assert!(said.contains("--keep-hosts is longer"), "{said}");
+}
+
+#[test]
 fn it_ends_when_it_is_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program("appweight");
@@ -166,6 +181,11 @@ fn a_port_that_is_taken_and_a_store_that_is_none_are_told() {
         "{}",
         refused.stderr
     );
+    let nowhere = folder.path().join("nowhere");
+    let database = nowhere.join("store.db").display().to_string();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--database", &database]);
+    let told = format!("there is no folder {}", nowhere.display());
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
 }
 
 /// Where nobody should call; counts who does.

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
+use clap::builder::RangedU64ValueParser;
 
 use super::{endpoint_change, flag_given};
 use crate::store_address::StoreAddress;
@@ -137,6 +138,7 @@ pub(crate) struct Serve {
         long,
         env = "APPWEIGHT_MAX_SERVICES",
         default_value_t = 1_000,
+        value_parser = at_least_one(),
         value_name = "N"
     )]
     pub(crate) max_services: usize,
@@ -145,6 +147,7 @@ pub(crate) struct Serve {
         long,
         env = "APPWEIGHT_MAX_ENDPOINTS",
         default_value_t = 1_000,
+        value_parser = at_least_one(),
         value_name = "N"
     )]
     pub(crate) max_endpoints: usize,
@@ -209,6 +212,10 @@ pub(crate) struct Serve {
 /// What an agent's spool keeps at most, and sends again (`docs/wire.md`): a batch that comes later than its id is known counts
 /// twice.
 const SPOOLED_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
 
 fn keep_batch_ids(text: &str) -> Result<Duration, String> {
     let kept = units::duration(text)?;
