@@ -3,22 +3,39 @@
     reason = "the engine is a C library that is loaded at run time"
 )]
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use libloading::Library;
 
 use crate::statement::{Insert, Request};
 
-type Connection = *mut *mut c_void;
 type Answer = *mut c_void;
+
+/// A connection, which is used by one request at a time, on whichever thread.
+struct Connection(*mut *mut c_void);
+
+// SAFETY: the library binds a connection to no thread; all it asks is that its statements run one after the other.
+unsafe impl Send for Connection {}
+
+/// What was said on a connection: its database, if any, and its settings.
+type Said = (Option<String>, Vec<(String, String)>);
+
+/// Connections that wait for a request which says the same. A server takes settings with each statement; here they are
+/// statements of their own, which take as long as a short question.
+const MOST_IDLE: usize = 64;
+
+/// Is said with its statement: it is another one each time.
+const TOKEN: &str = "insert_deduplication_token";
 
 /// The functions of the library that are used here, from its C interface of version 26.
 struct Functions {
-    connect: unsafe extern "C" fn(c_int, *mut *mut c_char) -> Connection,
-    close: unsafe extern "C" fn(Connection),
+    connect: unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut *mut c_void,
+    close: unsafe extern "C" fn(*mut *mut c_void),
     query: unsafe extern "C" fn(*mut c_void, *const c_char, usize, *const c_char, usize) -> Answer,
     bytes: unsafe extern "C" fn(Answer) -> *const c_char,
     length: unsafe extern "C" fn(Answer) -> usize,
@@ -30,6 +47,7 @@ struct Functions {
 pub(crate) struct Engine {
     functions: Functions,
     path: CString,
+    idle: Mutex<HashMap<Said, Vec<Connection>>>,
     /// Where the rows of an insert lie until the engine has read them: in memory, if there is such a folder.
     passing: PathBuf,
 }
@@ -90,18 +108,23 @@ impl Engine {
         let engine = Self {
             functions,
             path,
+            idle: Mutex::default(),
             passing,
         };
         // The first connection starts the engine, and it ends with the last one: this one stays open.
         let first = engine.connect();
-        anyhow::ensure!(!first.is_null(), "the engine cannot use {}", data.display());
+        anyhow::ensure!(
+            !first.0.is_null(),
+            "the engine cannot use {}",
+            data.display()
+        );
         Ok(engine)
     }
 
     /// Asks, and hands back the rows in the form that was asked for.
     pub(crate) fn query(&self, request: &Request) -> Result<Vec<u8>, Failure> {
         let format = request.format.as_deref().unwrap_or("TabSeparated");
-        Session::begin(self, request)?.run(&request.sql, format)
+        self.run(request, &request.sql, format)
     }
 
     /// Inserts the rows of a body. They go by way of a file: behind `FORMAT` in a statement they would be cut at
@@ -112,28 +135,54 @@ impl Engine {
         insert: &Insert<'_>,
         rows: &[u8],
     ) -> Result<Vec<u8>, Failure> {
-        let session = Session::begin(self, request)?;
         let failed = |error: std::io::Error| Failure::new(&error.to_string());
         let mut file = tempfile::NamedTempFile::new_in(&self.passing).map_err(failed)?;
         file.write_all(rows).map_err(failed)?;
         file.flush().map_err(failed)?;
         let Insert { into, format } = insert;
         let path = quoted(&file.path().display().to_string());
-        session.run(
-            &format!("INSERT INTO {into} FROM INFILE {path} FORMAT {format}"),
-            "Null",
-        )
+        let token = request.settings.iter().find(|(name, _)| name == TOKEN);
+        let token = token.map_or(String::new(), |(name, value)| {
+            format!(" SETTINGS {name} = {}", quoted(value))
+        });
+        let sql = format!("INSERT INTO {into} FROM INFILE {path}{token} FORMAT {format}");
+        self.run(request, &sql, "Null")
+    }
+
+    /// Runs a statement on a connection with the settings of its request.
+    fn run(&self, request: &Request, sql: &str, format: &str) -> Result<Vec<u8>, Failure> {
+        let settings = request.settings.iter().filter(|(name, _)| name != TOKEN);
+        let said: Said = (request.database.clone(), settings.cloned().collect());
+        let idle = self.idle().get_mut(&said).and_then(Vec::pop);
+        let session = match idle {
+            Some(connection) => Session {
+                functions: &self.functions,
+                connection,
+            },
+            None => Session::begin(self, &said)?,
+        };
+        // After an error nobody knows what state it is in: it is closed.
+        let answer = session.run(sql, format)?;
+        let mut idle = self.idle();
+        if idle.values().map(Vec::len).sum::<usize>() < MOST_IDLE {
+            idle.entry(said).or_default().push(session.into_idle());
+        }
+        Ok(answer)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<Said, Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self) -> Connection {
         let program = c"clickhouse".as_ptr().cast_mut();
         let mut words = [program, self.path.as_ptr().cast_mut()];
         // SAFETY: two words that live until it returns; it copies them.
-        unsafe { (self.functions.connect)(2, words.as_mut_ptr()) }
+        Connection(unsafe { (self.functions.connect)(2, words.as_mut_ptr()) })
     }
 }
 
-/// A connection with the settings of one request. Connections run beside each other; one runs its statements
+/// A connection with the settings of its requests. Connections run beside each other; one runs its statements
 /// one after the other.
 struct Session<'a> {
     functions: &'a Functions,
@@ -141,9 +190,9 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn begin(engine: &'a Engine, request: &Request) -> Result<Self, Failure> {
+    fn begin(engine: &'a Engine, (database, settings): &Said) -> Result<Self, Failure> {
         let connection = engine.connect();
-        if connection.is_null() {
+        if connection.0.is_null() {
             return Err(Failure::new(
                 "Code: 1000. DB::Exception: no more connections",
             ));
@@ -152,16 +201,24 @@ impl<'a> Session<'a> {
             functions: &engine.functions,
             connection,
         };
-        if let Some(database) = &request.database {
+        if let Some(database) = database {
             session.run(&format!("USE {}", named(database)), "Null")?;
         }
         // A server takes no question without SELECT either.
         let mut set = "SET implicit_select = 0".to_owned();
-        for (name, value) in &request.settings {
+        for (name, value) in settings {
             set.push_str(&format!(", {} = {}", named(name), quoted(value)));
         }
         session.run(&set, "Null")?;
         Ok(session)
+    }
+
+    /// Leaves the connection open.
+    fn into_idle(mut self) -> Connection {
+        Connection(std::mem::replace(
+            &mut self.connection.0,
+            std::ptr::null_mut(),
+        ))
     }
 
     fn run(&self, sql: &str, format: &str) -> Result<Vec<u8>, Failure> {
@@ -170,7 +227,7 @@ impl<'a> Session<'a> {
         // is read before it is destroyed, and destroyed once.
         unsafe {
             let answer = (functions.query)(
-                *self.connection,
+                *self.connection.0,
                 sql.as_ptr().cast(),
                 sql.len(),
                 format.as_ptr().cast(),
@@ -195,8 +252,10 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // SAFETY: it was opened by this, and is closed once.
-        unsafe { (self.functions.close)(self.connection) }
+        if !self.connection.0.is_null() {
+            // SAFETY: it is open and nobody else has it: it is closed once.
+            unsafe { (self.functions.close)(self.connection.0) }
+        }
     }
 }
 
