@@ -45,7 +45,9 @@ impl ThirtyDays {
             day_us += DAY_US;
         }
         self.rest().await;
-        let counted = self.client.query("SELECT toUInt64(sum(n)) FROM hour_cells");
+        let counted = self
+            .client
+            .query("SELECT toUInt64(sum(n)) FROM cells_by_detail WHERE detail = 'hours'");
         counted.fetch_one().await.expect("a number")
     }
 
@@ -108,17 +110,14 @@ impl ThirtyDays {
         let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let (names, values) = (names.join(", "), values.join(", "));
         let all = "255";
-        let mut tables = vec![
-            ("minute_cells", MINUTE_US, all),
-            ("hour_cells", 60 * MINUTE_US, all),
-        ];
+        let mut details = vec![("minutes", MINUTE_US, all), ("hours", 60 * MINUTE_US, all)];
         if !folded {
-            tables.push(("host_cells", MINUTE_US, group));
+            details.push(("hosts", MINUTE_US, group));
         }
-        for (table, width_us, host_group) in tables {
+        for (detail, width_us, host_group) in details {
             self.run(&format!(
-                "INSERT INTO {table} (start_us, width_us, host_group, {names})
-                SELECT at_us - at_us % {width_us}, {width_us}, {host_group}, {values} FROM (
+                "INSERT INTO cells_by_detail (detail, start_us, width_us, host_group, {names})
+                SELECT '{detail}', at_us - at_us % {width_us}, {width_us}, {host_group}, {values} FROM (
                     SELECT number, {day_us} + intDiv(number, {ENDPOINTS} * {groups}) * {MINUTE_US} AS at_us,
                         intDiv(number, {groups}) % {ENDPOINTS} AS endpoint,
                         300000 + endpoint * 20000 + cityHash64(number, {day_us}) % 200000 AS cpu_ns

@@ -77,12 +77,6 @@ impl<'a> CellSums<'a> {
             .add(cell);
     }
 
-    /// Leaves out what is of another key.
-    #[cfg(feature = "clickhouse")]
-    pub(super) fn retain(&mut self, is_kept: impl Fn(&CellKey) -> bool) {
-        self.0.retain(|(_, key), _| is_kept(key));
-    }
-
     /// The sums of cells of a service that a store kept.
     pub(super) fn of_kept(service: &'a str, cells: &'a [PlacedCell]) -> Self {
         let mut sums = Self::default();

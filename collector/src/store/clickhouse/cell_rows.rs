@@ -6,6 +6,7 @@ use clickhouse::Row;
 use clickhouse::types::UInt256;
 use serde::{Deserialize, Serialize};
 
+use super::fold::Detail;
 use super::numbers::{narrow, narrow_wide, widen};
 use crate::store::cell_sums::{CellSums, Place};
 use crate::store::{StoreError, code};
@@ -81,10 +82,11 @@ macro_rules! row {
 const KEY_COLUMNS: usize = 11;
 
 row! {
-    /// A row of each of the tables.
+    /// A row of the table.
     #[derive(Row, Serialize)]
     whole CellRow {
         service: String,
+        detail: i8,
     }
 }
 
@@ -199,13 +201,24 @@ macro_rules! counted {
     }};
 }
 
-/// The rows of the cells of a group.
-pub(super) fn rows(sums: &CellSums<'_>) -> Vec<CellRow> {
-    let rows = sums.all().map(|(place, cell)| row(place, cell));
-    rows.collect()
+/// Cells as rows of each detail, of those that it `has`: told by their keys.
+pub(super) fn rows(sums: &CellSums<'_>, has: impl Fn(Detail, &CellKey) -> bool) -> Vec<CellRow> {
+    let minutes = Detail::Minutes.of(sums);
+    let hours = Detail::Hours.of(&minutes);
+    let details = [
+        (Detail::Hosts, sums),
+        (Detail::Minutes, &minutes),
+        (Detail::Hours, &hours),
+    ];
+    let mut rows = Vec::new();
+    for (detail, sums) in details {
+        let cells = sums.all().filter(|(_, cell)| has(detail, &cell.key));
+        rows.extend(cells.map(|(place, cell)| row(detail, place, cell)));
+    }
+    rows
 }
 
-fn row(place: &Place<'_>, cell: &Cell) -> CellRow {
+fn row(detail: Detail, place: &Place<'_>, cell: &Cell) -> CellRow {
     let key = &cell.key;
     let (flag_name, flag_value) = code::flag(key.flag.as_ref());
     let instructions = Columns::of(cell.instructions.as_ref());
@@ -214,6 +227,7 @@ fn row(place: &Place<'_>, cell: &Cell) -> CellRow {
     let allocated_bytes = Columns::of(cell.allocated_bytes.as_ref());
     CellRow {
         service: place.service.clone().into_owned(),
+        detail: detail.number(),
         start_us: key.start_us,
         width_us: key.width_us,
         deploy: place.deploy.clone().into_owned(),

@@ -1,11 +1,11 @@
-//! Cells: a row for each key and group, which ClickHouse adds up when it merges and when it is asked. Each is told from the
-//! table that holds the detail of its age.
+//! Cells: a row for each key, detail and group, which ClickHouse adds up when it merges and when it is asked. Each is told in
+//! the detail of its age.
 
 use appweight::evidence::PlacedCell;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 
 use super::cell_rows::{adding, placed, placed_moments, sum_columns};
-use super::fold::{Detail, Folded};
+use super::fold::{CELLS, Detail, Folded};
 use crate::store::{CellQuery, StoreError, TimeRange};
 
 /// What tells a cell from others, but for its service.
@@ -82,8 +82,8 @@ pub(super) async fn count_told(
 }
 
 fn keys(folded: Folded, time: TimeRange, which: &str) -> String {
-    let (rows, _) = told(folded, &format!("service, {KEY}"), time, which);
-    format!("SELECT DISTINCT * FROM ({rows})")
+    let told = told(folded, time, which);
+    format!("SELECT DISTINCT service, {KEY} FROM {told}")
 }
 
 /// Cells with the sums that a row has.
@@ -103,23 +103,18 @@ where
         "AND deploy IN ?"
     };
     let limit = most.map_or_else(String::new, |most| format!("LIMIT {most}"));
-    let columns: Vec<&str> = sum_columns::<R>().collect();
-    let (rows, tables) = told(
+    let told = told(
         Folded::read(client).await?,
-        &format!("{KEY}, {}", columns.join(", ")),
         query.time,
         &format!("service = ? {flags} {deploys}"),
     );
     let sql = format!(
-        "SELECT {ORDER}, {} FROM ({rows}) AS told GROUP BY {ORDER} ORDER BY {ORDER} {limit}",
+        "SELECT {ORDER}, {} FROM {told} AS told GROUP BY {ORDER} ORDER BY {ORDER} {limit}",
         sums::<R>()
     );
-    let mut asked = client.query(&sql);
-    for _ in 0..tables {
-        asked = asked.bind(&query.service);
-        if !query.deploys.is_empty() {
-            asked = asked.bind(&query.deploys);
-        }
+    let mut asked = client.query(&sql).bind(&query.service);
+    if !query.deploys.is_empty() {
+        asked = asked.bind(&query.deploys);
     }
     let mut rows = asked.fetch::<R>()?;
     let mut cells = Vec::new();
@@ -129,32 +124,28 @@ where
     Ok(cells)
 }
 
-/// Those columns of the cells that begin in that time, each from the table that it is told from, and how many tables there
-/// are: whatever `which` asks for is to be bound for each.
-pub(super) fn told(folded: Folded, columns: &str, time: TimeRange, which: &str) -> (String, usize) {
-    let rows = |(detail, time): (Detail, TimeRange)| {
-        format!(
-            "SELECT {columns} FROM {} WHERE start_us >= {} AND start_us < {} AND {which}",
-            detail.table(),
-            time.from_us,
-            time.until_us
-        )
-    };
-    let within = |detail| {
+/// The cells that begin in that time, each in the detail that it is told in, of `which` there are.
+pub(super) fn told(folded: Folded, time: TimeRange, which: &str) -> String {
+    let within = |detail: Detail| {
         let told = folded.stretch(detail);
-        let part = TimeRange {
-            from_us: told.from_us.max(time.from_us),
-            until_us: told.until_us.min(time.until_us),
-        };
-        (part.from_us < part.until_us).then_some((detail, part))
+        let (from_us, until_us) = (
+            told.from_us.max(time.from_us),
+            told.until_us.min(time.until_us),
+        );
+        (from_us < until_us).then(|| {
+            format!(
+                "detail = '{}' AND start_us >= {from_us} AND start_us < {until_us}",
+                detail.name()
+            )
+        })
     };
-    let mut tables: Vec<_> = Detail::ALL.into_iter().filter_map(within).collect();
-    if tables.is_empty() {
-        tables.push((Detail::Hours, time));
-    }
-    let count = tables.len();
-    let tables: Vec<String> = tables.into_iter().map(rows).collect();
-    (tables.join(" UNION ALL "), count)
+    let stretches: Vec<String> = Detail::ALL.into_iter().filter_map(within).collect();
+    let stretches = if stretches.is_empty() {
+        "false".to_owned()
+    } else {
+        stretches.join(" OR ")
+    };
+    format!("(SELECT * FROM {CELLS} WHERE ({stretches}) AND {which})")
 }
 
 /// The sum of each.
@@ -169,17 +160,13 @@ pub(super) async fn cell_span(
     deploy: &str,
     time: TimeRange,
 ) -> Result<Option<TimeRange>, StoreError> {
-    let (rows, tables) = told(
+    let told = told(
         Folded::read(client).await?,
-        "start_us, width_us",
         time,
         "service = ? AND deploy = ?",
     );
-    let sql = format!("SELECT count(), min(start_us), max(start_us + width_us) FROM ({rows})");
-    let mut span = client.query(&sql);
-    for _ in 0..tables {
-        span = span.bind(service).bind(deploy);
-    }
+    let sql = format!("SELECT count(), min(start_us), max(start_us + width_us) FROM {told}");
+    let span = client.query(&sql).bind(service).bind(deploy);
     let (rows, from_us, until_us) = span.fetch_one::<(u64, u64, u64)>().await?;
     Ok((rows > 0).then_some(TimeRange { from_us, until_us }))
 }
@@ -188,8 +175,11 @@ pub(super) async fn cell_widths(
     client: &Client,
     service: &str,
 ) -> Result<Option<(u64, u64)>, StoreError> {
-    let newest = "SELECT start_us FROM hour_cells WHERE service = ? ORDER BY start_us DESC LIMIT 1";
-    let newest = client.query(newest).bind(service);
+    let newest = format!(
+        "SELECT start_us FROM {CELLS} WHERE service = ? AND detail = '{}' ORDER BY start_us DESC LIMIT 1",
+        Detail::Hours.name()
+    );
+    let newest = client.query(&newest).bind(service);
     let Some(newest_us) = newest.fetch_optional::<u64>().await? else {
         return Ok(None);
     };
@@ -201,16 +191,13 @@ pub(super) async fn cell_widths(
             from_us,
             ..TimeRange::ALL
         };
-        let (rows, tables) = told(folded, KEY, time, "service = ?");
+        let told = told(folded, time, "service = ?");
         let sql = format!(
             "SELECT count(), min(width_us), max(width_us) FROM (
-                SELECT DISTINCT * FROM ({rows}) ORDER BY start_us DESC, width_us DESC LIMIT {NEWEST}
+                SELECT DISTINCT {KEY} FROM {told} ORDER BY start_us DESC, width_us DESC LIMIT {NEWEST}
             )"
         );
-        let mut widths = client.query(&sql);
-        for _ in 0..tables {
-            widths = widths.bind(service);
-        }
+        let widths = client.query(&sql).bind(service);
         let (cells, narrowest, widest) = widths.fetch_one::<(u64, u64, u64)>().await?;
         found = (cells > 0).then_some((narrowest, widest));
         if cells >= NEWEST.into() {

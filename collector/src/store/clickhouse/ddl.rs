@@ -5,11 +5,12 @@ use super::schema::REMEMBERED_BLOCKS;
 
 /// Tables that are spread over the shards of a cluster, and by what: rows that are added up lie together. All
 /// others are small, and whole on every server.
-const SPREAD: [(&str, &str); 9] = [
+const SPREAD: [(&str, &str); 10] = [
     ("cells", "cityHash64(service, endpoint)"),
     ("host_cells", "cityHash64(service, endpoint)"),
     ("minute_cells", "cityHash64(service, endpoint)"),
     ("hour_cells", "cityHash64(service, endpoint)"),
+    ("cells_by_detail", "cityHash64(service, endpoint)"),
     ("requests", "cityHash64(service, endpoint)"),
     ("costliest", "cityHash64(service, endpoint)"),
     ("processes", "cityHash64(service, source)"),
@@ -48,10 +49,15 @@ impl Ddl {
     /// The table that holds the rows, as it is changed: `cells`, or `cells_local ON CLUSTER c`.
     pub(super) fn held(&self, table: &str) -> String {
         if self.is_spread(table) {
-            format!("{}{}", self.local(table), self.on_cluster())
+            self.everywhere(table)
         } else {
             table.to_owned()
         }
+    }
+
+    /// The same where a change is not replicated: on every server of a cluster.
+    pub(super) fn everywhere(&self, table: &str) -> String {
+        format!("{}{}", self.local(table), self.on_cluster())
     }
 
     /// What drops a table: the one that is asked first, and the one that holds the rows.

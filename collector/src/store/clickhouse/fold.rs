@@ -1,5 +1,5 @@
-//! The older, the less detail. Every cell is added up in three tables when it comes, one for each detail; up to when
-//! cells are told from which of them is written down, so that each is told from one alone.
+//! The older, the less detail. Every cell is added up in each detail when it comes; up to when cells are told in which of
+//! them is written down, so that each is told in one alone.
 
 use appweight::evidence::ALL_HOSTS;
 use appweight_wire::CellKey;
@@ -13,7 +13,10 @@ use crate::store::{Horizons, StoreError, TimeRange};
 
 const MINUTE_US: u64 = 60_000_000;
 pub(super) const HOUR_US: u64 = 60 * MINUTE_US;
-const DAY_US: u64 = 24 * HOUR_US;
+pub(super) const DAY_US: u64 = 24 * HOUR_US;
+
+/// The table of all cells, in each detail.
+pub(super) const CELLS: &str = "cells_by_detail";
 
 /// What is told in less detail is dropped so much later, µs. A question that looked up to when before that was said has
 /// long been answered then.
@@ -33,12 +36,21 @@ pub(super) enum Detail {
 impl Detail {
     pub(super) const ALL: [Self; 3] = [Self::Hosts, Self::Minutes, Self::Hours];
 
-    /// The table of it.
-    pub(super) fn table(self) -> &'static str {
+    /// Its name in the table.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Hosts => "host_cells",
-            Self::Minutes => "minute_cells",
-            Self::Hours => "hour_cells",
+            Self::Hosts => "hosts",
+            Self::Minutes => "minutes",
+            Self::Hours => "hours",
+        }
+    }
+
+    /// Its number there.
+    pub(super) fn number(self) -> i8 {
+        match self {
+            Self::Hosts => 0,
+            Self::Minutes => 1,
+            Self::Hours => 2,
         }
     }
 
@@ -148,27 +160,31 @@ pub(super) async fn tell(client: &Client, step: &str, until_us: u64) -> Result<(
     Ok(client.query(&sql).bind(until_us).execute().await?)
 }
 
-/// Drops whole days of which nothing is told any more in that detail.
+/// Drops of whole days what nothing is told of any more.
 async fn drop_folded(client: &Client, ddl: &Ddl, folded: Folded) -> Result<(), StoreError> {
-    for detail in [Detail::Hosts, Detail::Minutes] {
+    let untold = |detail: Detail| {
         let until_us = folded.stretch(detail).from_us.saturating_sub(LATER_US);
-        let days = format!(
-            "SELECT DISTINCT _partition_id FROM {} WHERE start_us < ?",
-            detail.table()
-        );
-        let days = client.query(&days).bind(until_us - until_us % DAY_US);
-        for day in days.fetch_all::<String>().await? {
-            let held = ddl.held(detail.table());
-            let sql = format!("ALTER TABLE {held} DROP PARTITION ID '{day}'");
-            client.query(&sql).execute().await?;
-        }
+        format!(
+            "(detail = '{}' AND start_us < {})",
+            detail.name(),
+            until_us - until_us % DAY_US
+        )
+    };
+    let untold = format!("{} OR {}", untold(Detail::Hosts), untold(Detail::Minutes));
+    let days = format!("SELECT DISTINCT _partition_id FROM {CELLS} WHERE {untold}");
+    for day in client.query(&days).fetch_all::<String>().await? {
+        // Not marked as gone, but gone: a day is not merged again by itself when all of it is in one part.
+        let held = ddl.held(CELLS);
+        let sql = format!("ALTER TABLE {held} DELETE IN PARTITION ID '{day}' WHERE {untold}");
+        let dropped = client.query(&sql).with_setting("mutations_sync", "2");
+        dropped.execute().await?;
     }
     Ok(())
 }
 
 /// Forgets cells that are told to begin before. Returns how many.
 pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Result<u64, StoreError> {
-    // Else one table would forget a part of what another holds as one cell.
+    // Else one detail would forget a part of what another holds as one cell.
     let horizon_us = horizon_us - horizon_us % HOUR_US;
     let time = TimeRange {
         from_us: 0,
@@ -177,15 +193,8 @@ pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Resul
     let told = Folded::read(client).await?;
     let count = cells::count_told(client, told, time, "true").await?;
     if count > 0 {
-        // What is not told goes by whole days.
-        let is_told = |detail: &Detail| told.stretch(*detail).from_us < horizon_us;
-        for detail in Detail::ALL.into_iter().filter(is_told) {
-            let sql = format!(
-                "DELETE FROM {} WHERE start_us < ?",
-                ddl.held(detail.table())
-            );
-            client.query(&sql).bind(horizon_us).execute().await?;
-        }
+        let sql = format!("DELETE FROM {} WHERE start_us < ?", ddl.held(CELLS));
+        client.query(&sql).bind(horizon_us).execute().await?;
     }
     Ok(count)
 }

@@ -21,6 +21,7 @@ mod forget;
 mod http;
 mod journal;
 mod kept;
+mod merges;
 #[cfg(test)]
 mod moved_tests;
 mod numbers;
@@ -92,6 +93,7 @@ impl Tables {
         client.query(&ddl.make_database()).execute().await?;
         let client = client.with_database(&options.database);
         let found = schema::migrate(&client, &ddl).await?;
+        merges::set(&client, &ddl).await?;
         Ok(Self { client, ddl, found })
     }
 

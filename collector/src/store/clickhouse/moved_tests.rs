@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::fold::CELLS;
 use super::tests::{Place, full, reopen};
 use super::{ClickhouseStore, cell_rows, connection};
 use crate::store::cell_sums::CellSums;
@@ -26,8 +27,8 @@ async fn dies(dead: ClickhouseStore, batches: Vec<NewBatch>, cells_are_in: bool)
             sums.add(&new.batch, |_| None);
         }
         let token = group.to_string();
-        let rows = cell_rows::rows(&sums);
-        (connection::insert(&dead.client, "host_cells", Some(&token), rows).await).unwrap();
+        let rows = cell_rows::rows(&sums, |_, _| true);
+        (connection::insert(&dead.client, CELLS, Some(&token), rows).await).unwrap();
     }
     writer.journal.collector
 }

@@ -9,7 +9,7 @@ use super::refill;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version before to its own, which is its place in this list.
-pub(super) const MIGRATIONS: [&str; 11] = [
+pub(super) const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_alerts.sql"),
     include_str!("migrations/0003_copies.sql"),
@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0009_costliest.sql"),
     include_str!("migrations/0010_process_sums.sql"),
     include_str!("migrations/0011_clusters_of_processes.sql"),
+    include_str!("migrations/0012_cells_in_one_table.sql"),
 ];
 
 /// Blocks of which a table remembers that they are in. A group that a dead collector left behind is written
@@ -49,9 +50,7 @@ pub(super) async fn migrate(client: &Client, ddl: &Ddl) -> Result<i64, StoreErro
             let changed = client.query(&statement).with_setting("mutations_sync", "0");
             changed.execute().await?;
         }
-        if before + 1 == refill::VERSION {
-            refill::refill(client, ddl).await?;
-        }
+        refill::refill(client, ddl, before + 1).await?;
         let row = VersionRow {
             version: u32::try_from(before + 1).unwrap_or(u32::MAX),
             applied_us: crate::Clock::system().now_us(),

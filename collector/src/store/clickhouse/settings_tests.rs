@@ -5,6 +5,7 @@ use clickhouse::Client;
 use super::connection::{self, PINNED, PINNED_IF_KNOWN, PINNED_ON_A_CLUSTER};
 use super::ddl::Ddl;
 use super::tests::Place;
+use super::{ClickhouseStore, merges};
 
 /// Those of one statement.
 const SAID_WITH_A_STATEMENT: [&str; 5] = [
@@ -72,4 +73,18 @@ async fn every_setting_of_a_table_is_known() {
         }
     }
     assert!(named > 50, "{named}");
+}
+
+#[tokio::test]
+async fn what_groups_write_to_is_merged_less_eagerly() {
+    let place = Place::new();
+    let store = ClickhouseStore::open(&place.options, None).await.unwrap();
+    let client = &store.client;
+    assert!(is_known(client, "merge_tree_settings", merges::SETTING).await);
+    for table in merges::TABLES {
+        let set = "SELECT engine_full LIKE concat('%', ?, ' = 10%') FROM system.tables
+            WHERE database = currentDatabase() AND name = ?";
+        let set = client.query(set).bind(merges::SETTING).bind(table);
+        assert!(set.fetch_one::<bool>().await.unwrap(), "{table}");
+    }
 }

@@ -5,6 +5,7 @@ use appweight_wire::{PackedRequests, pack_requests};
 use uuid::Uuid;
 
 use super::connection::named;
+use super::fold::CELLS;
 use super::journal::Group;
 use super::*;
 use crate::store::{RequestOrder, SqliteStore, suite};
@@ -375,13 +376,14 @@ async fn what_is_said_to_a_cluster_can_be_parsed() {
     ));
     all.extend(ddl.dropped("cells"));
     for change in [
-        "DROP PARTITION ID '20261130'",
+        "DELETE IN PARTITION ID '20261130' WHERE n = 0",
         "ADD CONSTRAINT IF NOT EXISTS closed CHECK 0",
         "DROP CONSTRAINT IF EXISTS closed",
     ] {
         all.push(format!("ALTER TABLE {} {change}", ddl.held("cells")));
     }
     all.push(format!("DELETE FROM {} WHERE n = 0", ddl.held("cells")));
+    all.extend(merges::TABLES.map(|table| merges::statement(&ddl, table)));
     for statement in all {
         assert!(
             statement.starts_with("INSERT") || statement.contains("ON CLUSTER `a \\`cluster\\``"),
@@ -417,30 +419,30 @@ async fn what_is_told_in_less_detail_is_dropped_and_answers_stay() {
             store.put_batch(suite::new(batch)).await.unwrap();
         }
     }
-    let rows = async |table| {
+    let rows = async |detail| {
         // How many rows that is before they are merged is up to ClickHouse.
-        let merge = format!("OPTIMIZE TABLE {table} FINAL");
+        let merge = format!("OPTIMIZE TABLE {CELLS} FINAL");
         store.client.query(&merge).execute().await.unwrap();
-        let rows = format!("SELECT count(), sum(n) FROM {table}");
-        let rows = store.client.query(&rows);
+        let rows = format!("SELECT count(), sum(n) FROM {CELLS} WHERE detail = ?");
+        let rows = store.client.query(&rows).bind(detail);
         rows.fetch_one::<(u64, u128)>().await.unwrap()
     };
-    assert_eq!(rows("host_cells").await, (360, 360));
-    assert_eq!(rows("minute_cells").await, (6, 360));
-    assert_eq!(rows("hour_cells").await, (3, 360));
+    assert_eq!(rows("hosts").await, (360, 360));
+    assert_eq!(rows("minutes").await, (6, 360));
+    assert_eq!(rows("hours").await, (3, 360));
     suite::forget(&store, horizons).await;
     let told = suite::all_cells(&store).await;
     assert_eq!(told.len(), 120 + 2 + 1);
     assert_eq!(
-        rows("host_cells").await.1,
+        rows("hosts").await.1,
         360,
         "a question may still be on its way that asks for them"
     );
     suite::forget(&store, horizons).await;
     assert_eq!(suite::all_cells(&store).await, told);
-    assert_eq!(rows("host_cells").await, (120, 120));
-    assert_eq!(rows("minute_cells").await, (4, 240));
-    assert_eq!(rows("hour_cells").await, (3, 360));
+    assert_eq!(rows("hosts").await, (120, 120));
+    assert_eq!(rows("minutes").await, (4, 240));
+    assert_eq!(rows("hours").await, (3, 360));
     // A late one is told as those of its time, and what of it is not told goes with the next step.
     let mut late = batch(3, 0, "a");
     late.cells = vec![cell(told[0].cell.key.start_us + 7 * SECOND, &[5])];
@@ -448,6 +450,6 @@ async fn what_is_told_in_less_detail_is_dropped_and_answers_stay() {
     let told = suite::all_cells(&store).await;
     assert_eq!((told.len(), told[0].cell.n), (123, 121));
     suite::forget(&store, horizons).await;
-    assert_eq!(rows("host_cells").await, (120, 120));
+    assert_eq!(rows("hosts").await, (120, 120));
     assert_eq!(suite::all_cells(&store).await, told);
 }

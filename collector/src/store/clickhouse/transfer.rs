@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::connection::{insert, insert_each};
 use super::costliest::{self, CostlyRow};
 use super::endpoints::EndpointRow;
-use super::fold::{Detail, Folded};
+use super::fold::{CELLS, Folded};
 use super::records::{self, Arrived, RequestRow, RequestRows};
 use super::services::ServiceRow;
 use super::{Tables, alerts, cell_rows, cells, claims, days, deploys, endpoints, fold, profiles};
@@ -128,12 +128,10 @@ impl Transfer for Tables {
                 let sums = CellSums::of_kept(&service, &placed);
                 // How far the past is folded is in already. What is not told in some detail is not kept in it.
                 let folded = Folded::read(client).await?;
-                for detail in Detail::ALL {
-                    let from_us = folded.stretch(detail).from_us;
-                    let mut sums = detail.of(&sums);
-                    sums.retain(|key| key.start_us >= from_us);
-                    insert(client, detail.table(), token, cell_rows::rows(&sums)).await?;
-                }
+                let rows = cell_rows::rows(&sums, |detail, key| {
+                    key.start_us >= folded.stretch(detail).from_us
+                });
+                insert(client, CELLS, token, rows).await?;
             }
             Rows::Requests(requests) => {
                 // What arrived is numbered by the other store, from 1 if that is SQLite: before all that will come.

@@ -24,7 +24,7 @@ use super::cell_rows::CellRow;
 use super::claims::{self, Claim};
 use super::connection::{insert, insert_each};
 use super::costliest::{self, CostlyRow};
-use super::fold::Detail;
+use super::fold::CELLS;
 use super::journal::{Group, Journal};
 use super::profiles::{NodeRow, PartRow};
 use super::records::{self, ProcessRow, RequestRow, RequestRows};
@@ -329,9 +329,7 @@ impl Writer {
         let new = self.seen.new_in(group);
         let (services, endpoints) = (new.services(), new.endpoints());
         tokio::try_join!(
-            insert(client, Detail::Hosts.table(), token, rows.host_cells),
-            insert(client, Detail::Minutes.table(), token, rows.minute_cells),
-            insert(client, Detail::Hours.table(), token, rows.hour_cells),
+            insert(client, CELLS, token, rows.cells),
             insert_each::<RequestRow<'_>>(client, "requests", token, requests),
             insert_each::<CostlyRow<'_>>(client, "costliest", token, costliest),
             insert(client, "processes", token, rows.processes),
@@ -402,9 +400,7 @@ async fn tell(client: Client, journal: Arc<Journal>, group: Told) -> Result<(), 
 
 /// The rows of a group that are added up or kept, but for its request records.
 struct Rows {
-    host_cells: Vec<CellRow>,
-    minute_cells: Vec<CellRow>,
-    hour_cells: Vec<CellRow>,
+    cells: Vec<CellRow>,
     processes: Vec<ProcessRow>,
     profiles: Vec<PartRow>,
     profile_nodes: Vec<NodeRow>,
@@ -416,12 +412,9 @@ impl Rows {
         for new in &group.batches {
             sums.add(&new.batch, |_| None);
         }
-        let minutes = Detail::Minutes.of(&sums);
         let parts = profiles::Parts::of(group);
         Self {
-            host_cells: cell_rows::rows(&sums),
-            minute_cells: cell_rows::rows(&minutes),
-            hour_cells: cell_rows::rows(&Detail::Hours.of(&minutes)),
+            cells: cell_rows::rows(&sums, |_, _| true),
             processes: records::process_rows(group),
             profiles: parts.rows(),
             profile_nodes: parts.node_rows(),
