@@ -16,7 +16,7 @@ pub(crate) use followed::Followed;
 pub use hook::{Hook, HookError};
 pub(crate) use tell::keep_telling;
 
-use appweight::api::{Alert, AlertState, DeployVerdict};
+use appweight::api::{Alert, AlertState, DeploySummary, DeployVerdict};
 
 use crate::app::App;
 use crate::store::{AlertStatus, DeployEntry, DeployQuery, StoreError, TimeRange};
@@ -26,12 +26,16 @@ use appweight_wire::Deploy;
 const TRIES: usize = 20;
 
 /// The alert of a roll-out, if it has one: since its final report is a regression, or one was called before.
-pub(crate) fn alert_of(entry: DeployEntry, statuses: &[AlertStatus]) -> Option<Alert> {
+pub(crate) fn alert_of(
+    entry: DeployEntry<DeploySummary>,
+    statuses: &[AlertStatus],
+) -> Option<Alert> {
     let mut statuses = statuses.iter();
     let status = statuses.find(|status| status.is_of(&entry.deploy)).cloned();
     let called = status.as_ref().and_then(|status| status.called.clone());
-    let summary = entry.report.map(|report| report.summary);
-    let final_one = summary.filter(|summary| summary.verdict == DeployVerdict::Regressed);
+    let final_one = entry
+        .report
+        .filter(|summary| summary.verdict == DeployVerdict::Regressed);
     let (deploy, headline, mut findings, judged_us) = match (final_one, &called) {
         (Some(summary), _) => (
             summary.deploy,
@@ -87,7 +91,10 @@ pub(crate) async fn alert(app: &App, deploy: &Deploy) -> Result<Option<Alert>, S
 }
 
 /// What the store has of the roll-out with that id and start.
-async fn entry(app: &App, deploy: &Deploy) -> Result<Option<DeployEntry>, StoreError> {
+async fn entry(
+    app: &App,
+    deploy: &Deploy,
+) -> Result<Option<DeployEntry<DeploySummary>>, StoreError> {
     let query = DeployQuery {
         service: deploy.service.clone(),
         id: Some(deploy.id.clone()),
@@ -95,7 +102,7 @@ async fn entry(app: &App, deploy: &Deploy) -> Result<Option<DeployEntry>, StoreE
         after: None,
         limit: 1,
     };
-    Ok(app.store.deploys(query).await?.pop())
+    Ok(app.store.summaries(query).await?.pop())
 }
 
 /// Changes what is kept of an alert, unless `change` says that there is nothing to change. Gives what is kept then.

@@ -223,7 +223,7 @@ async fn roll_outs(
     };
     let mut found: Vec<Deploy> = Vec::new();
     loop {
-        let entries = app.store.deploys(query.clone()).await?;
+        let entries = app.store.summaries(query.clone()).await?;
         let is_all = entries.len() < PAGE as usize;
         found.extend(entries.into_iter().map(|entry| entry.deploy));
         let Some(last) = found.last() else {

@@ -63,7 +63,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
     let mut alerts = Vec::new();
     let mut is_last = false;
     while alerts.len() <= limit as usize && !is_last {
-        let entries = app.store.deploys(query.clone()).await?;
+        let entries = app.store.summaries(query.clone()).await?;
         is_last = entries.len() < LOOKED_THROUGH as usize;
         query.after = (entries.last()).map(|last| (last.deploy.started_us, last.deploy.id.clone()));
         let found = entries
@@ -113,7 +113,7 @@ pub(crate) async fn say(
         after: None,
         limit: 1,
     };
-    let entry = app.store.deploys(query).await?.pop();
+    let entry = app.store.summaries(query).await?.pop();
     let statuses = app.store.alert_statuses().await?;
     let Some(alert) = entry.and_then(|entry| alert_of(entry, &statuses)) else {
         let detail = format!(

@@ -95,10 +95,10 @@ pub(super) async fn known(app: &App, service: &str, name: &str, id: &str) -> Res
         after: None,
         limit,
     };
-    if !app.store.deploys(query(Some(id), 1)).await?.is_empty() {
+    if !app.store.summaries(query(Some(id), 1)).await?.is_empty() {
         return Ok(());
     }
-    let newest = app.store.deploys(query(None, 5)).await?;
+    let newest = app.store.summaries(query(None, 5)).await?;
     let newest: Vec<String> = newest.into_iter().map(|entry| entry.deploy.id).collect();
     let detail = match newest.as_slice() {
         [] => format!("Service {service} has no deploy yet."),

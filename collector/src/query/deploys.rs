@@ -52,7 +52,7 @@ pub(crate) async fn list(
         after: page::cursor(&params)?,
         limit: limit + 1,
     };
-    let entries = app.store.deploys(query).await?;
+    let entries = app.store.summaries(query).await?;
     let Page { items, next } = Page::of(entries, limit, &params, |last| {
         (last.deploy.started_us, last.deploy.id.clone())
     });
@@ -140,11 +140,14 @@ async fn earlier_run(
 /// The summaries of roll-outs.
 pub(super) async fn summaries(
     app: &Arc<App>,
-    entries: Vec<DeployEntry>,
+    entries: Vec<DeployEntry<DeploySummary>>,
 ) -> Result<Vec<DeploySummary>, StoreError> {
     let mut summaries = Vec::with_capacity(entries.len());
     for entry in entries {
-        summaries.push(report_of(app, entry).await?.summary);
+        summaries.push(match entry.report {
+            Some(summary) => summary,
+            None => app.rolling.report(app, entry.deploy).await?.summary,
+        });
     }
     Ok(summaries)
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use appweight::api::ServiceSummary;
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -153,21 +154,27 @@ impl Params {
 
     /// The service asked about; may be left out if there is only one.
     pub(super) async fn service(&self, app: &App) -> Result<String, Refusal> {
-        let mut known: Vec<String> = app
-            .store
-            .services()
-            .await?
-            .into_iter()
-            .map(|known| known.service)
-            .collect();
-        match self.text("service") {
-            Some(service) if known.contains(&service) => Ok(service),
+        Ok(self.known_service(app).await?.service)
+    }
+
+    /// The same, with what is known of it.
+    pub(super) async fn known_service(&self, app: &App) -> Result<ServiceSummary, Refusal> {
+        let mut known = app.store.services().await?;
+        let asked = self.text("service");
+        let at = match &asked {
+            Some(asked) => known.iter().position(|known| known.service == *asked),
+            None => (known.len() == 1).then_some(0),
+        };
+        if let Some(at) = at {
+            return Ok(known.swap_remove(at));
+        }
+        let known: Vec<String> = known.into_iter().map(|known| known.service).collect();
+        match asked {
             Some(service) => Err(Refusal::of(
                 StatusCode::NOT_FOUND,
                 "service",
                 format!("Nothing is known of service {service:?}."),
             )),
-            None if known.len() == 1 => Ok(known.remove(0)),
             None if known.is_empty() => Err(Refusal::of(
                 StatusCode::NOT_FOUND,
                 "service",

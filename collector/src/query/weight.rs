@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use appweight::api::{Problem, WeightSeries};
+use appweight::api::{Problem, ServiceSummary, WeightSeries};
 use appweight::evidence::ProcessPoint;
 use appweight::weight::weigh;
 use appweight_wire::limits;
@@ -42,7 +42,8 @@ pub(crate) async fn weight(
     uri: Uri,
 ) -> Result<Json<WeightSeries>, Refusal> {
     let params = Params::of(&uri, &["service", "from_us", "until_us", "window_us"])?;
-    let service = params.service(&app).await?;
+    let known = params.known_service(&app).await?;
+    let service = known.service.clone();
     let mut time = params.time()?;
     if params.number("from_us")?.is_none() {
         let end_us = time.until_us.min(app.options.clock.now_us());
@@ -71,8 +72,8 @@ pub(crate) async fn weight(
         limit: 1_000,
     };
     let (points, deploys) = tokio::try_join!(
-        windows(&app, &service, time, window_us),
-        app.store.deploys(query),
+        windows(&app, &known, time, window_us),
+        app.store.summaries(query),
     )?;
     let weighed = weigh(&points, window_us);
     Ok(Json(WeightSeries {
@@ -88,14 +89,10 @@ pub(crate) async fn weight(
 /// The service's process records of that time by window.
 async fn windows(
     app: &App,
-    service: &str,
+    known: &ServiceSummary,
     time: TimeRange,
     window_us: u64,
 ) -> Result<Vec<ProcessPoint>, StoreError> {
-    let services = app.store.services().await?;
-    let Some(known) = services.iter().find(|known| known.service == service) else {
-        return Ok(Vec::new());
-    };
     // A process whose clock is wrong must not make the time to read through a century.
     let now_us = app.options.clock.now_us();
     let oldest_us = now_us
@@ -107,5 +104,5 @@ async fn windows(
         from_us: first_us - first_us % window_us,
         until_us,
     };
-    app.store.windows(service, time, window_us).await
+    app.store.windows(&known.service, time, window_us).await
 }

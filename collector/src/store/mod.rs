@@ -8,6 +8,7 @@ mod code;
 pub(crate) mod copy;
 mod days;
 mod profiles;
+mod reports;
 mod retention;
 mod rollouts;
 mod span;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use appweight::api::{
-    DeployReport, ProcessView, ProfileOf, ProfileSummary, RequestView, ServiceSummary,
+    DeployReport, DeploySummary, ProcessView, ProfileOf, ProfileSummary, RequestView,
+    ServiceSummary,
 };
 use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
@@ -81,6 +83,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError>;
     /// Roll-outs, newest first; of those that started at once, by falling id.
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError>;
+    /// The same, with nothing of a report but its summary: the rest, most of it, is not read.
+    async fn summaries(
+        &self,
+        query: DeployQuery,
+    ) -> Result<Vec<DeployEntry<DeploySummary>>, StoreError>;
     /// What was done about alerts, of all services; of those that are missing nothing.
     async fn alert_statuses(&self) -> Result<Vec<AlertStatus>, StoreError>;
     /// Every roll-out of every service without a final report, oldest first.
@@ -259,11 +266,11 @@ pub(crate) struct DeployQuery {
 
 /// A roll-out and what was said of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct DeployEntry {
+pub(crate) struct DeployEntry<R = DeployReport> {
     /// The roll-out.
     pub(crate) deploy: Deploy,
-    /// The final report, if it was judged.
-    pub(crate) report: Option<DeployReport>,
+    /// The final report, or what is wanted of it, if it was judged.
+    pub(crate) report: Option<R>,
 }
 
 /// Which cells.

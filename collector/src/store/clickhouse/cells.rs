@@ -5,7 +5,7 @@ use appweight::evidence::PlacedCell;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 
 use super::cell_rows::{adding, placed, placed_moments, sum_columns};
-use super::fold::{CELLS, Detail, Folded};
+use super::fold::{CELLS, Detail, Folded, HOUR_US};
 use crate::store::{CellQuery, StoreError, TimeRange};
 
 /// What tells a cell from others, but for its service.
@@ -18,6 +18,9 @@ const ORDER: &str = "start_us, width_us, deploy, kind, endpoint, cluster, host_g
 
 /// Cells from which the width of a service's newest ones is told.
 const NEWEST: u32 = 64;
+
+/// How far back they are sought at first, µs.
+const RECENT_US: u64 = 5 * 60_000_000;
 
 #[cfg(any(test, feature = "parquet"))]
 pub(super) async fn cells(
@@ -175,18 +178,18 @@ pub(super) async fn cell_widths(
     client: &Client,
     service: &str,
 ) -> Result<Option<(u64, u64)>, StoreError> {
-    let newest = format!(
-        "SELECT start_us FROM {CELLS} WHERE service = ? AND detail = '{}' ORDER BY start_us DESC LIMIT 1",
-        Detail::Hours.name()
-    );
-    let newest = client.query(&newest).bind(service);
-    let Some(newest_us) = newest.fetch_optional::<u64>().await? else {
-        return Ok(None);
-    };
+    // Of anything that came: its newest cells are little older.
+    let newest = "SELECT toUInt64(max(services.last_us)) FROM services WHERE service = ?";
+    let newest_us = client
+        .query(newest)
+        .bind(service)
+        .fetch_one::<u64>()
+        .await?;
     let folded = Folded::read(client).await?;
     let mut found = None;
-    // Most services have that many in their newest hour; only of others all cells are looked through.
-    for from_us in [newest_us, 0] {
+    // Most services have that many in their newest minutes; only of others all cells are looked through.
+    for from_us in [RECENT_US, 2 * HOUR_US, u64::MAX] {
+        let from_us = newest_us.saturating_sub(from_us);
         let time = TimeRange {
             from_us,
             ..TimeRange::ALL

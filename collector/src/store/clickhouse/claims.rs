@@ -1,8 +1,8 @@
 //! Which group brought a batch, and what became of that group.
 //!
-//! A collector claims the batches of a group before it writes anything of it, and looks whether another has claimed one
-//! of them: of two that claim the same batch at least the one that looks later sees the other. Whoever sees another's
-//! claim withdraws its own group and starts again without that batch.
+//! A collector claims the batches of a group before it writes anything of it, and looks whether one of them came before or
+//! another has claimed it: of two that claim the same batch at least the one that looks later sees the other. Whoever sees
+//! another's claim withdraws its own group and starts again without that batch.
 
 use std::collections::{HashMap, HashSet};
 

@@ -14,6 +14,7 @@ use super::alerts;
 use super::connection::insert;
 use super::ddl::Ddl;
 use super::kept::{Kept, RowKey};
+use crate::store::reports::{self, OfReport};
 use crate::store::rollouts::{Rollout, Rollouts};
 use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
 
@@ -311,9 +312,7 @@ pub(super) async fn post(
 
 /// Keeps a final report, and with it the end of its roll-out where the judge had to infer it.
 pub(super) async fn put_report(client: &Client, report: &DeployReport) -> Result<bool, StoreError> {
-    let json = serde_json::to_string(report).map_err(|error| unreadable(&error))?;
-    // Not a number has no JSON: better refused now than found unreadable for ever after.
-    serde_json::from_str::<DeployReport>(&json).map_err(|error| unreadable(&error))?;
+    let json = reports::written(report)?;
     let deploy = &report.summary.deploy;
     for _ in 0..TRIES {
         let Known { rows, next_version } = load(client, &deploy.service).await?;
@@ -339,11 +338,11 @@ pub(super) async fn put_report(client: &Client, report: &DeployReport) -> Result
     Err(contended(&deploy.service))
 }
 
-pub(super) async fn list(
+pub(super) async fn list<R: OfReport>(
     client: &Client,
     kept: &Kept,
     query: &DeployQuery,
-) -> Result<Vec<DeployEntry>, StoreError> {
+) -> Result<Vec<DeployEntry<R>>, StoreError> {
     let known = kept.rollouts(client, &query.service).await?;
     let after = (query.after.as_ref()).map(|(started_us, id)| (*started_us, id.as_str()));
     let asked = known.rows.iter().filter(|row| {
@@ -364,13 +363,7 @@ pub(super) async fn list(
             (false, _) => None,
             // It was forgotten meanwhile.
             (true, None) => continue,
-            (true, Some(json)) => {
-                let mut report: DeployReport =
-                    serde_json::from_slice(json).map_err(|error| unreadable(&error))?;
-                // Its title may have been told after it was judged.
-                report.summary.deploy = deploy.clone();
-                Some(report)
-            }
+            (true, Some(json)) => Some(R::read(json, &deploy)?),
         };
         entries.push(DeployEntry { deploy, report });
     }
@@ -456,11 +449,4 @@ pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Resul
 
 fn contended(service: &str) -> StoreError {
     StoreError::Contended(format!("the roll-outs of {service}"))
-}
-
-fn unreadable(error: &serde_json::Error) -> StoreError {
-    StoreError::Corrupt {
-        what: "report",
-        reason: error.to_string(),
-    }
 }

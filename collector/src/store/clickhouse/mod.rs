@@ -49,7 +49,9 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
+use appweight::api::{
+    DeployReport, DeploySummary, ProcessView, ProfileSummary, RequestView, ServiceSummary,
+};
 use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
@@ -193,6 +195,13 @@ impl Store for ClickhouseStore {
     }
 
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {
+        deploys::list(&self.client, &self.kept, &query).await
+    }
+
+    async fn summaries(
+        &self,
+        query: DeployQuery,
+    ) -> Result<Vec<DeployEntry<DeploySummary>>, StoreError> {
         deploys::list(&self.client, &self.kept, &query).await
     }
 

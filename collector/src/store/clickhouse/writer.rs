@@ -2,15 +2,15 @@
 //!
 //! ClickHouse has no transactions over tables: a group is several inserts. What makes them one is this order:
 //!
-//! 1. look which of the batches came before;
-//! 2. claim the others, and look again: if another collector has claimed one meanwhile, withdraw;
-//! 3. write the group to the journal, on this machine's disk;
-//! 4. insert its rows, each table's with the group as their token: now it may be acknowledged;
-//! 5. say that the group is written, and forget it in the journal, while the next one is looked at and claimed.
+//! 1. claim the batches, and look: if one came before, or another collector has claimed it too, withdraw, and begin again
+//!    without it;
+//! 2. write the group to the journal, on this machine's disk;
+//! 3. insert its rows, each table's with the group as their token: now it may be acknowledged;
+//! 4. say that the group is written, and forget it in the journal, while the next one is claimed.
 //!
-//! A crash before 3 leaves a claim of which the journal knows nothing: it is withdrawn at the next start. After it the
-//! group is in the journal, and 4 and 5 are done again: what is in already is known by its token and stays as it is.
-//! What is told meanwhile of a group that waits for 5: this collector knows that it is in, another one waits a little.
+//! A crash before 2 leaves a claim of which the journal knows nothing: it is withdrawn at the next start. After it the
+//! group is in the journal, and 3 and 4 are done again: what is in already is known by its token and stays as it is.
+//! What is told meanwhile of a group that waits for 4: this collector knows that it is in, another one waits a little.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -121,34 +121,22 @@ impl Writer {
         self.finish().await?;
         self.withdraw().await?;
         let ids: Vec<(Uuid, [u8; 32])> = batches.iter().map(|new| (new.uuid, new.digest)).collect();
-        let mut known = self.look(ids.iter().map(|(id, _)| *id), None).await?;
-        for _ in 0..LOOKS {
-            // Another collector may be about to say that it is in.
-            if !(known.values()).any(|claim| matches!(claim, Claim::Open { .. })) {
-                break;
-            }
-            tokio::time::sleep(NEXT_LOOK).await;
-            known = self.look(ids.iter().map(|(id, _)| *id), None).await?;
-        }
-        let mut fresh: Vec<NewBatch> = Vec::new();
-        let mut stored: HashSet<Uuid> = HashSet::new();
-        for new in batches {
-            if !known.contains_key(&new.uuid) && stored.insert(new.uuid) {
-                fresh.push(new);
-            }
-        }
+        let mut named: HashSet<Uuid> = HashSet::new();
+        let mut fresh = batches;
+        fresh.retain(|new| named.insert(new.uuid));
+        let mut known: HashMap<Uuid, Claim> = HashMap::new();
         while !fresh.is_empty() {
             let group = Arc::new(self.group_of(fresh));
-            let contended = self.claim(&group).await?;
-            if contended.is_empty() {
+            let others = self.claim(&group).await?;
+            if others.is_empty() {
                 self.write(group).await?;
                 break;
             }
             fresh = Arc::unwrap_or_clone(group).batches;
-            fresh.retain(|new| !contended.contains_key(&new.uuid));
-            stored.retain(|id| !contended.contains_key(id));
-            known.extend(contended);
+            fresh.retain(|new| !others.contains_key(&new.uuid));
+            known.extend(others);
         }
+        self.wait_for_others(&mut known).await?;
         // The first of several alike is the one that was stored.
         let mut first: HashMap<Uuid, [u8; 32]> = HashMap::new();
         let outcomes = ids.into_iter().map(|(id, digest)| {
@@ -171,6 +159,24 @@ impl Writer {
             })
         });
         Ok(outcomes.collect())
+    }
+
+    /// Waits a little for what another collector claims: it may be about to say that it is in.
+    async fn wait_for_others(&self, known: &mut HashMap<Uuid, Claim>) -> Result<(), StoreError> {
+        for _ in 0..LOOKS {
+            let open = known.iter().filter_map(|(id, claim)| match claim {
+                Claim::Open { .. } => Some(*id),
+                Claim::Written { .. } => None,
+            });
+            let open: Vec<Uuid> = open.collect();
+            if open.is_empty() {
+                break;
+            }
+            tokio::time::sleep(NEXT_LOOK).await;
+            // What was withdrawn meanwhile stays open: whoever sends it again will find it so.
+            known.extend(self.look(open.into_iter(), None).await?);
+        }
+        Ok(())
     }
 
     /// What is known of batches, but for what the group `but` claims.
@@ -214,8 +220,8 @@ impl Writer {
         }
     }
 
-    /// Claims the batches of a group, and gets it ready for the journal meanwhile. If others have claimed some of them the
-    /// group is withdrawn, and those are returned.
+    /// Claims the batches of a group, and gets it ready for the journal meanwhile. If some of them came before, or others have
+    /// claimed them, the group is withdrawn, and those are returned.
     async fn claim(&mut self, group: &Arc<Group>) -> Result<HashMap<Uuid, Claim>, StoreError> {
         // Until the journal has it: whatever happens meanwhile, the claim is not left behind.
         self.unclaimed.push(group.id);
@@ -226,13 +232,13 @@ impl Writer {
         };
         let (journal, ready) = (Arc::clone(&self.journal), Arc::clone(group));
         let prepare = off_the_runtime(move || journal.prepare(&ready));
-        let (contended, prepared) = tokio::join!(claim, prepare);
-        let contended = contended?;
+        let (others, prepared) = tokio::join!(claim, prepare);
+        let others = others?;
         prepared.flatten()?;
-        if !contended.is_empty() {
+        if !others.is_empty() {
             self.withdraw().await?;
         }
-        Ok(contended)
+        Ok(others)
     }
 
     /// Writes a group whose batches are claimed.

@@ -3,6 +3,7 @@ use appweight_wire::Deploy;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::code;
+use crate::store::reports::{self, OfReport};
 use crate::store::rollouts::{Rollout, Rollouts};
 use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
 
@@ -50,9 +51,7 @@ pub(super) fn put_report(
     connection: &mut Connection,
     report: &DeployReport,
 ) -> Result<bool, StoreError> {
-    let json = serde_json::to_string(report).map_err(|error| unreadable(&error))?;
-    // Not a number has no JSON: better refused now than found unreadable for ever after.
-    serde_json::from_str::<DeployReport>(&json).map_err(|error| unreadable(&error))?;
+    let json = reports::written(report)?;
     let deploy = &report.summary.deploy;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let row: Option<i64> = transaction
@@ -94,10 +93,10 @@ fn add_report(
     Ok(added > 0)
 }
 
-pub(super) fn list(
+pub(super) fn list<R: OfReport>(
     connection: &Connection,
     query: &DeployQuery,
-) -> Result<Vec<DeployEntry>, StoreError> {
+) -> Result<Vec<DeployEntry<R>>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS}, r.report FROM deploys d LEFT JOIN reports r USING (deploy_row)
         WHERE d.service = ?1 AND d.started_us >= ?2 AND d.started_us < ?3 AND (?4 IS NULL OR d.id = ?4)
@@ -118,16 +117,10 @@ pub(super) fn list(
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let deploy = deploy_of(row)?;
-        let report = match row.get::<_, Option<String>>(8)? {
-            None => None,
-            Some(json) => {
-                let mut report: DeployReport =
-                    serde_json::from_str(&json).map_err(|error| unreadable(&error))?;
-                // Its title may have been told after it was judged.
-                report.summary.deploy = deploy.clone();
-                Some(report)
-            }
-        };
+        let json = row.get_ref(8)?.as_str_or_null();
+        let json = json.map_err(rusqlite::Error::from)?;
+        let report = json.map(|json| R::read(json.as_bytes(), &deploy));
+        let report = report.transpose()?;
         entries.push(DeployEntry { deploy, report });
     }
     Ok(entries)
@@ -229,7 +222,7 @@ pub(super) fn add_rollouts(
         save_one(transaction, &rollout)?;
         if let Some(report) = report {
             let read: DeployReport =
-                serde_json::from_str(report).map_err(|error| unreadable(&error))?;
+                serde_json::from_str(report).map_err(|error| reports::unreadable(&error))?;
             let row = transaction.last_insert_rowid();
             add_report(transaction, row, &read, report)?;
         }
@@ -294,11 +287,4 @@ fn deploy_of(row: &Row<'_>) -> rusqlite::Result<Deploy> {
         title: row.get(6)?,
         link: row.get(7)?,
     })
-}
-
-fn unreadable(error: &serde_json::Error) -> StoreError {
-    StoreError::Corrupt {
-        what: "report",
-        reason: error.to_string(),
-    }
 }

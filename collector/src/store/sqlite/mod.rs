@@ -28,7 +28,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use appweight::api::{DeployReport, ProcessView, ProfileSummary, RequestView, ServiceSummary};
+use appweight::api::{
+    DeployReport, DeploySummary, ProcessView, ProfileSummary, RequestView, ServiceSummary,
+};
 use appweight::drift::Day;
 use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
@@ -264,6 +266,14 @@ impl Store for SqliteStore {
     }
 
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {
+        self.read(move |connection| deploys::list(connection, &query))
+            .await
+    }
+
+    async fn summaries(
+        &self,
+        query: DeployQuery,
+    ) -> Result<Vec<DeployEntry<DeploySummary>>, StoreError> {
         self.read(move |connection| deploys::list(connection, &query))
             .await
     }
