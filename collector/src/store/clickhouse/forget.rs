@@ -85,7 +85,13 @@ async fn delete(
     which: &str,
     horizon_us: u64,
 ) -> Result<u64, StoreError> {
-    let count = format!("SELECT count() FROM {table} WHERE {which}");
+    // A batch that was sent again has a row for each claim.
+    let count = if table == "batches" {
+        "count(DISTINCT uuid)"
+    } else {
+        "count()"
+    };
+    let count = format!("SELECT {count} FROM {table} WHERE {which}");
     let rows = client.query(&count).bind(horizon_us);
     let rows = rows.fetch_one::<u64>().await?;
     if rows > 0 {

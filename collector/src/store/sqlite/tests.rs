@@ -202,7 +202,7 @@ async fn a_file_that_cannot_shrink_is_written_over() {
     let path = folder.path().join("test.db");
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA auto_vacuum = NONE; CREATE TABLE before (x)")
+        .execute_batch("PRAGMA auto_vacuum = NONE; CREATE TABLE before (x); DROP TABLE before")
         .unwrap();
     let store = SqliteStore::open(&path).unwrap();
     let mut large = batch(1, 0, "a");
