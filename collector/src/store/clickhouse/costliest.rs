@@ -12,7 +12,7 @@ use appweight_wire::RequestRecord;
 use clickhouse::{Client, Row};
 use serde::Serialize;
 
-use super::records::{Arrived, FoundRequest, packed};
+use super::records::{Arrived, FoundRequest, IN_TIME, bind_filter, filter, packed};
 use crate::store::{RequestQuery, StoreError};
 
 /// How many come here of a group: of each deploy, and of each of its endpoints whatever others there are.
@@ -144,21 +144,13 @@ pub(super) async fn requests(
     if wanted > MOST_WANTED {
         return Ok(None);
     }
-    let endpoint = query.endpoint.as_ref().map_or("", |_| "AND endpoint = ?");
-    let deploy = query.deploy.as_ref().map_or("", |_| "AND deploy = ?");
     // What says that some were left out is no record's, and holds for any time.
+    let asked_for = filter(query, &format!("position = 0 OR {IN_TIME}"));
     let sql = format!(
-        "SELECT ?fields FROM costliest
-        WHERE service = ? AND (position = 0 OR start_us >= ? AND start_us < ?) {endpoint} {deploy}
+        "SELECT ?fields FROM costliest WHERE {asked_for}
         ORDER BY cost DESC, start_us DESC, arrived_us DESC, position DESC LIMIT {wanted}"
     );
-    let mut asked = (client.query(&sql).bind(&query.service))
-        .bind(query.time.from_us)
-        .bind(query.time.until_us);
-    for value in [&query.endpoint, &query.deploy].into_iter().flatten() {
-        asked = asked.bind(value);
-    }
-    let mut rows = asked.fetch::<FoundRequest>()?;
+    let mut rows = bind_filter(client.query(&sql), query).fetch::<FoundRequest>()?;
     let mut found = Vec::new();
     let mut skip = query.skip;
     while let Some(row) = rows.next().await? {

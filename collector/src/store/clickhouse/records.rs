@@ -7,6 +7,7 @@ use std::vec;
 use appweight::api::{ProcessView, RequestView};
 use appweight::evidence::ProcessPoint;
 use appweight_wire::{Age, Downstream, Flag, InstructionSource, Kind, Origin, RequestRecord};
+use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
@@ -368,6 +369,23 @@ pub(super) async fn process_views(
     Ok(found.into_values().collect())
 }
 
+/// Of the time that is asked for.
+pub(super) const IN_TIME: &str = "start_us >= ? AND start_us < ?";
+
+/// The condition for the rows that a question is about, `in_time` being its part for the time. [`bind_filter`] binds it.
+pub(super) fn filter(query: &RequestQuery, in_time: &str) -> String {
+    let endpoint = query.endpoint.as_ref().map_or("", |_| " AND endpoint = ?");
+    let deploy = query.deploy.as_ref().map_or("", |_| " AND deploy = ?");
+    format!("service = ? AND ({in_time}){endpoint}{deploy}")
+}
+
+pub(super) fn bind_filter(asked: Query, query: &RequestQuery) -> Query {
+    let asked = asked.bind(&query.service);
+    let asked = asked.bind(query.time.from_us).bind(query.time.until_us);
+    let values = [&query.endpoint, &query.deploy].into_iter().flatten();
+    values.fold(asked, Query::bind)
+}
+
 pub(super) async fn requests(
     client: &Client,
     query: &RequestQuery,
@@ -384,26 +402,17 @@ pub(super) async fn requests(
         }
         RequestOrder::Time => "start_us DESC",
     };
-    let endpoint = query.endpoint.as_ref().map_or("", |_| "AND endpoint = ?");
-    let deploy = query.deploy.as_ref().map_or("", |_| "AND deploy = ?");
+    let asked_for = filter(query, IN_TIME);
     // Which ones is found without the records themselves, which are long. GLOBAL: on a cluster by all of it.
     let sql = format!(
-        "SELECT ?fields FROM requests WHERE service = ? AND (start_us, arrived_us, position) GLOBAL IN (
-            SELECT start_us, arrived_us, position FROM requests
-            WHERE service = ? AND start_us >= ? AND start_us < ? {endpoint} {deploy}
+        "SELECT ?fields FROM requests WHERE {asked_for} AND (start_us, arrived_us, position) GLOBAL IN (
+            SELECT start_us, arrived_us, position FROM requests WHERE {asked_for}
             ORDER BY {order}, arrived_us DESC, position DESC LIMIT {limit} OFFSET {skip}
-        ) {endpoint} {deploy} ORDER BY {order}, arrived_us DESC, position DESC LIMIT {limit}",
+        ) ORDER BY {order}, arrived_us DESC, position DESC LIMIT {limit}",
         limit = query.limit,
         skip = query.skip
     );
-    let service = &query.service;
-    let (from_us, until_us) = (query.time.from_us, query.time.until_us);
-    let asked = client.query(&sql).bind(service).bind(service);
-    let mut asked = asked.bind(from_us).bind(until_us);
-    let values = || [&query.endpoint, &query.deploy].into_iter().flatten();
-    for value in values().chain(values()) {
-        asked = asked.bind(value);
-    }
+    let asked = bind_filter(bind_filter(client.query(&sql), query), query);
     let mut rows = asked.fetch::<FoundRequest>()?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().await? {
