@@ -155,7 +155,7 @@ fn total_arms(comparison: &Comparison) -> [Arm; 2] {
         .filter(|(endpoint, _)| endpoint.change.is_some())
         .fold([Arm::default(); 2], |mut sums, (_, arms)| {
             for (sum, arm) in sums.iter_mut().zip(arms) {
-                sum.requests += arm.requests;
+                sum.requests = sum.requests.saturating_add(arm.requests);
                 sum.host_groups = sum.host_groups.max(arm.host_groups);
             }
             sums

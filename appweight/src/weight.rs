@@ -87,11 +87,9 @@ struct Window {
 
 impl Window {
     fn add(&mut self, point: &ProcessPoint, metric: Metric) {
-        self.requests += point
-            .endpoints
-            .iter()
-            .map(|count| count.requests)
-            .sum::<u64>();
+        self.requests = (point.endpoints.iter()).fold(self.requests, |all, count| {
+            all.saturating_add(count.requests)
+        });
         self.total += match metric {
             Metric::Instructions => point.instructions.unwrap_or(0) as f64,
             Metric::Cpu => point.cpu_ns as f64,

@@ -212,7 +212,7 @@ fn together(points: &[WeightPoint]) -> WeightPoint {
     let mut sum = points[0];
     let end = points[points.len() - 1];
     sum.width_us = end.start_us.saturating_add(end.width_us) - sum.start_us;
-    sum.requests = points.iter().map(|p| p.requests).sum();
+    sum.requests = (points.iter()).fold(0, |all, p| all.saturating_add(p.requests));
     sum.total = points.iter().map(|p| p.total).sum();
     let users: Vec<f64> = points.iter().filter_map(|p| p.active_users).collect();
     sum.active_users = (!users.is_empty()).then(|| users.iter().sum::<f64>() / users.len() as f64);

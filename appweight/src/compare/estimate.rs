@@ -175,7 +175,7 @@ impl Estimate {
     ) -> Self {
         let groups = |side: usize| endpoint.by_host_group[side].len();
         let hosts = spread_between_hosts(&endpoint.by_host_group);
-        let count = (endpoint.requests[BEFORE] + endpoint.requests[AFTER]) as f64;
+        let count = endpoint.requests[BEFORE] as f64 + endpoint.requests[AFTER] as f64;
         let (requests, requests_freedom) = [
             (between, strata as f64 - 1.0),
             (hosts, groups(BEFORE).min(groups(AFTER)) as f64 - 1.0),

@@ -24,9 +24,10 @@ pub(crate) fn choose(
         if placed.cell.instructions.is_some()
             && placed.cell.key.instruction_source != InstructionSource::None
         {
-            requests
+            let of_source = requests
                 .entry(placed.cell.key.instruction_source)
-                .or_default()[side] += placed.cell.n;
+                .or_default();
+            of_source[side] = of_source[side].saturating_add(placed.cell.n);
         }
     }
     for side in [BEFORE, AFTER] {

@@ -133,9 +133,10 @@ impl EndpointStrata {
             .entry(placed.host_group)
             .or_default()
             .add(moments);
-        self.requests[side] += distribution.n;
-        self.weight[side] += placed.cell.weight;
-        self.errors[side] += placed.cell.errors;
+        let add = |sum: &mut u64, count| *sum = sum.saturating_add(count);
+        add(&mut self.requests[side], distribution.n);
+        add(&mut self.weight[side], placed.cell.weight);
+        add(&mut self.errors[side], placed.cell.errors);
     }
 }
 

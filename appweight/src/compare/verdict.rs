@@ -88,8 +88,8 @@ pub(crate) fn verdict(
 /// Whether more requests fail than before, and the figures.
 pub(crate) fn errors_rose(arms: [Arm; 2], thresholds: &Thresholds) -> (bool, String) {
     let shares = arms.map(|arm| arm.errors as f64 / arm.requests as f64);
-    let pooled = (arms[BEFORE].errors + arms[AFTER].errors) as f64
-        / (arms[BEFORE].requests + arms[AFTER].requests) as f64;
+    let both = |of: fn(&Arm) -> u64| arms.iter().map(|arm| of(arm) as f64).sum::<f64>();
+    let pooled = both(|arm| arm.errors) / both(|arm| arm.requests);
     let error = (pooled
         * (1.0 - pooled)
         * arms

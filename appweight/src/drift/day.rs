@@ -165,14 +165,15 @@ fn peak(start_us: u64, processes: &[ProcessPoint]) -> Option<Peak> {
             .filter(move |point| during.contains(&point.start_us))
     };
     let counted = processes.iter().all(|point| point.instructions.is_some());
-    let instructions = in_peak().map(|point| point.instructions.unwrap_or(0)).sum();
+    let sum = |of: fn(&ProcessPoint) -> u64| in_peak().map(of).fold(0, u64::saturating_add);
+    let instructions = sum(|point| point.instructions.unwrap_or(0));
     let minutes = weighed.points.iter();
     let minutes = minutes.filter(|point| in_day(point.start_us)).count();
     Some(Peak {
         start_us: peak.start_us,
         active_users: peak.active_users.unwrap_or(0.0).round() as u64,
         requests: peak.requests,
-        cpu_ns: in_peak().map(|point| point.cpu_ns).sum(),
+        cpu_ns: sum(|point| point.cpu_ns),
         instructions: counted.then_some(instructions),
         minutes: minutes as u32,
     })

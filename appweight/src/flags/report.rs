@@ -91,7 +91,7 @@ impl Judge<'_> {
     fn value(&self, split: &Split, value: &str, said: Option<&str>) -> FlagValue {
         let (reads_as, because) = given(split, value, self.cells, said);
         let had = split.parts.get(value).map(requests).unwrap_or_default();
-        let all: u64 = split.parts.values().map(requests).sum();
+        let all = (split.parts.values().map(requests)).fold(0, u64::saturating_add);
         let arms = self.watched.flags.arms.iter().enumerate();
         let mut arms = arms.filter(|(_, arm)| arm.flag == split.flag && arm.value == value);
         let (mut endpoints, mut total) = (Vec::new(), None);

@@ -93,9 +93,9 @@ fn at_the_old_mix(comparison: &Comparison) -> Option<[Arm; 2]> {
     for endpoint in &comparison.endpoints {
         let (old, new) = (endpoint.before, endpoint.after);
         if old.requests > 0 && new.requests > 0 {
-            before.requests += old.requests;
-            before.errors += old.errors;
-            after.requests += new.requests;
+            before.requests = before.requests.saturating_add(old.requests);
+            before.errors = before.errors.saturating_add(old.errors);
+            after.requests = after.requests.saturating_add(new.requests);
             failing += old.requests as f64 * new.errors as f64 / new.requests as f64;
         }
     }

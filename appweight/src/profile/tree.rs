@@ -373,7 +373,9 @@ impl Profile {
     /// How many nodes were folded into others, in the whole tree.
     #[must_use]
     pub fn folded(&self) -> u64 {
-        self.nodes.iter().map(|node| node.folded).sum()
+        self.nodes
+            .iter()
+            .fold(0, |all, node| all.saturating_add(node.folded))
     }
 
     /// What the node's function itself cost, all replicates together.

@@ -88,7 +88,8 @@ impl Detectors {
         let mut minutes = BTreeMap::new();
         let whole = batch.cells.iter().filter(|cell| cell.key.flag.is_none());
         for cell in whole {
-            *minutes.entry(minute_of(cell.key.start_us)).or_default() += cell.n;
+            let requests: &mut u64 = minutes.entry(minute_of(cell.key.start_us)).or_default();
+            *requests = requests.saturating_add(cell.n);
         }
         Some(minutes)
     }
@@ -100,8 +101,8 @@ impl Detectors {
             return 0;
         };
         let late = minutes.range(service.from..service.closed_until.max(service.from));
-        let late: u64 = late.map(|(_, requests)| requests).sum();
-        service.late_requests += late;
+        let late: u64 = late.fold(0, |all, (_, requests)| all.saturating_add(*requests));
+        service.late_requests = service.late_requests.saturating_add(late);
         late
     }
 
