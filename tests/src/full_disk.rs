@@ -50,6 +50,30 @@ impl SmallDisk {
         self.0.path()
     }
 
+    /// Lets nobody write to it any more.
+    ///
+    /// # Errors
+    /// If a file is open for writing, or this process may not.
+    pub fn protect(&self) -> io::Result<()> {
+        let target = path(self.path())?;
+        let flags = libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
+        // SAFETY: strings that end in a zero and live through the call; what is remounted needs no name and no options.
+        let mounted = unsafe {
+            libc::mount(
+                c"tmpfs".as_ptr(),
+                target.as_ptr(),
+                std::ptr::null(),
+                flags,
+                std::ptr::null(),
+            )
+        };
+        if mounted == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
     /// Fills it up to its end.
     ///
     /// # Panics

@@ -186,6 +186,14 @@ fn a_port_that_is_taken_and_a_store_that_is_none_are_told() {
     let refused = run(&["serve", "--listen", "127.0.0.1:0", "--database", &database]);
     let told = format!("there is no folder {}", nowhere.display());
     assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    let folder = folder.path().display().to_string();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--database", &folder]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("it is a folder"),
+        "{}",
+        refused.stderr
+    );
 }
 
 /// Where nobody should call; counts who does.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use appweight_tests::{
     ByHand, Clients, Collector, SmallDisk, an_hour_ago, drains_when_asked_to_end, eventually,
     expect_all_once, expect_ledgers, failed_with, left_out, limit_files, print_ledgers, random,
-    survives_a_full_disk, unlimit_files,
+    run, survives_a_full_disk, unlimit_files,
 };
 
 const MIB: usize = 1 << 20;
@@ -69,6 +69,29 @@ fn a_file_that_may_not_grow_loses_nothing_and_is_written_again_when_it_may() {
         || {},
         || unlimit_files(process),
     );
+}
+
+#[test]
+fn a_disk_that_is_protected_from_writing_is_told_at_the_start() {
+    let disk = match SmallDisk::mount(3 * MIB) {
+        Ok(disk) => disk,
+        Err(error) => {
+            left_out(format_args!("no disk can be mounted here: {error}"));
+            return;
+        }
+    };
+    let mut collector = Collector::start_in(disk.path());
+    let known = collector.database();
+    assert!(collector.stop().success());
+    disk.protect().expect("nobody writes to it");
+    for database in [known, disk.path().join("new.db")] {
+        let database = database.display().to_string();
+        let refused = run(&["serve", "--listen", "127.0.0.1:0", "--database", &database]);
+        assert_eq!(refused.code, 2);
+        let told = [&database, "cannot be written", "mounted for writing"];
+        let is_told = told.iter().all(|told| refused.stderr.contains(*told));
+        assert!(is_told, "{}", refused.stderr);
+    }
 }
 
 #[test]

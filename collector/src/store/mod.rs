@@ -359,6 +359,14 @@ pub enum StoreError {
     /// There is nothing to make the file in.
     #[error("there is no folder {}: make it first", .0.display())]
     NoFolder(std::path::PathBuf),
+    /// The file is not one.
+    #[error("it is a folder: name a file in it")]
+    Folder,
+    /// The file, or what SQLite keeps beside it, cannot be made or written.
+    #[error(
+        "it cannot be written ({0}): let this user write the file and its folder, on a disk that is mounted for writing, or name another file"
+    )]
+    NotWritable(rusqlite::Error),
     /// Another program's tables are in the file.
     #[error(
         "it holds tables of another program (\"{table}\"): name an AppWeight store, or a file that is not there yet"

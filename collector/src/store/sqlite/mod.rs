@@ -36,7 +36,7 @@ use appweight::evidence::{PlacedCell, ProcessPoint};
 use appweight::profile::Profile;
 use appweight_wire::{Deploy, PackedRequests};
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::watch::Watch;
 use super::windows::halves;
@@ -81,6 +81,18 @@ impl SqliteStore {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return Err(StoreError::NoFolder(folder.to_owned()));
         }
+        if path.is_dir() {
+            return Err(StoreError::Folder);
+        }
+        Self::open_file(path).map_err(|error| match error {
+            StoreError::Database(error) if is_not_writable(&error) => {
+                StoreError::NotWritable(error)
+            }
+            other => other,
+        })
+    }
+
+    fn open_file(path: &Path) -> Result<Self, StoreError> {
         let mut writer = Connection::open(path)?;
         set_up(&writer)?;
         schema::refuse_others(&writer)?;
@@ -150,6 +162,12 @@ impl Inner {
         set_up(&reader)?;
         Ok(reader)
     }
+}
+
+/// Whether a file can perhaps be read, but not written, or not made.
+fn is_not_writable(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
 }
 
 /// The file that SQLite keeps beside its own under that ending.
