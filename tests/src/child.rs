@@ -8,10 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-/// How long a program may take until it listens.
-const START_LIMIT: Duration = Duration::from_secs(30);
+use crate::wait::PATIENCE;
 
 /// A program that serves HTTP, as a child process. It is killed when this is dropped, and when the
 /// thread that started it ends.
@@ -30,7 +28,7 @@ impl Child {
     /// If the program ends before it listens.
     ///
     /// # Panics
-    /// If it cannot be started, or says nothing for half a minute.
+    /// If it cannot be started, or does not listen after two minutes.
     pub fn start(mut command: Command) -> Result<Self, String> {
         // SAFETY: prctl is async-signal-safe and touches no memory.
         unsafe {
@@ -50,7 +48,7 @@ impl Child {
         let stderr = process.stderr.take().expect("it is piped");
         listen_to(stdout, Arc::clone(&said), address.clone());
         listen_to(stderr, Arc::clone(&said), address);
-        let started = found.recv_timeout(START_LIMIT);
+        let started = found.recv_timeout(PATIENCE);
         let mut child = Self {
             process,
             url: String::new(),

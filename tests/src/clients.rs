@@ -1,13 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::ledger::Ledger;
-use crate::wait::eventually_within;
-
-/// Between two batches a collector may be killed and start again, and its store has work of other tests too.
-const LIMIT: Duration = Duration::from_secs(120);
+use crate::wait::eventually;
 
 /// Clients that send batch after batch, each of them until it is acknowledged, as agents do, and keep a
 /// ledger of it.
@@ -61,7 +57,7 @@ impl Clients {
     /// If that takes two minutes, or a client found something wrong.
     pub fn more(&self, batches: u64) {
         let before = self.acknowledged();
-        eventually_within(LIMIT, "batches are acknowledged", || {
+        eventually("batches are acknowledged", || {
             for thread in &self.threads {
                 assert!(!thread.is_finished(), "a client found something wrong");
             }

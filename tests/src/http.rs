@@ -1,10 +1,10 @@
-use std::time::Duration;
-
 use serde_json::Value;
 use ureq::Agent;
 use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
+
+use crate::wait::PATIENCE;
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ fn agent() -> Agent {
 
 fn config() -> ConfigBuilder<AgentScope> {
     Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(20)))
+        .timeout_global(Some(PATIENCE))
         .http_status_as_error(false)
         .proxy(None)
 }

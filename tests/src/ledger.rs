@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -36,6 +37,8 @@ pub struct Ledger {
     batches: Vec<Value>,
     /// How often a batch was sent in vain, by status; 0 where there was no answer.
     pub failures: BTreeMap<u16, u64>,
+    /// The longest that a batch took until it was acknowledged.
+    longest: Duration,
     /// Batches that had been stored although the client was not told so.
     pub stored_unheard: u64,
 }
@@ -50,6 +53,7 @@ impl Ledger {
             weight: at + 1,
             batches: Vec::new(),
             failures: BTreeMap::new(),
+            longest: Duration::ZERO,
             stored_unheard: 0,
         }
     }
@@ -58,7 +62,9 @@ impl Ledger {
     pub(crate) fn fill(mut self, stop: &AtomicBool, acknowledged: &AtomicU64) -> Self {
         while !stop.load(Ordering::SeqCst) {
             let batch = self.next();
+            let began = Instant::now();
             self.send_until_acknowledged(&batch);
+            self.longest = self.longest.max(began.elapsed());
             self.batches.push(batch);
             acknowledged.fetch_add(1, Ordering::SeqCst);
             let sent = self.batches.len();
@@ -229,8 +235,10 @@ pub fn failed_with(ledgers: &[Ledger], status: u16) -> bool {
 pub fn print_ledgers(what: &str, ledgers: &[Ledger]) {
     let batches: usize = ledgers.iter().map(Ledger::len).sum();
     let unheard: u64 = ledgers.iter().map(|ledger| ledger.stored_unheard).sum();
+    let longest = ledgers.iter().map(|ledger| ledger.longest).max();
     let failures: Vec<_> = ledgers.iter().map(|ledger| &ledger.failures).collect();
     println!(
-        "{what}: {batches} batches, {unheard} of them stored but not heard of; in vain by status: {failures:?}"
+        "{what}: {batches} batches, {unheard} of them stored but not heard of, the longest in {:?}; in vain by status: {failures:?}",
+        longest.unwrap_or_default()
     );
 }

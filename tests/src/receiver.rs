@@ -1,6 +1,5 @@
 use std::sync::mpsc::{Receiver as Received, channel};
 use std::thread;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -8,8 +7,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::routing::post;
 use serde_json::Value;
 
-/// How long a message may take on a machine that has other work too.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::wait::PATIENCE;
 
 /// Somebody who takes whatever is posted to a port of this machine.
 #[derive(Debug)]
@@ -68,12 +66,12 @@ impl Receiver {
     /// The next message, in the order in which they came.
     ///
     /// # Panics
-    /// If none comes for half a minute.
+    /// If none comes for two minutes.
     #[must_use]
     pub fn next(&self) -> Message {
         self.received
-            .recv_timeout(LIMIT)
-            .expect("a message comes within half a minute")
+            .recv_timeout(PATIENCE)
+            .expect("a message comes within two minutes")
     }
 
     /// Those that came already and were not asked for.

@@ -1,17 +1,18 @@
 use std::time::{Duration, Instant};
 
-/// How long anything may take on a machine that has other work too.
-const LIMIT: Duration = Duration::from_secs(30);
+/// How long anything may take on a machine that has other work too: twice as long as a collector waits for an insert into
+/// ClickHouse.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks again and again until there is an answer, and gives it back.
 ///
 /// # Panics
-/// If there is none for half a minute; with the last reason why.
+/// If there is none for two minutes; with the last reason why.
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Result<T, String>) -> T {
-    eventually_within(LIMIT, what, ask)
+    eventually_within(PATIENCE, what, ask)
 }
 
-/// The same for what takes so long by its nature.
+/// The same for what has a limit of its own.
 ///
 /// # Panics
 /// If there is no answer for that long; with the last reason why.
