@@ -4,6 +4,7 @@ use crate::CollectorOptions;
 use crate::alerts::Followed;
 use crate::committer::Committer;
 use crate::days::NextDays;
+use crate::decoding::Decoding;
 use crate::endpoints::Endpoints;
 use crate::lease::Lease;
 use crate::live::Detectors;
@@ -18,6 +19,7 @@ pub(crate) struct App {
     pub(crate) options: CollectorOptions,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) committer: Committer,
+    pub(crate) decoding: Decoding,
     pub(crate) endpoints: Endpoints,
     pub(crate) services: Services,
     pub(crate) lease: Lease,
@@ -40,6 +42,7 @@ impl App {
         Self {
             endpoints: Endpoints::new(options.max_endpoints),
             services: Services::new(options.max_services),
+            decoding: Decoding::default(),
             lease: Lease::default(),
             alerts: Followed::default(),
             rolling: Rolling::default(),

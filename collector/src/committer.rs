@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use appweight_wire::{Batch, Cell, RequestRecord};
+use appweight_wire::{Batch, Cell, Flag, ProcessRecord, RequestRecord};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -84,8 +84,15 @@ impl Seat {
             .flatten()
             .map(|metric| metric.histogram.capacity() * size_of::<(u16, u64)>())
             .sum();
+        let of_requests = batch.requests.iter();
+        let of_requests = of_requests.map(|one| one.flags.len() + one.downstream.len());
+        let of_processes = batch.processes.iter();
+        let of_processes = of_processes.map(|one| one.endpoints.len() + one.counters.len());
+        let facts: usize = of_requests.chain(of_processes).sum();
         let records = batch.requests.len() * (size_of::<RequestRecord>() + TEXTS)
-            + batch.cells.len() * (size_of::<Cell>() + TEXTS);
+            + batch.cells.len() * (size_of::<Cell>() + TEXTS)
+            + batch.processes.len() * size_of::<ProcessRecord>()
+            + facts * (size_of::<Flag>() + TEXTS);
         // Beside these there is little; what their texts take beyond the usual, they took in the body.
         let held = self.permit.num_permits() * UNIT;
         self.resize(held.max(records + buckets))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use appweight::api::Problem;
 use appweight::cells;
-use appweight_wire::{Batch, Deploy, decode_batch_and_packed, decode_deploy};
+use appweight_wire::{Batch, Deploy, decode_deploy};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -134,13 +134,8 @@ async fn take_batch(
     app.metrics.received(sent.len());
     let bytes = encoding.decode(sent, limit)?;
     seat.fit(bytes.len()).map_err(|Full| busy(uuid))?;
-    let (mut batch, packed) = decode_batch_and_packed(&bytes, format)?;
-    if let Some(packed) = &packed
-        && !app.store.keeps_packed(packed)
-    {
-        batch.requests = packed.unpack()?;
-    }
-    seat.hold(&batch).map_err(|Full| busy(uuid))?;
+    let decoded = app.decoding.batch(&bytes, format, &*app.store, &mut seat);
+    let (mut batch, packed) = decoded.await?;
     if batch.id() != uuid {
         return Err(Refusal::of(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -225,7 +220,7 @@ fn newest_end_us(batch: &Batch) -> Option<u64> {
 }
 
 /// Batches that come at once are not to come again at once.
-fn busy(uuid: Uuid) -> Refusal {
+pub(crate) fn busy(uuid: Uuid) -> Refusal {
     const SPREAD_S: u128 = 5;
     Refusal::busy(1 + (uuid.as_u128() % SPREAD_S) as u64)
 }

@@ -12,6 +12,7 @@ mod clocks;
 mod collector;
 mod committer;
 mod days;
+mod decoding;
 mod encoding;
 mod endpoints;
 #[cfg(feature = "parquet")]

@@ -98,6 +98,19 @@ async fn records_take_the_room_that_they_occupy_however_few_bytes_they_came_in()
     let mut other = committer.seat(UNIT).unwrap();
     assert_eq!(other.hold(&of(2_000)), Err(Full));
     drop((seat, other));
+    // So do the flags of one.
+    let mut flags = of(1);
+    let flag = appweight_wire::Flag {
+        name: "f".into(),
+        value: "v".into(),
+    };
+    flags.requests[0].flags = vec![flag; 1_000];
+    let mut seat = committer.seat(UNIT).unwrap();
+    seat.hold(&flags).unwrap();
+    let least = 1_000 * size_of::<appweight_wire::Flag>();
+    let free = committer.room_bytes().1;
+    assert!(free <= 1_000 * UNIT - least, "{free} bytes are free");
+    drop(seat);
     // What is larger than all the room is let in alone.
     let mut alone = committer.seat(UNIT).unwrap();
     alone.hold(&of(10_000)).unwrap();

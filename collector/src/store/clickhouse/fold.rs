@@ -176,7 +176,7 @@ async fn drop_folded(client: &Client, ddl: &Ddl, folded: Folded) -> Result<(), S
         // Not marked as gone, but gone: a day is not merged again by itself when all of it is in one part.
         let held = ddl.held(CELLS);
         let sql = format!("ALTER TABLE {held} DELETE IN PARTITION ID '{day}' WHERE {untold}");
-        let dropped = client.query(&sql).with_setting("mutations_sync", "2");
+        let dropped = client.query(&sql).with_setting("mutations_sync", "1");
         dropped.execute().await?;
     }
     Ok(())
