@@ -1,12 +1,15 @@
 //! Cells as rows: as they are inserted, and as they are told.
 
+use std::collections::BTreeSet;
+
 use appweight::evidence::PlacedCell;
-use appweight_wire::{Cell, CellKey, Distribution, Wide};
+use appweight_wire::{Age, Cell, CellKey, Distribution, InstructionSource, Kind, Wide};
 use clickhouse::Row;
 use clickhouse::types::UInt256;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::fold::Detail;
+use super::fold::{DAY_US, Detail};
 use super::numbers::{narrow, narrow_wide, widen};
 use crate::store::cell_sums::{CellSums, Place};
 use crate::store::{StoreError, code};
@@ -216,6 +219,43 @@ pub(super) fn rows(sums: &CellSums<'_>, has: impl Fn(Detail, &CellKey) -> bool) 
         rows.extend(cells.map(|(place, cell)| row(detail, place, cell)));
     }
     rows
+}
+
+/// Rows that say of each day of others which group of a collector brought them, its newest. They lie in the same block, so that
+/// they are in when those are; of a service without a name, which no cell is of.
+pub(super) fn marks(rows: &[CellRow], collector: Uuid, made_us: u64) -> Vec<CellRow> {
+    let days: BTreeSet<u64> = rows.iter().map(CellRow::day_us).collect();
+    let mark = |day_us| {
+        let place = Place {
+            service: "".into(),
+            deploy: collector.to_string().into(),
+            cluster: "".into(),
+            host_group: 0,
+        };
+        let mut cell = Cell::new(CellKey {
+            start_us: day_us,
+            width_us: 1,
+            kind: Kind::Request,
+            endpoint: String::new(),
+            instruction_source: InstructionSource::None,
+            age: Age::Warm,
+            flag: None,
+        });
+        cell.instructions = Some(Distribution {
+            n: 1,
+            max: made_us,
+            ..Distribution::default()
+        });
+        row(Detail::Hosts, &place, &cell)
+    };
+    days.into_iter().map(mark).collect()
+}
+
+impl CellRow {
+    /// When the day begins on which it does.
+    pub(super) fn day_us(&self) -> u64 {
+        self.start_us - self.start_us % DAY_US
+    }
 }
 
 fn row(detail: Detail, place: &Place<'_>, cell: &Cell) -> CellRow {

@@ -1,8 +1,11 @@
 //! Cells: a row for each key, detail and group, which ClickHouse adds up when it merges and when it is asked. Each is told in
 //! the detail of its age.
 
+use std::collections::HashSet;
+
 use appweight::evidence::PlacedCell;
 use clickhouse::{Client, Row, RowOwned, RowRead};
+use uuid::Uuid;
 
 use super::cell_rows::{adding, placed, placed_moments, sum_columns};
 use super::fold::{CELLS, Detail, Folded, HOUR_US};
@@ -148,7 +151,24 @@ pub(super) fn told(folded: Folded, time: TimeRange, which: &str) -> String {
     } else {
         stretches.join(" OR ")
     };
-    format!("(SELECT * FROM {CELLS} WHERE ({stretches}) AND {which})")
+    // Marks are no cells.
+    format!("(SELECT * FROM {CELLS} WHERE ({stretches}) AND service != '' AND {which})")
+}
+
+/// The days, by their begin, of which a group's cells are in: the newest of its collector.
+pub(super) async fn days_of_group(
+    client: &Client,
+    collector: Uuid,
+    made_us: u64,
+) -> Result<HashSet<u64>, StoreError> {
+    let days = format!(
+        "SELECT start_us FROM {CELLS} WHERE service = '' AND detail = '{}' AND deploy = ?
+        GROUP BY start_us HAVING max({CELLS}.instructions_max) = ?",
+        Detail::Hosts.name()
+    );
+    let days = client.query(&days).bind(collector.to_string());
+    let days = days.bind(made_us).fetch_all::<u64>().await?;
+    Ok(days.into_iter().collect())
 }
 
 /// The sum of each.

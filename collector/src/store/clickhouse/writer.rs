@@ -30,7 +30,7 @@ use super::profiles::{NodeRow, PartRow};
 use super::records::{self, ProcessRow, RequestRow, RequestRows};
 use super::schema::REMEMBERED_BLOCKS;
 use super::seen::Seen;
-use super::{cell_rows, deploys, profiles};
+use super::{cell_rows, cells, deploys, profiles};
 use crate::Clock;
 use crate::off_the_runtime::off_the_runtime;
 use crate::store::cell_sums::CellSums;
@@ -47,6 +47,9 @@ const MOST_SETTLED: usize = 10_000;
 /// How often it is looked again whether another collector has finished with a batch, and how long after.
 const LOOKS: usize = 4;
 const NEXT_LOOK: Duration = Duration::from_millis(50);
+
+/// How often cells that are missing are inserted anew: each needs a kill at another unlucky moment.
+const ATTEMPTS: usize = 10;
 
 /// Writes groups, one after the other.
 pub(super) struct Writer {
@@ -257,8 +260,12 @@ impl Writer {
     async fn finish(&mut self) -> Result<(), StoreError> {
         while let Some(group) = self.unfinished.first().map(Arc::clone) {
             self.tell().await?;
-            if self.fresh.take() == Some(group.id) || self.is_open(&group).await? {
+            let is_fresh = self.fresh.take() == Some(group.id);
+            if is_fresh || self.is_open(&group).await? {
                 self.insert_all(&group).await?;
+                if !is_fresh {
+                    self.insert_missing_cells(&group).await?;
+                }
             }
             self.unfinished.remove(0);
             self.begin_to_tell(Told::of(&group));
@@ -328,7 +335,8 @@ impl Writer {
         let token = Some(token.as_str());
         let client = &self.client;
         let of = Arc::clone(group);
-        let rows = off_the_runtime(move || Rows::of(&of)).await?;
+        let collector = self.journal.collector;
+        let rows = off_the_runtime(move || Rows::of(&of, collector)).await?;
         let requests = records::of_group(group);
         let costliest = costliest::rows(requests.clone());
         let requests = RequestRows::of(requests);
@@ -346,6 +354,33 @@ impl Writer {
         )?;
         self.seen.add(new);
         self.see_deploys(group).await
+    }
+
+    /// ClickHouse writes down that it knows a token before the rows are in: killed in between, it takes them for known when they
+    /// come again, and they are nowhere. So the cells of a group that was begun before are looked for, and those that are
+    /// missing inserted with another token.
+    async fn insert_missing_cells(&self, group: &Arc<Group>) -> Result<(), StoreError> {
+        let collector = self.journal.collector;
+        for attempt in 1..=ATTEMPTS {
+            let of = Arc::clone(group);
+            let mut rows = off_the_runtime(move || cells_of(&of, collector)).await?;
+            let known = cells::days_of_group(&self.client, collector, group.made_us).await?;
+            rows.retain(|row| !known.contains(&row.day_us()));
+            if rows.is_empty() {
+                return Ok(());
+            }
+            tracing::warn!(
+                group = %group.id,
+                rows = rows.len(),
+                "ClickHouse said that it knew cells which it did not have: they are inserted again"
+            );
+            let token = format!("{} {attempt}", group.id);
+            insert(&self.client, CELLS, Some(&token), rows).await?;
+        }
+        Err(StoreError::Cut(format!(
+            "the cells of group {} are not there after {ATTEMPTS} inserts",
+            group.id
+        )))
     }
 
     /// The deploys that a group tells of.
@@ -413,14 +448,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(group: &Group) -> Self {
-        let mut sums = CellSums::default();
-        for new in &group.batches {
-            sums.add(&new.batch, |_| None);
-        }
+    fn of(group: &Group, collector: Uuid) -> Self {
         let parts = profiles::Parts::of(group);
         Self {
-            cells: cell_rows::rows(&sums, |_, _| true),
+            cells: cells_of(group, collector),
             processes: records::process_rows(group),
             profiles: parts.rows(),
             profile_nodes: parts.node_rows(),
@@ -428,13 +459,24 @@ impl Rows {
     }
 }
 
+/// The cells of a group, with what says that they are in.
+pub(super) fn cells_of(group: &Group, collector: Uuid) -> Vec<CellRow> {
+    let mut sums = CellSums::default();
+    for new in &group.batches {
+        sums.add(&new.batch, |_| None);
+    }
+    let mut rows = cell_rows::rows(&sums, |_, _| true);
+    rows.extend(cell_rows::marks(&rows, collector, group.made_us));
+    rows
+}
+
 #[cfg(test)]
 impl Writer {
-    /// Ends between the journal and the first row, as a crash there does. Returns the group's id.
-    pub(super) async fn leave_half_written(&mut self, batches: Vec<NewBatch>) -> Uuid {
+    /// Ends between the journal and the first row, as a crash there does.
+    pub(super) async fn leave_half_written(&mut self, batches: Vec<NewBatch>) -> Arc<Group> {
         let group = Arc::new(self.group_of(batches));
         assert!(self.claim(&group).await.unwrap().is_empty());
         self.journal.keep(group.id).unwrap();
-        group.id
+        group
     }
 }
