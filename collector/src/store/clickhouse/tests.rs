@@ -420,6 +420,10 @@ async fn what_is_told_in_less_detail_is_dropped_and_answers_stay() {
         }
     }
     let rows = async |detail| {
+        let pending = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done";
+        while (store.client.query(pending).fetch_one::<u64>().await).unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         // How many rows that is before they are merged is up to ClickHouse.
         let merge = format!("OPTIMIZE TABLE {CELLS} FINAL");
         store.client.query(&merge).execute().await.unwrap();
