@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::connection::insert;
 use super::ddl::Ddl;
 use super::deploys;
+use super::missing::insert_first;
 use crate::store::{AlertStatus, StoreError};
 
 /// A row of the table.
@@ -35,9 +36,12 @@ pub(super) async fn put(client: &Client, status: &AlertStatus) -> Result<bool, S
     let row = row(status, Uuid::new_v4())?;
     let roll_out = deploys::known_by(client, &status.service, &status.deploy, status.started_us);
     let (writer, token) = (row.writer, token(status, roll_out.await?));
-    insert(client, "alerts", Some(&token), vec![row]).await?;
-    let own = ask(format!("SELECT count() {OF_IT} AND writer = ?")).bind(writer.to_string());
-    Ok(own.fetch_one::<u64>().await? > 0)
+    let whose = ask(format!(
+        "SELECT toString(writer) {OF_IT} AND version = ? LIMIT 1"
+    ));
+    let whose = whose.bind(status.version);
+    let first = insert_first(client, "alerts", &token, &[row], whose).await?;
+    Ok(first == writer.to_string())
 }
 
 /// Adds what another store kept.

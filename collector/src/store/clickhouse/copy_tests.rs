@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::tests::Place;
 use super::{ClickhouseStore, Tables};
-use crate::store::copy::{CopyError, copy, refuse_half_copied};
+use crate::store::copy::{CopyError, Count, Part, Rows, Table, Transfer, copy, refuse_half_copied};
 use crate::store::{AlertStatus, SqliteStore, Store, StoreError, suite};
 use crate::testing::{NOON, SECOND, batch, cell, process, profile, request};
 
@@ -136,4 +138,49 @@ async fn a_target_that_holds_anything_else_is_refused() {
     let full = copy(&from, &other, |_| {}).await;
     assert!(matches!(full, Err(CopyError::NotEmpty)), "{full:?}");
     assert!(refuse_half_copied(&other).await.is_ok());
+}
+
+/// Answers that request records are in, and does not keep them.
+struct Forgetful(Tables);
+
+#[async_trait]
+impl Transfer for Forgetful {
+    async fn counts(&self, table: Table) -> Result<Vec<Count>, StoreError> {
+        self.0.counts(table).await
+    }
+
+    async fn take(&self, part: &Part) -> Result<Rows, StoreError> {
+        self.0.take(part).await
+    }
+
+    async fn give(&self, source: &str, part: &str, rows: Rows) -> Result<(), StoreError> {
+        let kept = match rows {
+            Rows::Requests(_) => Rows::Mark,
+            other => other,
+        };
+        self.0.give(source, part, kept).await
+    }
+
+    async fn given(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.0.given().await
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_lost_a_part_is_not_called_whole() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), Place::new());
+    let from = file(&folder, "from.db");
+    fill(&from).await;
+    let to = Forgetful(Tables::open(&place.options).await.unwrap());
+    for _ in 0..2 {
+        let lost = copy(&from, &to, |_| {}).await.unwrap_err();
+        assert_eq!(
+            lost.to_string(),
+            "the target has 0 of 24 rows of the requests, though it said that it has all: begin again with an empty target"
+        );
+        assert!(matches!(
+            refuse_half_copied(&to).await,
+            Err(StoreError::HalfCopied)
+        ));
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use appweight::api::RequestView;
 use appweight_wire::RequestRecord;
+use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::Serialize;
 
@@ -61,6 +62,26 @@ impl<'a> CostlyRow<'a> {
             position,
             record: packed(request),
         }
+    }
+
+    /// When it began, or the last of those that are left out.
+    pub(super) fn start_us(&self) -> u64 {
+        self.start_us
+    }
+
+    /// That it is no record, but says that some are left out.
+    pub(super) fn says_left_out(&self) -> bool {
+        self.position == 0
+    }
+
+    /// Asks whether it is in.
+    pub(super) fn count(&self, client: &Client) -> Query {
+        let count = "SELECT count() FROM costliest WHERE service = ? AND cost = ? AND start_us = ? AND arrived_us = ?
+            AND position = ? AND deploy = ? AND endpoint = ? AND host = ?";
+        let of = client.query(count).bind(self.service);
+        let at = of.bind(self.cost).bind(self.start_us);
+        let at = at.bind(self.arrived_us).bind(self.position);
+        at.bind(self.deploy).bind(self.endpoint).bind(self.host)
     }
 
     /// Says that this one and cheaper ones are left out.

@@ -14,6 +14,7 @@ use super::alerts;
 use super::connection::insert;
 use super::ddl::Ddl;
 use super::kept::{Kept, RowKey};
+use super::missing::insert_first;
 use crate::store::reports::{self, OfReport};
 use crate::store::rollouts::{Rollout, Rollouts};
 use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
@@ -247,10 +248,10 @@ async fn write(
         return Ok(true);
     }
     let token = format!("{version} of {service}");
-    insert(client, "deploys", Some(&token), rows).await?;
-    let sql = "SELECT count() FROM deploys WHERE service = ? AND version = ? AND writer = ?";
-    let own = (client.query(sql).bind(service).bind(version)).bind(writer.to_string());
-    Ok(own.fetch_one::<u64>().await? > 0)
+    let whose = "SELECT toString(writer) FROM deploys WHERE service = ? AND version = ? LIMIT 1";
+    let whose = client.query(whose).bind(service).bind(version);
+    let first = insert_first(client, "deploys", &token, &rows, whose).await?;
+    Ok(first == writer.to_string())
 }
 
 /// All of every service in the order in which they became known, each with its final report.

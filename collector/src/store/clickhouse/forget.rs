@@ -105,7 +105,7 @@ async fn delete(
 async fn old_profiles(client: &Client, horizon_us: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "SELECT count() FROM (
-            SELECT 1 FROM profiles GROUP BY service, deploy, {OF}, replicate HAVING max(until_us) < ?
+            SELECT 1 FROM profiles WHERE service != '' GROUP BY service, deploy, {OF}, replicate HAVING max(until_us) < ?
         )"
     );
     Ok(client

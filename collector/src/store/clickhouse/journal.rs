@@ -31,6 +31,8 @@ pub(super) struct Group {
     pub(super) made_us: u64,
     /// Its batches, all new.
     pub(super) batches: Vec<NewBatch>,
+    /// Whether sums say that they are of it. Those of older versions do not.
+    pub(super) marked: bool,
 }
 
 /// The folder of the groups that one collector is writing.
@@ -99,6 +101,7 @@ impl Journal {
             id: group.id,
             made_us: group.made_us,
             batches: group.batches.iter().map(WrittenBatch::of).collect(),
+            marked: group.marked,
         };
         let packed = zstd::encode_all(code::pack(&written).as_slice(), LEVEL)
             .map_err(|error| failed(&path, error))?;
@@ -133,6 +136,8 @@ struct Written<B> {
     id: Uuid,
     made_us: u64,
     batches: Vec<B>,
+    #[serde(default)]
+    marked: bool,
 }
 
 #[derive(Serialize)]
@@ -226,6 +231,7 @@ fn read(path: &Path) -> Result<Group, StoreError> {
         id: written.id,
         made_us: written.made_us,
         batches: batches.collect(),
+        marked: written.marked,
     })
 }
 

@@ -18,10 +18,14 @@ mod deploys;
 mod endpoints;
 mod fold;
 mod forget;
+mod group_rows;
 mod http;
 mod journal;
 mod kept;
 mod merges;
+mod missing;
+#[cfg(test)]
+mod missing_tests;
 #[cfg(test)]
 mod moved_tests;
 mod numbers;

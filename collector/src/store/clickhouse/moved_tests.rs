@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::fold::CELLS;
+use super::group_rows::cells_of;
 use super::tests::{Place, full, reopen};
-use super::writer::cells_of;
-use super::{ClickhouseStore, cell_rows, connection};
+use super::{ClickhouseStore, connection};
 use crate::store::{NewBatch, PutOutcome, Store, StoreError, suite};
 
 /// Two collectors of a database.
@@ -203,32 +203,4 @@ async fn a_journal_that_is_found_in_time_is_written_again() {
         other.put_batch(full(1, 0)).await.unwrap(),
         PutOutcome::Duplicate
     );
-}
-
-#[tokio::test]
-async fn cells_that_clickhouse_takes_for_known_without_having_them_come_in() {
-    let place = Place::new();
-    let dead = ClickhouseStore::open(&place.options, None).await.unwrap();
-    let batches = vec![full(7, 0)];
-    let group = (dead.writer.lock().await).leave_half_written(batches).await;
-    // As if it had been killed between writing its token down and keeping its rows: each of its days has other rows.
-    let rows = cells_of(&group, Uuid::new_v4());
-    let others = cell_rows::marks(&rows, Uuid::new_v4(), 1);
-    let token = group.id.to_string();
-    (connection::insert(&dead.client, CELLS, Some(&token), others).await).unwrap();
-    drop(dead);
-    let (whole, _whole) = {
-        let place = Place::new();
-        let store = ClickhouseStore::open(&place.options, None).await.unwrap();
-        store.put_batch(full(7, 0)).await.unwrap();
-        (store, place)
-    };
-    for _ in 0..2 {
-        let store = reopen(&place.options).await;
-        let told = suite::all_cells(&store).await;
-        assert!(!told.is_empty());
-        assert_eq!(told, suite::all_cells(&whole).await);
-        let again = store.put_batch(full(7, 0)).await.unwrap();
-        assert_eq!(again, PutOutcome::Duplicate);
-    }
 }

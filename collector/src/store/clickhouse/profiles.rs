@@ -9,6 +9,7 @@ use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::journal::Group;
 use super::numbers::{narrow, narrow_signed};
@@ -21,7 +22,7 @@ pub(super) const OF: &str = "endpoint, kind, timer, unit, taken, instruction_sou
 /// The node that stands for the request.
 const ROOT: u128 = 0;
 
-#[derive(Row, Serialize)]
+#[derive(Default, Row, Serialize)]
 pub(super) struct PartRow {
     service: String,
     deploy: String,
@@ -44,7 +45,7 @@ pub(super) struct PartRow {
     left_milli: u64,
 }
 
-#[derive(Row, Serialize)]
+#[derive(Default, Row, Serialize)]
 pub(super) struct NodeRow {
     service: String,
     deploy: String,
@@ -125,6 +126,21 @@ impl<'a> Parts<'a> {
         rows.collect()
     }
 
+    /// The same, and what says that they are of that group of a collector, its newest: a part of no service, which is in when
+    /// they are.
+    pub(super) fn rows_of_group(&self, collector: Uuid, made_us: u64) -> Vec<PartRow> {
+        let mut rows = self.rows();
+        if !rows.is_empty() {
+            rows.push(PartRow {
+                deploy: collector.to_string(),
+                until_us: made_us,
+                ..PartRow::default()
+            });
+        }
+        rows
+    }
+
+    /// The nodes of all trees.
     pub(super) fn node_rows(&self) -> Vec<NodeRow> {
         let parts = self.0.iter();
         let rows = parts.flat_map(|((service, deploy, (of, replicate)), part)| {
@@ -151,6 +167,32 @@ impl<'a> Parts<'a> {
         });
         rows.collect()
     }
+
+    /// The same, and what says that they are of that group of a collector.
+    pub(super) fn node_rows_of_group(&self, collector: Uuid, made_us: u64) -> Vec<NodeRow> {
+        let mut rows = self.node_rows();
+        if !rows.is_empty() {
+            rows.push(NodeRow {
+                deploy: collector.to_string(),
+                until_us: made_us,
+                ..NodeRow::default()
+            });
+        }
+        rows
+    }
+}
+
+/// Whether those of a collector's newest group are in, of which there are some.
+pub(super) async fn are_in(
+    client: &Client,
+    table: &str,
+    collector: Uuid,
+    made_us: u64,
+) -> Result<bool, StoreError> {
+    let newest =
+        format!("SELECT max({table}.until_us) FROM {table} WHERE service = '' AND deploy = ?");
+    let newest = client.query(&newest).bind(collector.to_string());
+    Ok(newest.fetch_one::<u64>().await? == made_us)
 }
 
 struct Node {

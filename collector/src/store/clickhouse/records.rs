@@ -212,6 +212,36 @@ pub(super) struct ProcessRow {
     record: Vec<u8>,
 }
 
+impl ProcessRow {
+    /// When it began.
+    pub(super) fn start_us(&self) -> u64 {
+        self.start_us
+    }
+
+    /// Asks whether it is in.
+    pub(super) fn count(&self, client: &Client) -> Query {
+        let origin = origin(&self.service, self.deploy.clone(), self.host.clone());
+        let at = (self.start_us, self.arrived_us, self.position);
+        count_at(client, "processes", &origin, at)
+    }
+}
+
+/// Asks whether a record is in, by its start, when it arrived and its place among those that arrived then.
+pub(super) fn count_at(
+    client: &Client,
+    table: &str,
+    origin: &Origin,
+    (start_us, arrived_us, position): (u64, u64, u32),
+) -> Query {
+    let count = format!(
+        "SELECT count() FROM {table}
+        WHERE service = ? AND start_us = ? AND arrived_us = ? AND position = ? AND deploy = ? AND host = ?"
+    );
+    let of = client.query(&count).bind(&origin.service);
+    let at = of.bind(start_us).bind(arrived_us).bind(position);
+    at.bind(&origin.deploy).bind(&origin.host)
+}
+
 pub(super) fn process_row(kept: &KeptProcess, (arrived_us, position): (u64, u32)) -> ProcessRow {
     let process = &kept.record;
     let sum = Sum::of(process);

@@ -227,6 +227,7 @@ async fn nothing_is_brought_over_while_a_group_is_unfinished() {
             id: Uuid::new_v4(),
             made_us: NOON,
             batches: vec![full(7, 0)],
+            marked: true,
         };
         let collector = Uuid::new_v4();
         claims::claim(&store.client, collector, &group)

@@ -127,7 +127,7 @@ pub(super) fn full(source: u128, sequence: u64) -> NewBatch {
 }
 
 /// What a store says of everything: equal exactly if everything was counted once.
-async fn account(store: &ClickhouseStore) -> String {
+pub(super) async fn account(store: &ClickhouseStore) -> String {
     // Each order is a table's.
     let requests = [(RequestOrder::Cost, 1_000), (RequestOrder::Time, 100_000)];
     let requests = requests.map(|(order, limit)| async move {
@@ -329,6 +329,7 @@ async fn a_claim_that_comes_when_its_process_is_dead_holds_no_batch_up() {
         id: Uuid::new_v4(),
         made_us: NOON,
         batches: vec![full(1, 0)],
+        marked: true,
     };
     claims::claim(&store.client, own, &group).await.unwrap();
     let put = store.put_batch(full(1, 0)).await;

@@ -4,8 +4,8 @@ use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::connection::insert;
 use super::ddl::Ddl;
+use super::missing::insert_first;
 use crate::store::StoreError;
 
 /// Rows of renewals that are kept, and after how many of them older ones are deleted.
@@ -38,16 +38,15 @@ pub(super) async fn hold(
     };
     // The same for all who write that version: the first of them is in.
     let token = format!("watch {version}");
-    insert(client, "watch_lease", Some(&token), vec![row]).await?;
-    let sql = "SELECT ?fields FROM watch_lease WHERE version = ?";
-    let kept = client.query(sql).bind(version);
-    let kept = kept.fetch_optional::<LeaseRow>().await?;
+    let whose = "SELECT toString(holder) FROM watch_lease WHERE version = ?";
+    let whose = client.query(whose).bind(version);
+    let first = insert_first(client, "watch_lease", &token, &[row], whose).await?;
     if version.is_multiple_of(KEPT) {
         let sql = format!("DELETE FROM {} WHERE version < ?", ddl.held("watch_lease"));
         let old = client.query(&sql).bind(version - KEPT);
         old.execute().await?;
     }
-    Ok(kept.is_some_and(|row| row.holder == holder))
+    Ok(first == holder.to_string())
 }
 
 /// Ends it now, if this one holds it.

@@ -9,7 +9,8 @@
 //! 4. say that the group is written, and forget it in the journal, while the next one is claimed.
 //!
 //! A crash before 2 leaves a claim of which the journal knows nothing: it is withdrawn at the next start. After it the
-//! group is in the journal, and 3 and 4 are done again: what is in already is known by its token and stays as it is.
+//! group is in the journal, and 3 and 4 are done again: what is in already is known by its token and stays as it is, and what
+//! is known without being in is inserted anew.
 //! What is told meanwhile of a group that waits for 4: this collector knows that it is in, another one waits a little.
 
 use std::collections::{HashMap, HashSet};
@@ -20,20 +21,19 @@ use clickhouse::Client;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::cell_rows::CellRow;
 use super::claims::{self, Claim};
 use super::connection::{insert, insert_each};
 use super::costliest::{self, CostlyRow};
+use super::deploys;
 use super::fold::CELLS;
+use super::group_rows::Rows;
 use super::journal::{Group, Journal};
-use super::profiles::{NodeRow, PartRow};
-use super::records::{self, ProcessRow, RequestRow, RequestRows};
+use super::missing::insert_missing;
+use super::records::{self, RequestRow, RequestRows};
 use super::schema::REMEMBERED_BLOCKS;
 use super::seen::Seen;
-use super::{cell_rows, cells, deploys, profiles};
 use crate::Clock;
 use crate::off_the_runtime::off_the_runtime;
-use crate::store::cell_sums::CellSums;
 use crate::store::span::span;
 use crate::store::{NewBatch, PutOutcome, StoreError, all_failed};
 
@@ -47,9 +47,6 @@ const MOST_SETTLED: usize = 10_000;
 /// How often it is looked again whether another collector has finished with a batch, and how long after.
 const LOOKS: usize = 4;
 const NEXT_LOOK: Duration = Duration::from_millis(50);
-
-/// How often cells that are missing are inserted anew: each needs a kill at another unlucky moment.
-const ATTEMPTS: usize = 10;
 
 /// Writes groups, one after the other.
 pub(super) struct Writer {
@@ -220,6 +217,7 @@ impl Writer {
             id: Uuid::new_v4(),
             made_us: self.newest_us,
             batches,
+            marked: true,
         }
     }
 
@@ -264,7 +262,7 @@ impl Writer {
             if is_fresh || self.is_open(&group).await? {
                 self.insert_all(&group).await?;
                 if !is_fresh {
-                    self.insert_missing_cells(&group).await?;
+                    insert_missing(&self.client, self.journal.collector, &group).await?;
                 }
             }
             self.unfinished.remove(0);
@@ -356,33 +354,6 @@ impl Writer {
         self.see_deploys(group).await
     }
 
-    /// ClickHouse writes down that it knows a token before the rows are in: killed in between, it takes them for known when they
-    /// come again, and they are nowhere. So the cells of a group that was begun before are looked for, and those that are
-    /// missing inserted with another token.
-    async fn insert_missing_cells(&self, group: &Arc<Group>) -> Result<(), StoreError> {
-        let collector = self.journal.collector;
-        for attempt in 1..=ATTEMPTS {
-            let of = Arc::clone(group);
-            let mut rows = off_the_runtime(move || cells_of(&of, collector)).await?;
-            let known = cells::days_of_group(&self.client, collector, group.made_us).await?;
-            rows.retain(|row| !known.contains(&row.day_us()));
-            if rows.is_empty() {
-                return Ok(());
-            }
-            tracing::warn!(
-                group = %group.id,
-                rows = rows.len(),
-                "ClickHouse said that it knew cells which it did not have: they are inserted again"
-            );
-            let token = format!("{} {attempt}", group.id);
-            insert(&self.client, CELLS, Some(&token), rows).await?;
-        }
-        Err(StoreError::Cut(format!(
-            "the cells of group {} are not there after {ATTEMPTS} inserts",
-            group.id
-        )))
-    }
-
     /// The deploys that a group tells of.
     async fn see_deploys(&mut self, group: &Group) -> Result<(), StoreError> {
         for new in &group.batches {
@@ -439,37 +410,6 @@ async fn tell(client: Client, journal: Arc<Journal>, group: Told) -> Result<(), 
         .flatten()
 }
 
-/// The rows of a group that are added up or kept, but for its request records.
-struct Rows {
-    cells: Vec<CellRow>,
-    processes: Vec<ProcessRow>,
-    profiles: Vec<PartRow>,
-    profile_nodes: Vec<NodeRow>,
-}
-
-impl Rows {
-    fn of(group: &Group, collector: Uuid) -> Self {
-        let parts = profiles::Parts::of(group);
-        Self {
-            cells: cells_of(group, collector),
-            processes: records::process_rows(group),
-            profiles: parts.rows(),
-            profile_nodes: parts.node_rows(),
-        }
-    }
-}
-
-/// The cells of a group, with what says that they are in.
-pub(super) fn cells_of(group: &Group, collector: Uuid) -> Vec<CellRow> {
-    let mut sums = CellSums::default();
-    for new in &group.batches {
-        sums.add(&new.batch, |_| None);
-    }
-    let mut rows = cell_rows::rows(&sums, |_, _| true);
-    rows.extend(cell_rows::marks(&rows, collector, group.made_us));
-    rows
-}
-
 #[cfg(test)]
 impl Writer {
     /// Ends between the journal and the first row, as a crash there does.
@@ -478,5 +418,10 @@ impl Writer {
         assert!(self.claim(&group).await.unwrap().is_empty());
         self.journal.keep(group.id).unwrap();
         group
+    }
+
+    /// Inserts the rows of a group and does nothing else.
+    pub(super) async fn insert_rows(&mut self, group: &Arc<Group>) {
+        self.insert_all(group).await.unwrap();
     }
 }

@@ -145,6 +145,18 @@ pub enum CopyError {
         "the target holds a part of another copy, or the source has changed since: end what writes to it, and begin again with an empty target"
     )]
     Changed,
+    /// The target answered that all is in, but it is not. ClickHouse does so if it was killed at a bad moment.
+    #[error(
+        "the target has {found} of {sent} rows of the {what}, though it said that it has all: begin again with an empty target"
+    )]
+    Lost {
+        /// Of which.
+        what: String,
+        /// How many it has.
+        found: u64,
+        /// How many it was given.
+        sent: u64,
+    },
 }
 
 /// Copies all of `from` into `to`, which is empty or holds a part of the same copy.
@@ -194,6 +206,13 @@ pub(crate) async fn copy(
         let again = parts::plan(from).await.map_err(&source_failed)?;
         if parts::fingerprint(&again) != source {
             return Err(CopyError::Changed);
+        }
+        let held = parts::totals(to).await.map_err(&target_failed)?;
+        let totals = parts::totals(from).await.map_err(&source_failed)?;
+        for ((what, sent), (_, found)) in totals.into_iter().zip(held) {
+            if found < sent {
+                return Err(CopyError::Lost { what, found, sent });
+            }
         }
         let mark = to.give(&source, WHOLE, Rows::Mark);
         mark.await.map_err(&target_failed)?;

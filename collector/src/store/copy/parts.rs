@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::Transfer;
+use super::{Rows, Transfer};
 use crate::store::{StoreError, TimeRange};
 
 /// Rows from which on an hour more is another part.
@@ -117,6 +117,35 @@ pub(super) async fn plan(of: &dyn Transfer) -> Result<Vec<Part>, StoreError> {
         }
     }
     Ok(plan)
+}
+
+/// How many of what there are in all. Of roll-outs and alerts those that hold now: a store may keep their changes too.
+pub(super) async fn totals(of: &dyn Transfer) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut totals = Vec::new();
+    for table in Table::ALL.into_iter().skip(1) {
+        let counts = of.counts(table).await?;
+        let rows = counts.iter().map(|count| count.rows).sum();
+        totals.push((format!("{table:?}").to_lowercase(), rows));
+    }
+    let all = Part {
+        table: Table::Known,
+        service: String::new(),
+        deploy: String::new(),
+        time: TimeRange::ALL,
+        rows: 0,
+    };
+    if let Rows::Known(known) = of.take(&all).await? {
+        for (what, rows) in [
+            ("services", known.services.len()),
+            ("endpoints", known.endpoints.len()),
+            ("roll-outs", known.rollouts.len()),
+            ("alerts", known.alerts.len()),
+            ("days", known.days.len()),
+        ] {
+            totals.push((what.to_owned(), rows as u64));
+        }
+    }
+    Ok(totals)
 }
 
 /// What a history is known by again. Each batch that comes changes it.
