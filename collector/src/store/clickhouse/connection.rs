@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clickhouse::query::Query;
 use clickhouse::{Client, Row, RowWrite};
 use uuid::Uuid;
 
@@ -69,6 +70,11 @@ pub(super) async fn pinned(mut client: Client) -> Result<Client, StoreError> {
         }
     }
     Ok(client)
+}
+
+/// For a question that reads little: to share it out among threads takes longer than to answer it.
+pub(super) fn alone(query: Query) -> Query {
+    query.with_setting("max_threads", "1")
 }
 
 /// Inserts rows as one block. With a token, the same block again changes nothing; without one, equal rows are no
