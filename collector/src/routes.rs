@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use appweight::api::Problem;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::problem::Refusal;
 use crate::query::{alerts, compare, deploys, drift, flags, fleet, profiles, weight};
 use crate::refused::Unread;
+use crate::store::question;
 use crate::{ingest, openapi};
 
 /// The whole HTTP API.
@@ -39,7 +41,10 @@ fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<Ap
         .route("/v1/profile/diff", get(profiles::diff))
         .route("/v1/processes", get(fleet::processes))
         .route("/v1/requests", get(fleet::requests))
-        .route("/metrics", get(metrics));
+        .route("/metrics", get(metrics))
+        .layer(from_fn(async |request: Request, next: Next| {
+            question::awaited(next.run(request)).await
+        }));
     Router::new()
         .route("/v1/batches/{uuid}", put(ingest::put_batch))
         .route("/v1/deploys", post(ingest::post_deploy))

@@ -52,14 +52,16 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
     let params = Params::of(&uri, &known)?;
     let limit = params.limit(100, 1_000)?;
     let state = params.one_of("state", &STATES)?;
+    let (started, after) = (params.time()?, page::cursor(&params)?);
+    let statuses = async { Ok(app.store.alert_statuses().await?) };
+    let (service, statuses) = tokio::try_join!(params.service(&app), statuses)?;
     let mut query = DeployQuery {
-        service: params.service(&app).await?,
+        service,
         id: None,
-        started: params.time()?,
-        after: page::cursor(&params)?,
+        started,
+        after,
         limit: LOOKED_THROUGH,
     };
-    let statuses = app.store.alert_statuses().await?;
     let mut alerts = Vec::new();
     let mut is_last = false;
     while alerts.len() <= limit as usize && !is_last {

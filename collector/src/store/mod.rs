@@ -8,6 +8,7 @@ mod code;
 pub(crate) mod copy;
 mod days;
 mod profiles;
+pub(crate) mod question;
 mod reports;
 mod retention;
 mod rollouts;

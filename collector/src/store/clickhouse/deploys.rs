@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::alerts;
 use super::connection::insert;
 use super::ddl::Ddl;
-use super::kept::{Kept, RowKey};
+use super::kept::{Keepable, Kept, RowKey};
 use super::missing::insert_first;
-use crate::store::reports::{self, OfReport};
+use crate::store::reports;
 use crate::store::rollouts::{Rollout, Rollouts};
 use crate::store::{DeployEntry, DeployQuery, PostedDeploy, StoreError};
 
@@ -339,7 +339,7 @@ pub(super) async fn put_report(client: &Client, report: &DeployReport) -> Result
     Err(contended(&deploy.service))
 }
 
-pub(super) async fn list<R: OfReport>(
+pub(super) async fn list<R: Keepable>(
     client: &Client,
     kept: &Kept,
     query: &DeployQuery,
@@ -354,17 +354,17 @@ pub(super) async fn list<R: OfReport>(
     let mut rows: Vec<&DeployRow> = asked.collect();
     rows.sort_by(|a, b| b.place().cmp(&a.place()));
     rows.truncate(query.limit as usize);
-    let judged = rows.iter().filter(|row| row.judged).map(|row| row.key());
-    let judged: Vec<RowKey> = judged.collect();
-    let reports = kept.reports(client, &query.service, &judged).await?;
+    let judged = rows.iter().filter(|row| row.judged);
+    let judged: Vec<_> = judged.map(|row| (row.key(), row.deploy())).collect();
+    let mut reports = kept.reports(client, &query.service, &judged).await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         let deploy = row.deploy();
-        let report = match (row.judged, reports.get(&row.key())) {
+        let report = match (row.judged, reports.remove(&row.key())) {
             (false, _) => None,
             // It was forgotten meanwhile.
             (true, None) => continue,
-            (true, Some(json)) => Some(R::read(json, &deploy)?),
+            (true, report) => report,
         };
         entries.push(DeployEntry { deploy, report });
     }

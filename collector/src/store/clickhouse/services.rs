@@ -1,14 +1,17 @@
 //! Which services there are, and since when.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use appweight::api::ServiceSummary;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use super::connection::alone;
 use super::ddl::Ddl;
 use super::deploys::newest;
-use super::kept::{Kept, STATE_OF_ALL};
+use super::kept::Kept;
 use crate::store::StoreError;
 
 #[derive(Clone, Row, Serialize, Deserialize)]
@@ -47,22 +50,25 @@ pub(super) async fn services(
     client: &Client,
     kept: &Kept,
 ) -> Result<Vec<ServiceSummary>, StoreError> {
+    /// Of a service its first and its last time, or of its roll-outs the newest version and the number of rows.
     #[derive(Row, Deserialize)]
     struct Found {
         service: String,
-        first_us: u64,
-        last_us: u64,
-        state: Option<u64>,
+        of_deploys: bool,
+        numbers: (u64, u64),
     }
-    let sql = format!(
-        "SELECT service, toUInt64(min(services.first_us)) AS first_us, toUInt64(max(services.last_us)) AS last_us,
-            CAST(NULL AS Nullable(UInt64)) AS state
+    let sql = "SELECT service, false AS of_deploys,
+            (toUInt64(min(services.first_us)), toUInt64(max(services.last_us))) AS numbers
         FROM services GROUP BY service
-        UNION ALL SELECT '', 0, 0, {STATE_OF_ALL} FROM deploys"
-    );
-    let found = client.query(&sql).fetch_all::<Found>().await?;
-    let state = found.iter().find_map(|found| found.state);
-    let deploys = kept.newest(client, state.unwrap_or(0)).await?;
+        UNION ALL SELECT toString(service), true, (max(version), count()) FROM deploys GROUP BY service";
+    let began = Instant::now();
+    let found = alone(client.query(sql)).fetch_all::<Found>().await?;
+    let (of_deploys, found): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|found| found.of_deploys);
+    let states = (of_deploys.into_iter()).map(|found| (found.service, found.numbers));
+    let states = Arc::new(states.collect());
+    kept.look(began, Arc::clone(&states));
+    let deploys = kept.newest(client, states).await?;
     let summary = |service: &str, first_us, last_us| {
         let deploy = deploys.get(service).map(|newest| newest.id.clone());
         let service = service.to_owned();
@@ -73,9 +79,8 @@ pub(super) async fn services(
             deploy,
         }
     };
-    let known = found.iter().filter(|found| found.state.is_none());
-    let known: BTreeMap<&str, (u64, u64)> = known
-        .map(|found| (found.service.as_str(), (found.first_us, found.last_us)))
+    let known: BTreeMap<&str, (u64, u64)> = (found.iter())
+        .map(|found| (found.service.as_str(), found.numbers))
         .collect();
     let posted = deploys.iter().map(|(service, newest)| {
         let posted_us = newest.first_us;
