@@ -72,7 +72,6 @@ use self::journal::Journal;
 use self::kept::Kept;
 use self::writer::Writer;
 use super::copy::refuse_half_copied;
-use super::windows::halves;
 use super::{
     AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Grouping, Horizons,
     NewBatch, PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store,
@@ -262,17 +261,7 @@ impl Store for ClickhouseStore {
         time: TimeRange,
         window_us: u64,
     ) -> Result<Vec<ProcessPoint>, StoreError> {
-        let half = |time| {
-            let (client, service) = (self.client.clone(), service.to_owned());
-            let read = async move { windows::windows(&client, &service, time, window_us).await };
-            // A task of its own: most of it is work here.
-            let read = tokio::spawn(read);
-            async { (read.await).map_err(|error| StoreError::Cut(error.to_string()))? }
-        };
-        let [first, second] = halves(time, window_us);
-        let (mut points, later) = tokio::try_join!(half(first), half(second))?;
-        points.extend(later);
-        Ok(points)
+        windows::windows(&self.client, service, time, window_us).await
     }
 
     async fn process_views(
