@@ -46,6 +46,10 @@ pub(super) const PINNED_IF_KNOWN: [(&str, &str); 2] = [
     ("deduplicate_insert_select", "enable_even_for_bad_queries"),
 ];
 
+/// How far the threads step back that work on what nobody waits for who looks at a page. As good as nothing of the CPU would be
+/// left to them by 19. Servers without the right to say so (`CAP_SYS_NICE`) pass it over.
+pub(super) const BEHIND: (&str, &str) = ("os_thread_priority", "10");
+
 /// A client with every setting pinned that each server knows.
 pub(super) fn client(options: &ClickhouseOptions) -> Client {
     let client = http::client(&options.url)
@@ -70,6 +74,22 @@ pub(super) async fn pinned(mut client: Client) -> Result<Client, StoreError> {
         }
     }
     Ok(client)
+}
+
+/// The client with a setting that nothing depends on: without it where this server does not know it, or lets nobody set it.
+pub(super) async fn if_allowed(
+    client: &Client,
+    (setting, value): (&str, &str),
+) -> Result<Client, StoreError> {
+    let with_it = client.clone().with_setting(setting, value);
+    match with_it.query("SELECT 1").fetch_one::<u8>().await {
+        Ok(_) => Ok(with_it),
+        Err(clickhouse::error::Error::BadResponse(why)) => {
+            tracing::debug!(setting, why, "left out: ClickHouse refuses it");
+            Ok(client.clone())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// For a question that reads little: to share it out among threads takes longer than to answer it.

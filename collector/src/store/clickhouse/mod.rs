@@ -75,7 +75,7 @@ use super::copy::refuse_half_copied;
 use super::{
     AlertStatus, CellQuery, DeployEntry, DeployQuery, DiskUse, Forgotten, Grouping, Horizons,
     NewBatch, PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store,
-    StoreError, TimeRange, all_failed,
+    StoreError, TimeRange, all_failed, question,
 };
 
 /// The tables of a database, brought up to date.
@@ -110,6 +110,8 @@ impl Tables {
 #[derive(Clone)]
 pub(crate) struct ClickhouseStore {
     client: Client,
+    /// For what nobody waits for who looks at a page.
+    behind: Client,
     ddl: Ddl,
     /// This collector's id: the same after a restart, and of no other that runs.
     collector: Uuid,
@@ -132,14 +134,24 @@ impl ClickhouseStore {
             ttl::set(&client, &ddl, keep).await?;
         }
         let collector = journal.collector;
-        let writer = Writer::open(client.clone(), journal).await?;
+        let behind = connection::if_allowed(&client, connection::BEHIND).await?;
+        let writer = Writer::open(behind.clone(), journal).await?;
         Ok(Self {
             client,
+            behind,
             ddl,
             collector,
             writer: Arc::new(Mutex::new(writer)),
             kept: Arc::default(),
         })
+    }
+
+    /// For a question: what nobody waits for comes behind what somebody does.
+    fn asking(&self) -> &Client {
+        match question::began() {
+            Some(_) => &self.client,
+            None => &self.behind,
+        }
     }
 }
 
@@ -186,39 +198,39 @@ impl Store for ClickhouseStore {
     }
 
     async fn alert_statuses(&self) -> Result<Vec<AlertStatus>, StoreError> {
-        alerts::list(&self.client).await
+        alerts::list(self.asking()).await
     }
 
     async fn services(&self) -> Result<Vec<ServiceSummary>, StoreError> {
-        services::services(&self.client, &self.kept).await
+        services::services(self.asking(), &self.kept).await
     }
 
     async fn endpoints(&self, service: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        endpoints::list(&self.client, service, limit).await
+        endpoints::list(self.asking(), service, limit).await
     }
 
     async fn deploys(&self, query: DeployQuery) -> Result<Vec<DeployEntry>, StoreError> {
-        deploys::list(&self.client, &self.kept, &query).await
+        deploys::list(self.asking(), &self.kept, &query).await
     }
 
     async fn summaries(
         &self,
         query: DeployQuery,
     ) -> Result<Vec<DeployEntry<DeploySummary>>, StoreError> {
-        deploys::list(&self.client, &self.kept, &query).await
+        deploys::list(self.asking(), &self.kept, &query).await
     }
 
     async fn unjudged(&self) -> Result<Vec<Deploy>, StoreError> {
-        deploys::unjudged(&self.client).await
+        deploys::unjudged(self.asking()).await
     }
 
     async fn next_start(&self, service: &str, started_us: u64) -> Result<Option<u64>, StoreError> {
-        deploys::next_start(&self.client, &self.kept, service, started_us).await
+        deploys::next_start(self.asking(), &self.kept, service, started_us).await
     }
 
     #[cfg(any(test, feature = "parquet"))]
     async fn cells(&self, query: CellQuery) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::cells(&self.client, &query).await
+        cells::cells(self.asking(), &query).await
     }
 
     async fn moments(
@@ -226,7 +238,7 @@ impl Store for ClickhouseStore {
         query: CellQuery,
         most: Option<usize>,
     ) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::moments(&self.client, &query, most).await
+        cells::moments(self.asking(), &query, most).await
     }
 
     async fn flag_moments(
@@ -235,7 +247,7 @@ impl Store for ClickhouseStore {
         time: TimeRange,
         most: usize,
     ) -> Result<Vec<PlacedCell>, StoreError> {
-        cells::flag_moments(&self.client, service, time, most).await
+        cells::flag_moments(self.asking(), service, time, most).await
     }
 
     async fn cell_span(
@@ -244,15 +256,15 @@ impl Store for ClickhouseStore {
         deploy: &str,
         time: TimeRange,
     ) -> Result<Option<TimeRange>, StoreError> {
-        cells::cell_span(&self.client, service, deploy, time).await
+        cells::cell_span(self.asking(), service, deploy, time).await
     }
 
     async fn cell_widths(&self, service: &str) -> Result<Option<(u64, u64)>, StoreError> {
-        cells::cell_widths(&self.client, service).await
+        cells::cell_widths(self.asking(), service).await
     }
 
     async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError> {
-        records::process_points(&self.client, &query).await
+        records::process_points(self.asking(), &query).await
     }
 
     async fn windows(
@@ -261,7 +273,7 @@ impl Store for ClickhouseStore {
         time: TimeRange,
         window_us: u64,
     ) -> Result<Vec<ProcessPoint>, StoreError> {
-        windows::windows(&self.client, service, time, window_us).await
+        windows::windows(self.asking(), service, time, window_us).await
     }
 
     async fn process_views(
@@ -269,15 +281,15 @@ impl Store for ClickhouseStore {
         service: &str,
         since_us: u64,
     ) -> Result<Vec<ProcessView>, StoreError> {
-        records::process_views(&self.client, service, since_us).await
+        records::process_views(self.asking(), service, since_us).await
     }
 
     async fn days(&self, service: &str, time: TimeRange) -> Result<Vec<Day>, StoreError> {
-        days::list(&self.client, service, time).await
+        days::list(self.asking(), service, time).await
     }
 
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError> {
-        records::requests(&self.client, &query).await
+        records::requests(self.asking(), &query).await
     }
 
     async fn profiles(
@@ -285,15 +297,15 @@ impl Store for ClickhouseStore {
         service: &str,
         deploy: &str,
     ) -> Result<Vec<ProfileSummary>, StoreError> {
-        profiles::list(&self.client, service, deploy).await
+        profiles::list(self.asking(), service, deploy).await
     }
 
     async fn profile(&self, query: ProfileQuery) -> Result<Vec<Profile>, StoreError> {
-        profiles::replicates(&self.client, &query).await
+        profiles::replicates(self.asking(), &query).await
     }
 
     async fn forget_some(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
-        let forgotten = forget::forget(&self.client, &self.ddl, horizons).await?;
+        let forgotten = forget::forget(&self.behind, &self.ddl, horizons).await?;
         if forgotten.deploys + forgotten.endpoints + forgotten.services > 0 {
             self.writer.lock().await.forget_what_is_known();
         }

@@ -2,10 +2,11 @@
 
 use clickhouse::Client;
 
-use super::connection::{self, PINNED, PINNED_IF_KNOWN, PINNED_ON_A_CLUSTER};
+use super::connection::{self, BEHIND, PINNED, PINNED_IF_KNOWN, PINNED_ON_A_CLUSTER};
 use super::ddl::Ddl;
 use super::tests::Place;
 use super::{ClickhouseStore, merges};
+use crate::store::question;
 
 /// Those of one statement.
 const SAID_WITH_A_STATEMENT: [&str; 5] = [
@@ -27,7 +28,8 @@ async fn every_setting_that_is_named_is_known() {
     let place = Place::new();
     let client = connection::client(&place.options).with_database("system");
     let pinned = PINNED.iter().chain(&PINNED_ON_A_CLUSTER);
-    let pinned = pinned.chain(&PINNED_IF_KNOWN).map(|(name, _)| *name);
+    let pinned = pinned.chain(&PINNED_IF_KNOWN).chain([&BEHIND]);
+    let pinned = pinned.map(|(name, _)| *name);
     for name in pinned.chain(SAID_WITH_A_STATEMENT) {
         assert!(is_known(&client, "settings", name).await, "{name}");
     }
@@ -87,4 +89,32 @@ async fn what_groups_write_to_is_merged_less_eagerly() {
         let set = client.query(set).bind(merges::SETTING).bind(table);
         assert!(set.fetch_one::<bool>().await.unwrap(), "{table}");
     }
+}
+
+#[tokio::test]
+async fn what_nothing_depends_on_is_left_out_where_it_is_refused() {
+    let place = Place::new();
+    let client = connection::client(&place.options);
+    let threads = async |setting| {
+        let client = connection::if_allowed(&client, setting).await.unwrap();
+        let threads = client.query("SELECT toUInt64(getSetting('max_threads'))");
+        threads.fetch_one::<u64>().await.unwrap()
+    };
+    let own = threads(("max_threadss", "77")).await;
+    assert_ne!(own, 77);
+    assert_eq!(threads(("max_threads", "77")).await, 77);
+    assert_eq!(threads(("max_threads", "many")).await, own);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_comes_behind() {
+    let place = Place::new();
+    let store = ClickhouseStore::open(&place.options, None).await.unwrap();
+    let behind = async || {
+        let nice = "SELECT toInt64(getSetting('os_thread_priority'))";
+        let nice = store.asking().query(nice).fetch_one::<i64>();
+        nice.await.unwrap()
+    };
+    assert_eq!(question::awaited(behind()).await, 0);
+    assert_eq!(behind().await, 10);
 }
