@@ -32,7 +32,8 @@ pub(super) async fn forget(
         horizons.records_us,
     )
     .await?;
-    let batches = delete(
+    let batches = old_batches(client, horizons.batches_us).await?;
+    delete(
         client,
         ddl,
         "batches",
@@ -85,13 +86,7 @@ async fn delete(
     which: &str,
     horizon_us: u64,
 ) -> Result<u64, StoreError> {
-    // A batch that was sent again has a row for each claim.
-    let count = if table == "batches" {
-        "count(DISTINCT uuid)"
-    } else {
-        "count()"
-    };
-    let count = format!("SELECT {count} FROM {table} WHERE {which}");
+    let count = format!("SELECT count() FROM {table} WHERE {which}");
     let rows = client.query(&count).bind(horizon_us);
     let rows = rows.fetch_one::<u64>().await?;
     if rows > 0 {
@@ -99,6 +94,14 @@ async fn delete(
         client.query(&sql).bind(horizon_us).execute().await?;
     }
     Ok(rows)
+}
+
+/// Batches: one that was sent again has claims that were withdrawn, too.
+async fn old_batches(client: &Client, horizon_us: u64) -> Result<u64, StoreError> {
+    let count = "SELECT count() FROM batches
+        WHERE received_us < ? AND group_id NOT IN (SELECT group_id FROM groups WHERE state = 'withdrawn')";
+    let count = client.query(count).bind(horizon_us);
+    Ok(count.fetch_one::<u64>().await?)
 }
 
 /// Replicates, of each of which there may be several rows.

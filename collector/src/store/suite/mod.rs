@@ -17,6 +17,7 @@ macro_rules! store_suite {
             counts_up_to_the_largest_are_kept,
             a_record_makes_its_roll_out,
             a_clock_that_is_ahead_makes_no_roll_out_of_the_future,
+            a_batch_that_was_sent_again_is_forgotten_once,
             a_record_may_tell_more_of_its_roll_out_the_second_time,
             a_report_is_final,
             of_two_who_change_an_alert_at_once_one_is_first,
@@ -159,6 +160,29 @@ pub(in crate::store) async fn a_batch_counts_once(store: &impl Store) {
         points[0].instructions_absent_because.as_deref(),
         Some("no PMU")
     );
+}
+
+pub(in crate::store) async fn a_batch_that_was_sent_again_is_forgotten_once(store: &impl Store) {
+    for (source, later) in [(1, 0), (2, 9 * SECOND)] {
+        let first = new(batch(source, 0, "a"));
+        let again = NewBatch {
+            received_us: first.received_us - 5 * SECOND + later,
+            ..first.clone()
+        };
+        let received_us = first.received_us;
+        store.put_batch(first).await.unwrap();
+        let outcome = store.put_batch(again).await.unwrap();
+        assert_eq!(outcome, PutOutcome::Duplicate);
+        let mut forgotten = Vec::new();
+        for after_us in [0, SECOND, 8 * SECOND] {
+            let horizons = Horizons {
+                batches_us: received_us + after_us,
+                ..Horizons::NONE
+            };
+            forgotten.push(forget(store, horizons).await.batches);
+        }
+        assert_eq!(forgotten, [0, 1, 0], "{later}");
+    }
 }
 
 pub(in crate::store) async fn other_bytes_under_a_known_id_change_nothing(store: &impl Store) {
