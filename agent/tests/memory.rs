@@ -34,8 +34,8 @@ fn agent(collector: &str) -> AgentBuilder {
     Agent::builder()
         .service("tested")
         .collector(collector)
-        // All of one span, whenever it begins.
-        .cell_width(Duration::from_secs(3_600))
+        // All of one span, unless the day turns meanwhile.
+        .cell_width(Duration::from_secs(86_400))
         .record_one_in(100)
         .warm_up(Duration::ZERO)
 }
