@@ -17,7 +17,7 @@ use super::costliest::{self, CostlyRow};
 use super::fold::{CELLS, DAY_US};
 use super::group_rows::cells_of;
 use super::journal::Group;
-use super::profiles::{self, NodeRow, PartRow};
+use super::profiles;
 use super::records::{self, Arrived, ProcessRow, RequestRow, RequestRows};
 use crate::off_the_runtime::off_the_runtime;
 use crate::store::StoreError;
@@ -114,12 +114,12 @@ impl Missing<'_> {
         if !profiles::are_in(self.client, "profiles", collector, made_us).await? {
             let rows = parts.rows_of_group(collector, made_us);
             count += rows.len();
-            insert::<PartRow>(self.client, "profiles", self.token, rows).await?;
+            insert(self.client, "profiles", self.token, rows).await?;
         }
         if !profiles::are_in(self.client, "profile_nodes", collector, made_us).await? {
             let rows = parts.node_rows_of_group(collector, made_us);
             count += rows.len();
-            insert::<NodeRow>(self.client, "profile_nodes", self.token, rows).await?;
+            insert(self.client, "profile_nodes", self.token, rows).await?;
         }
         Ok(count)
     }

@@ -207,9 +207,10 @@ pub(crate) async fn copy(
         if parts::fingerprint(&again) != source {
             return Err(CopyError::Changed);
         }
-        let held = parts::totals(to).await.map_err(&target_failed)?;
-        let totals = parts::totals(from).await.map_err(&source_failed)?;
-        for ((what, sent), (_, found)) in totals.into_iter().zip(held) {
+        let sent = parts::totals(from, &again).await.map_err(&source_failed)?;
+        let held = parts::plan(to).await.map_err(&target_failed)?;
+        let held = parts::totals(to, &held).await.map_err(&target_failed)?;
+        for ((what, sent), (_, found)) in sent.into_iter().zip(held) {
             if found < sent {
                 return Err(CopyError::Lost { what, found, sent });
             }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Rows, Transfer};
+use super::{Known, Rows, Transfer};
 use crate::store::{StoreError, TimeRange};
 
 /// Rows from which on an hour more is another part.
@@ -119,31 +119,35 @@ pub(super) async fn plan(of: &dyn Transfer) -> Result<Vec<Part>, StoreError> {
     Ok(plan)
 }
 
-/// How many of what there are in all. Of roll-outs and alerts those that hold now: a store may keep their changes too.
-pub(super) async fn totals(of: &dyn Transfer) -> Result<Vec<(String, u64)>, StoreError> {
+/// How many of what there are in all, by the parts of it. Of roll-outs and alerts those that hold now: a store may keep their
+/// changes too.
+pub(super) async fn totals(
+    of: &dyn Transfer,
+    plan: &[Part],
+) -> Result<Vec<(String, u64)>, StoreError> {
     let mut totals = Vec::new();
     for table in Table::ALL.into_iter().skip(1) {
-        let counts = of.counts(table).await?;
-        let rows = counts.iter().map(|count| count.rows).sum();
+        let parts = plan.iter().filter(|part| part.table == table);
+        let rows = parts.map(|part| part.rows).sum();
         totals.push((format!("{table:?}").to_lowercase(), rows));
     }
-    let all = Part {
-        table: Table::Known,
-        service: String::new(),
-        deploy: String::new(),
-        time: TimeRange::ALL,
-        rows: 0,
+    let known = plan.iter().find(|part| part.table == Table::Known);
+    let known = match known {
+        Some(part) => of.take(part).await?,
+        None => Rows::Mark,
     };
-    if let Rows::Known(known) = of.take(&all).await? {
-        for (what, rows) in [
-            ("services", known.services.len()),
-            ("endpoints", known.endpoints.len()),
-            ("roll-outs", known.rollouts.len()),
-            ("alerts", known.alerts.len()),
-            ("days", known.days.len()),
-        ] {
-            totals.push((what.to_owned(), rows as u64));
-        }
+    let known = match known {
+        Rows::Known(known) => known,
+        _ => Known::default(),
+    };
+    for (what, rows) in [
+        ("services", known.services.len()),
+        ("endpoints", known.endpoints.len()),
+        ("roll-outs", known.rollouts.len()),
+        ("alerts", known.alerts.len()),
+        ("days", known.days.len()),
+    ] {
+        totals.push((what.to_owned(), rows as u64));
     }
     Ok(totals)
 }
