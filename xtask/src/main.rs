@@ -196,6 +196,8 @@ fn test(rest: &[String]) -> anyhow::Result<()> {
         words.push("--workspace");
         words.extend(FEATURES);
         words.extend(["--features", ENGINE]);
+        // Who waits for all tests is told of all that fail.
+        words.push("--no-fail-fast");
     }
     words.extend(rest.iter().map(String::as_str));
     let clickhouse = if with_clickhouse {
