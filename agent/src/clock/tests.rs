@@ -24,8 +24,26 @@ fn clocks() -> Vec<CpuClock> {
         .collect()
 }
 
-/// Does the work some times and sets what the clock counted beside what the system counted.
+/// Tries it a few times. A clock that is wrong is so each time; a hypervisor that takes the CPU away for hundreds of
+/// microseconds, which the system takes off a thread's time and ticks do not, takes it in bursts: one calm turn is asked for.
+pub(super) fn in_a_calm_turn(mut attempt: impl FnMut() -> Result<(), String>) {
+    const TURNS: usize = 5;
+    let mut failed = Vec::new();
+    for _ in 0..TURNS {
+        match attempt() {
+            Ok(()) => return,
+            Err(why) => failed.push(why),
+        }
+    }
+    panic!("{}", failed.join("\n"));
+}
+
 fn assert_agrees(clock: &CpuClock, mut work: impl FnMut()) {
+    in_a_calm_turn(|| agrees(clock, &mut work));
+}
+
+/// Does the work some times and sets what the clock counted beside what the system counted.
+pub(super) fn agrees(clock: &CpuClock, mut work: impl FnMut()) -> Result<(), String> {
     const TIMES: usize = 20;
     // Each reading lies between two of the system: interrupts may come between any of them.
     let moment = || {
@@ -45,17 +63,17 @@ fn assert_agrees(clock: &CpuClock, mut work: impl FnMut()) {
     }
     apart.sort_unstable();
     // One time in twenty the hypervisor may take the CPU away between two readings.
-    assert!(
-        apart[TIMES - 2] < APART_NS,
-        "{}: apart by {apart:?} ns",
-        clock.way()
-    );
+    if apart[TIMES - 2] < APART_NS {
+        Ok(())
+    } else {
+        Err(format!("{}: apart by {apart:?} ns", clock.way()))
+    }
 }
 
 /// Beyond what the readings themselves leave open.
 const APART_NS: u64 = 30_000;
 
-fn burn(time: Duration) {
+pub(super) fn burn(time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
         black_box((0..100_u64).sum::<u64>());
@@ -175,26 +193,32 @@ fn signals_agree() {
 fn thousands_of_threads_each_have_their_own() {
     const THREADS: u64 = 2_000;
     for clock in clocks() {
-        let wrong = AtomicU64::new(0);
-        for _ in 0..THREADS / 100 {
-            thread::scope(|scope| {
-                for _ in 0..100 {
-                    scope.spawn(|| {
-                        let before = sys::thread_cpu_ns().unwrap();
-                        let start = clock.now_ns().unwrap();
-                        burn(Duration::from_micros(50));
-                        let end = clock.now_ns().unwrap();
-                        let after = sys::thread_cpu_ns().unwrap();
-                        if start < before || end > after + 5_000 {
-                            wrong.fetch_add(1, Ordering::Relaxed);
-                        }
-                    });
-                }
-            });
-        }
-        // Time that a hypervisor takes from a thread looks used to it until the next check.
-        let wrong = wrong.into_inner();
-        assert!(wrong <= THREADS / 200, "{}: {wrong} wrong", clock.way());
+        in_a_calm_turn(|| {
+            let wrong = AtomicU64::new(0);
+            for _ in 0..THREADS / 100 {
+                thread::scope(|scope| {
+                    for _ in 0..100 {
+                        scope.spawn(|| {
+                            let before = sys::thread_cpu_ns().unwrap();
+                            let start = clock.now_ns().unwrap();
+                            burn(Duration::from_micros(50));
+                            let end = clock.now_ns().unwrap();
+                            let after = sys::thread_cpu_ns().unwrap();
+                            if start < before || end > after + 5_000 {
+                                wrong.fetch_add(1, Ordering::Relaxed);
+                            }
+                        });
+                    }
+                });
+            }
+            // Time that a hypervisor takes from a thread looks used to it until the next check.
+            let wrong = wrong.into_inner();
+            if wrong <= THREADS / 200 {
+                Ok(())
+            } else {
+                Err(format!("{}: {wrong} wrong", clock.way()))
+            }
+        });
     }
 }
 
