@@ -5,13 +5,14 @@
 //! whatever its size, the next one waits a moment for as many as the last one had. What may wait is bounded by
 //! memory: whoever finds no room is asked to come again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use appweight_wire::{Batch, Cell, Flag, ProcessRecord, RequestRecord};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::store::{NewBatch, PutOutcome, Store, StoreError};
 
@@ -234,11 +235,6 @@ async fn commit_all(
 
 fn units(bytes: usize) -> usize {
     bytes.div_ceil(UNIT).max(1)
-}
-
-/// Nothing is left half-done under these locks.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

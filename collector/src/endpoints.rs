@@ -4,10 +4,11 @@
 //! client that makes them up, would make them without end: those beyond the limit are counted together.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use appweight_wire::{Batch, DecodeError, EndpointCount, PackedRequests};
 
+use crate::lock::lock;
 use crate::problem::Refusal;
 use crate::store::Store;
 
@@ -177,11 +178,6 @@ fn add_up_others(counts: &mut Vec<EndpointCount>) {
         false
     });
     counts.push(others);
-}
-
-/// Names are added one by one: nothing is half-done under these locks.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod ingest;
 mod judgement;
 mod lease;
 mod live;
+mod lock;
 mod metrics;
 mod off_the_runtime;
 mod openapi;

@@ -2,7 +2,7 @@
 //! each takes ClickHouse several times as long as to say that nothing was changed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use appweight::api::{DeployReport, DeploySummary};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::bounded::Bounded;
 use super::connection::alone;
 use super::deploys::{self, Known, newest};
+use crate::lock::lock;
 use crate::store::reports::OfReport;
 use crate::store::{StoreError, question};
 
@@ -227,11 +228,6 @@ impl Keepable for DeploySummary {
 
 fn bytes_of(key: &(String, RowKey)) -> usize {
     size_of::<(String, RowKey)>() + key.0.len()
-}
-
-/// Values are put in whole: nothing is half-done under these locks.
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unreadable(error: std::io::Error) -> StoreError {

@@ -25,7 +25,7 @@ mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use appweight::api::{
@@ -45,6 +45,7 @@ use super::{
     NewBatch, PostedDeploy, ProcessQuery, ProfileQuery, PutOutcome, RequestQuery, Store,
     StoreError, TimeRange, all_failed,
 };
+use crate::lock::lock;
 use crate::off_the_runtime::off_the_runtime;
 
 pub use backup::{BackupError, backup};
@@ -213,12 +214,6 @@ fn set_up(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
-}
-
-/// A panic leaves no half-done transaction behind (it is rolled back when dropped), so the
-/// connection behind a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

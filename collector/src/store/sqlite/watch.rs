@@ -5,7 +5,8 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::{beside, lock};
+use super::beside;
+use crate::lock::lock;
 use crate::store::StoreError;
 
 /// The locked file, while this store holds it.
