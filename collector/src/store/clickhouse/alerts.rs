@@ -4,7 +4,7 @@ use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::connection::insert;
+use super::connection::{fetch_each, insert};
 use super::ddl::Ddl;
 use super::deploys;
 use super::missing::insert_first;
@@ -76,12 +76,9 @@ fn token(status: &AlertStatus, roll_out: u64) -> String {
 pub(super) async fn list(client: &Client) -> Result<Vec<AlertStatus>, StoreError> {
     let sql =
         "SELECT ?fields FROM alerts ORDER BY version DESC LIMIT 1 BY service, deploy, started_us";
-    let mut rows = client.query(sql).fetch::<AlertRow>()?;
-    let mut statuses = Vec::new();
-    while let Some(row) = rows.next().await? {
-        statuses.push(serde_json::from_str(&row.status).map_err(|error| unreadable(&error))?);
-    }
-    Ok(statuses)
+    let status =
+        |row: AlertRow| serde_json::from_str(&row.status).map_err(|error| unreadable(&error));
+    fetch_each(client.query(sql), status).await
 }
 
 /// Forgets those of other roll-outs than the known ones, of which service, id and start are selected.

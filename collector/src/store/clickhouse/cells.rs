@@ -8,6 +8,7 @@ use clickhouse::{Client, Row, RowOwned, RowRead};
 use uuid::Uuid;
 
 use super::cell_rows::{adding, placed, placed_moments, sum_columns};
+use super::connection::fetch_each;
 use super::fold::{CELLS, Detail, Folded, HOUR_US};
 use crate::store::{CellQuery, StoreError, TimeRange};
 
@@ -122,12 +123,7 @@ where
     if !query.deploys.is_empty() {
         asked = asked.bind(&query.deploys);
     }
-    let mut rows = asked.fetch::<R>()?;
-    let mut cells = Vec::new();
-    while let Some(row) = rows.next().await? {
-        cells.push(placed(row)?);
-    }
-    Ok(cells)
+    fetch_each(asked, placed).await
 }
 
 /// The cells that begin in that time, each in the detail that it is told in, of `which` there are.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clickhouse::query::Query;
-use clickhouse::{Client, Row, RowWrite};
+use clickhouse::{Client, Row, RowOwned, RowRead, RowWrite};
 use uuid::Uuid;
 
 use super::{ClickhouseOptions, http};
@@ -135,6 +135,38 @@ where
         insert.write(&row).await?;
     }
     Ok(insert.end().await?)
+}
+
+/// Reads an answer row by row, each of which is made into something before the next comes.
+pub(super) async fn fetch_each<R, T>(
+    asked: Query,
+    mut make: impl FnMut(R) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError>
+where
+    R: RowOwned + RowRead,
+{
+    let mut rows = asked.fetch::<R>()?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().await? {
+        all.push(make(row)?);
+    }
+    Ok(all)
+}
+
+/// Asks whether a record is in, by whose it is, its start, when it arrived and its place among those that arrived then.
+pub(super) fn count_at(
+    client: &Client,
+    table: &str,
+    (service, deploy, host): (&str, &str, &str),
+    (start_us, arrived_us, position): (u64, u64, u32),
+) -> Query {
+    let count = format!(
+        "SELECT count() FROM {table}
+        WHERE service = ? AND start_us = ? AND arrived_us = ? AND position = ? AND deploy = ? AND host = ?"
+    );
+    let of = client.query(&count).bind(service);
+    let at = of.bind(start_us).bind(arrived_us).bind(position);
+    at.bind(deploy).bind(host)
 }
 
 /// A name for a statement.

@@ -14,7 +14,7 @@ use clickhouse::{Client, Row};
 use serde::Serialize;
 
 use super::connection::alone;
-use super::records::{Arrived, FoundRequest, IN_TIME, bind_filter, filter, packed};
+use super::requests::{Arrived, Filter, FoundRequest, IN_TIME, packed};
 use crate::store::{RequestQuery, StoreError, TimeRange};
 
 /// How many come here of a group: of each deploy, and of each of its endpoints whatever others there are.
@@ -167,18 +167,20 @@ pub(super) async fn requests(
         return Ok(None);
     }
     // What says that some were left out is no record's, and holds for any time.
-    let in_time = if query.time == TimeRange::ALL {
-        // As most ask: ClickHouse would hold each granule of the table against a condition on time.
-        "? < ?".to_owned()
-    } else {
-        format!("position = 0 OR {IN_TIME}")
+    let in_time = format!("position = 0 OR {IN_TIME}");
+    let filter = Filter {
+        query,
+        // Most ask for any time: ClickHouse would hold each granule of the table against a condition on it.
+        in_time: (query.time != TimeRange::ALL).then_some(&*in_time),
     };
-    let asked_for = filter(query, &in_time);
+    // By the service, which is one and the same: ordered by a number first, ClickHouse would hold each row against those found
+    // so far, though it reads them in this order, which took a fifth of the time.
     let sql = format!(
         "SELECT ?fields FROM costliest WHERE {asked_for}
-        ORDER BY cost DESC, start_us DESC, arrived_us DESC, position DESC LIMIT {wanted}"
+        ORDER BY service DESC, cost DESC, start_us DESC, arrived_us DESC, position DESC LIMIT {wanted}",
+        asked_for = filter.sql()
     );
-    let asked = alone(bind_filter(client.query(&sql), query));
+    let asked = alone(filter.bind(client.query(&sql)));
     let mut rows = asked.fetch::<FoundRequest>()?;
     let mut found = Vec::new();
     let mut skip = query.skip;

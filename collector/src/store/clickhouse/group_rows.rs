@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use super::cell_rows::CellRow;
 use super::journal::Group;
+use super::processes::{self, ProcessRow};
 use super::profiles::{NodeRow, PartRow};
-use super::records::ProcessRow;
-use super::{cell_rows, profiles, records};
+use super::{cell_rows, profiles};
 use crate::store::cell_sums::CellSums;
 
 /// The rows of a group that are added up or kept, but for its request records.
@@ -22,7 +22,7 @@ impl Rows {
         let parts = profiles::Parts::of(group);
         Self {
             cells: cells_of(group, collector),
-            processes: records::process_rows(group),
+            processes: processes::rows_of_group(group),
             profiles: parts.rows_of_group(collector, group.made_us),
             profile_nodes: parts.node_rows_of_group(collector, group.made_us),
         }

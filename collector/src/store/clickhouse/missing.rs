@@ -12,13 +12,14 @@ use clickhouse::{Client, Row, RowWrite};
 use uuid::Uuid;
 
 use super::cells;
-use super::connection::{insert, insert_each};
+use super::connection::{count_at, insert, insert_each};
 use super::costliest::{self, CostlyRow};
 use super::fold::{CELLS, DAY_US};
 use super::group_rows::cells_of;
 use super::journal::Group;
+use super::processes::{self, ProcessRow};
 use super::profiles;
-use super::records::{self, Arrived, ProcessRow, RequestRow, RequestRows};
+use super::requests::{self, Arrived, RequestRow, RequestRows};
 use crate::off_the_runtime::off_the_runtime;
 use crate::store::StoreError;
 
@@ -125,11 +126,12 @@ impl Missing<'_> {
     }
 
     async fn requests(&self) -> Result<usize, StoreError> {
-        let mut requests = records::of_group(self.group);
+        let mut requests = requests::of_group(self.group);
         let start_us = |(_, request, ..): &Arrived<'_>| request.start_us;
         let count = |&(origin, request, arrived_us, position): &Arrived<'_>| {
+            let of = (&*origin.service, &*origin.deploy, &*origin.host);
             let at = (request.start_us, arrived_us, position);
-            records::count_at(self.client, "requests", origin, at)
+            count_at(self.client, "requests", of, at)
         };
         let known = days_that_are_in(&requests, start_us, count).await?;
         requests.retain(|request| !known.contains(&day(start_us(request))));
@@ -140,7 +142,7 @@ impl Missing<'_> {
     }
 
     async fn costliest(&self) -> Result<usize, StoreError> {
-        let mut rows = costliest::rows(records::of_group(self.group));
+        let mut rows = costliest::rows(requests::of_group(self.group));
         // What says that some are left out may be alike in several groups: only where there is nothing else it tells of this one.
         rows.sort_by_key(CostlyRow::says_left_out);
         let count = |row: &CostlyRow<'_>| row.count(self.client);
@@ -152,7 +154,7 @@ impl Missing<'_> {
     }
 
     async fn processes(&self) -> Result<usize, StoreError> {
-        let mut rows = records::process_rows(self.group);
+        let mut rows = processes::rows_of_group(self.group);
         let count = |row: &ProcessRow| row.count(self.client);
         let known = days_that_are_in(&rows, ProcessRow::start_us, count).await?;
         rows.retain(|row| !known.contains(&day(row.start_us())));

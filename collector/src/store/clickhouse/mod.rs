@@ -32,11 +32,12 @@ mod numbers;
 #[cfg(test)]
 mod older_tests;
 mod options;
+mod processes;
 mod profiles;
-mod records;
 mod refill;
 #[cfg(test)]
 mod refill_tests;
+mod requests;
 mod schema;
 mod seen;
 mod services;
@@ -264,7 +265,7 @@ impl Store for ClickhouseStore {
     }
 
     async fn process_points(&self, query: ProcessQuery) -> Result<Vec<ProcessPoint>, StoreError> {
-        records::process_points(self.asking(), &query).await
+        processes::points(self.asking(), &query).await
     }
 
     async fn windows(
@@ -281,7 +282,7 @@ impl Store for ClickhouseStore {
         service: &str,
         since_us: u64,
     ) -> Result<Vec<ProcessView>, StoreError> {
-        records::process_views(self.asking(), service, since_us).await
+        processes::views(self.asking(), service, since_us).await
     }
 
     async fn days(&self, service: &str, time: TimeRange) -> Result<Vec<Day>, StoreError> {
@@ -289,7 +290,7 @@ impl Store for ClickhouseStore {
     }
 
     async fn requests(&self, query: RequestQuery) -> Result<Vec<RequestView>, StoreError> {
-        records::requests(self.asking(), &query).await
+        requests::requests(self.asking(), &query).await
     }
 
     async fn profiles(

@@ -9,7 +9,8 @@ use super::connection::{insert, insert_each};
 use super::costliest::{self, CostlyRow};
 use super::endpoints::EndpointRow;
 use super::fold::{CELLS, Folded};
-use super::records::{self, Arrived, RequestRow, RequestRows};
+use super::processes;
+use super::requests::{self, Arrived, RequestRow, RequestRows};
 use super::services::ServiceRow;
 use super::{Tables, alerts, cell_rows, cells, claims, days, deploys, endpoints, fold, profiles};
 use crate::store::StoreError;
@@ -97,11 +98,11 @@ impl Transfer for Tables {
                 Rows::Cells(service, cells)
             }
             Table::Requests => {
-                let requests = records::every_request(client, &service, part.time).await?;
+                let requests = requests::every(client, &service, part.time).await?;
                 Rows::Requests(requests)
             }
             Table::Processes => {
-                let processes = records::every_process(client, &service, part.time).await?;
+                let processes = processes::every(client, &service, part.time).await?;
                 Rows::Processes(processes)
             }
             Table::Profiles => {
@@ -146,7 +147,7 @@ impl Transfer for Tables {
             }
             Rows::Processes(processes) => {
                 let rows = (0..).zip(&processes);
-                let rows = rows.map(|(at, kept)| records::process_row(kept, (0, at)));
+                let rows = rows.map(|(at, kept)| processes::row(kept, (0, at)));
                 let rows = rows.collect();
                 insert(client, "processes", token, rows).await?;
             }

@@ -29,7 +29,7 @@ use super::fold::CELLS;
 use super::group_rows::Rows;
 use super::journal::{Group, Journal};
 use super::missing::insert_missing;
-use super::records::{self, RequestRow, RequestRows};
+use super::requests::{self, RequestRow, RequestRows};
 use super::schema::REMEMBERED_BLOCKS;
 use super::seen::Seen;
 use crate::Clock;
@@ -335,7 +335,7 @@ impl Writer {
         let of = Arc::clone(group);
         let collector = self.journal.collector;
         let rows = off_the_runtime(move || Rows::of(&of, collector)).await?;
-        let requests = records::of_group(group);
+        let requests = requests::of_group(group);
         let costliest = costliest::rows(requests.clone());
         let requests = RequestRows::of(requests);
         let new = self.seen.new_in(group);

@@ -1,21 +1,20 @@
-//! Request and process records, which are kept for a while.
+//! Request records, which are kept for a while.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::vec;
 
-use appweight::api::{ProcessView, RequestView};
-use appweight::evidence::ProcessPoint;
+use appweight::api::RequestView;
 use appweight_wire::{Age, Downstream, Flag, InstructionSource, Kind, Origin, RequestRecord};
 use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use super::connection::fetch_each;
 use super::costliest;
 use super::journal::Group;
-use crate::store::copy::{KeptProcess, KeptRequest};
-use crate::store::windows::Sum;
-use crate::store::{ProcessQuery, RequestOrder, RequestQuery, StoreError, TimeRange, code, views};
+use crate::store::copy::KeptRequest;
+use crate::store::{RequestOrder, RequestQuery, StoreError, TimeRange, code};
 
 #[derive(Row, Serialize)]
 pub(super) struct RequestRow<'a> {
@@ -189,128 +188,8 @@ impl<'a> Iterator for RequestRows<'a> {
     }
 }
 
-#[derive(Row, Serialize)]
-pub(super) struct ProcessRow {
-    service: String,
-    deploy: String,
-    host: String,
-    cluster: String,
-    source: String,
-    start_us: u64,
-    width_us: u64,
-    age_us: u64,
-    clock_ahead_us: Option<i64>,
-    arrived_us: u64,
-    position: u32,
-    summed: bool,
-    cpu_ns: u64,
-    instructions: Option<u64>,
-    absent_because: Option<String>,
-    requests: u64,
-    errors: u64,
-    #[serde(with = "serde_bytes")]
-    record: Vec<u8>,
-}
-
-impl ProcessRow {
-    /// When it began.
-    pub(super) fn start_us(&self) -> u64 {
-        self.start_us
-    }
-
-    /// Asks whether it is in.
-    pub(super) fn count(&self, client: &Client) -> Query {
-        let origin = origin(&self.service, self.deploy.clone(), self.host.clone());
-        let at = (self.start_us, self.arrived_us, self.position);
-        count_at(client, "processes", &origin, at)
-    }
-}
-
-/// Asks whether a record is in, by its start, when it arrived and its place among those that arrived then.
-pub(super) fn count_at(
-    client: &Client,
-    table: &str,
-    origin: &Origin,
-    (start_us, arrived_us, position): (u64, u64, u32),
-) -> Query {
-    let count = format!(
-        "SELECT count() FROM {table}
-        WHERE service = ? AND start_us = ? AND arrived_us = ? AND position = ? AND deploy = ? AND host = ?"
-    );
-    let of = client.query(&count).bind(&origin.service);
-    let at = of.bind(start_us).bind(arrived_us).bind(position);
-    at.bind(&origin.deploy).bind(&origin.host)
-}
-
-pub(super) fn process_row(kept: &KeptProcess, (arrived_us, position): (u64, u32)) -> ProcessRow {
-    let process = &kept.record;
-    let sum = Sum::of(process);
-    ProcessRow {
-        service: kept.origin.service.clone(),
-        deploy: kept.origin.deploy.clone(),
-        host: kept.origin.host.clone(),
-        cluster: kept.origin.cluster.clone(),
-        source: kept.source.clone(),
-        start_us: process.start_us,
-        width_us: process.width_us,
-        age_us: process.process_age_us,
-        clock_ahead_us: kept.clock_ahead_us,
-        arrived_us,
-        position,
-        summed: process.active_users.is_none(),
-        cpu_ns: sum.cpu_ns,
-        instructions: sum.instructions,
-        absent_because: sum.absent_because,
-        requests: sum.requests,
-        errors: sum.errors,
-        record: code::pack(process),
-    }
-}
-
-pub(super) fn process_rows(group: &Group) -> Vec<ProcessRow> {
-    let processes = group.batches.iter().flat_map(|new| {
-        let processes = new.batch.processes.iter();
-        processes.map(move |process| (new, process))
-    });
-    let rows = (0..).zip(processes).map(|(position, (new, process))| {
-        let kept = KeptProcess {
-            origin: new.batch.origin.clone(),
-            source: new.batch.source.to_string(),
-            clock_ahead_us: new.clock_ahead_us,
-            record: process.clone(),
-        };
-        process_row(&kept, (group.made_us, position))
-    });
-    rows.collect()
-}
-
-#[derive(Row, Deserialize)]
-struct RecordRow {
-    source: String,
-    host: String,
-    deploy: String,
-    cluster: String,
-    clock_ahead_us: Option<i64>,
-    #[serde(with = "serde_bytes")]
-    record: Vec<u8>,
-}
-
-impl RecordRow {
-    fn kept(self, service: &str) -> Result<KeptProcess, StoreError> {
-        Ok(KeptProcess {
-            record: code::unpack("process record", &self.record)?,
-            origin: Origin {
-                cluster: self.cluster,
-                ..origin(service, self.deploy, self.host)
-            },
-            source: self.source,
-            clock_ahead_us: self.clock_ahead_us,
-        })
-    }
-}
-
 /// Request records of a service that began in that time, in the order in which they came.
-pub(super) async fn every_request(
+pub(super) async fn every(
     client: &Client,
     service: &str,
     time: TimeRange,
@@ -318,36 +197,18 @@ pub(super) async fn every_request(
     let sql = "SELECT ?fields FROM requests WHERE service = ? AND start_us >= ? AND start_us < ?
         ORDER BY arrived_us, position";
     let asked = client.query(sql).bind(service);
-    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<FoundRequest>()?;
-    let mut all = Vec::new();
-    while let Some(mut row) = rows.next().await? {
-        all.push(KeptRequest {
+    let asked = asked.bind(time.from_us).bind(time.until_us);
+    let kept = |mut row: FoundRequest| {
+        Ok(KeptRequest {
             arrived: row.arrived_us,
             record: row.request()?,
             origin: origin(service, row.deploy, row.host),
-        });
-    }
-    Ok(all)
+        })
+    };
+    fetch_each(asked, kept).await
 }
 
-/// The same of process records.
-pub(super) async fn every_process(
-    client: &Client,
-    service: &str,
-    time: TimeRange,
-) -> Result<Vec<KeptProcess>, StoreError> {
-    let sql = "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ? AND start_us < ?
-        ORDER BY arrived_us, position";
-    let asked = client.query(sql).bind(service);
-    let mut rows = (asked.bind(time.from_us).bind(time.until_us)).fetch::<RecordRow>()?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next().await? {
-        all.push(row.kept(service)?);
-    }
-    Ok(all)
-}
-
-fn origin(service: &str, deploy: String, host: String) -> Origin {
+pub(super) fn origin(service: &str, deploy: String, host: String) -> Origin {
     Origin {
         service: service.to_owned(),
         deploy,
@@ -356,64 +217,34 @@ fn origin(service: &str, deploy: String, host: String) -> Origin {
     }
 }
 
-pub(super) async fn process_points(
-    client: &Client,
-    query: &ProcessQuery,
-) -> Result<Vec<ProcessPoint>, StoreError> {
-    let deploy = query.deploy.as_ref().map_or("", |_| "AND deploy = ?");
-    let sql = format!(
-        "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ? AND start_us < ? AND age_us <= ? {deploy}
-        ORDER BY start_us, source, arrived_us, position"
-    );
-    let mut asked = (client.query(&sql).bind(&query.service))
-        .bind(query.time.from_us)
-        .bind(query.time.until_us)
-        .bind(query.oldest_us);
-    if let Some(deploy) = &query.deploy {
-        asked = asked.bind(deploy);
-    }
-    let mut rows = asked.fetch::<RecordRow>()?;
-    let mut points = Vec::new();
-    while let Some(row) = rows.next().await? {
-        let kept = row.kept(&query.service)?;
-        points.push(views::process_point(kept.source, kept.origin, kept.record));
-    }
-    Ok(points)
-}
-
-pub(super) async fn process_views(
-    client: &Client,
-    service: &str,
-    since_us: u64,
-) -> Result<Vec<ProcessView>, StoreError> {
-    let sql = "SELECT ?fields FROM processes WHERE service = ? AND start_us >= ?
-        ORDER BY start_us DESC, arrived_us, position LIMIT 1 BY source";
-    let mut rows = (client.query(sql).bind(service).bind(since_us)).fetch::<RecordRow>()?;
-    let mut found = BTreeMap::new();
-    while let Some(row) = rows.next().await? {
-        let kept = row.kept(service)?;
-        let mut view = views::process_view(kept.source, kept.origin, kept.record);
-        view.clock_ahead_us = kept.clock_ahead_us;
-        found.insert((view.host.clone(), view.source.clone()), view);
-    }
-    Ok(found.into_values().collect())
-}
-
 /// Of the time that is asked for.
 pub(super) const IN_TIME: &str = "start_us >= ? AND start_us < ?";
 
-/// The condition for the rows that a question is about, `in_time` being its part for the time. [`bind_filter`] binds it.
-pub(super) fn filter(query: &RequestQuery, in_time: &str) -> String {
-    let endpoint = query.endpoint.as_ref().map_or("", |_| " AND endpoint = ?");
-    let deploy = query.deploy.as_ref().map_or("", |_| " AND deploy = ?");
-    format!("service = ? AND ({in_time}){endpoint}{deploy}")
+/// The condition for the rows that a question is about.
+pub(super) struct Filter<'a> {
+    pub(super) query: &'a RequestQuery,
+    /// The part of it for the time, to which both ends are bound; `None` if any time is meant.
+    pub(super) in_time: Option<&'a str>,
 }
 
-pub(super) fn bind_filter(asked: Query, query: &RequestQuery) -> Query {
-    let asked = asked.bind(&query.service);
-    let asked = asked.bind(query.time.from_us).bind(query.time.until_us);
-    let values = [&query.endpoint, &query.deploy].into_iter().flatten();
-    values.fold(asked, Query::bind)
+impl Filter<'_> {
+    pub(super) fn sql(&self) -> String {
+        let time = self.in_time.map(|in_time| format!(" AND ({in_time})"));
+        let time = time.unwrap_or_default();
+        let endpoint = (self.query.endpoint.as_ref()).map_or("", |_| " AND endpoint = ?");
+        let deploy = (self.query.deploy.as_ref()).map_or("", |_| " AND deploy = ?");
+        format!("service = ?{time}{endpoint}{deploy}")
+    }
+
+    pub(super) fn bind(&self, asked: Query) -> Query {
+        let mut asked = asked.bind(&self.query.service);
+        if self.in_time.is_some() {
+            let TimeRange { from_us, until_us } = self.query.time;
+            asked = asked.bind(from_us).bind(until_us);
+        }
+        let values = [&self.query.endpoint, &self.query.deploy];
+        values.into_iter().flatten().fold(asked, Query::bind)
+    }
 }
 
 pub(super) async fn requests(
@@ -432,7 +263,11 @@ pub(super) async fn requests(
         }
         RequestOrder::Time => "start_us DESC",
     };
-    let asked_for = filter(query, IN_TIME);
+    let filter = Filter {
+        query,
+        in_time: Some(IN_TIME),
+    };
+    let asked_for = filter.sql();
     // Which ones is found without the records themselves, which are long. GLOBAL: on a cluster by all of it.
     let sql = format!(
         "SELECT ?fields FROM requests WHERE {asked_for} AND (start_us, arrived_us, position) GLOBAL IN (
@@ -442,13 +277,8 @@ pub(super) async fn requests(
         limit = query.limit,
         skip = query.skip
     );
-    let asked = bind_filter(bind_filter(client.query(&sql), query), query);
-    let mut rows = asked.fetch::<FoundRequest>()?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().await? {
-        found.push(row.view()?);
-    }
-    Ok(found)
+    let asked = filter.bind(filter.bind(client.query(&sql)));
+    fetch_each(asked, FoundRequest::view).await
 }
 
 #[cfg(test)]
