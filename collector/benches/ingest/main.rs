@@ -5,7 +5,7 @@
 //!   beside it the same rows written by rusqlite alone;
 //! - `grow 2048`: the same as the store grows to so many MiB;
 //! - `folding`: the same while the retention folds and forgets;
-//! - `fleet`: the cells of a fleet of 1,000 hosts, minute by minute;
+//! - `fleet`, or `fleet 64`: the cells of a fleet of 1,000 hosts, minute by minute;
 //! - `overload`: a thousand senders without patience, and what the collector occupies then;
 //! - `pages`: what pages ask of a store of thirty days; `pages FOLDER` keeps the store there, to ask again.
 //!
@@ -81,13 +81,19 @@ fn main() {
     let folder = folder.path();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let word = words.iter().find(|word| !word.starts_with('-'));
+    let senders = || {
+        words
+            .iter()
+            .find_map(|word| word.parse().ok())
+            .unwrap_or(SENDERS)
+    };
     match word.map_or("", String::as_str) {
         "grow" => {
             let mib = words.iter().find_map(|word| word.parse().ok());
             runtime.block_on(grow(&folder.join("grown.db"), mib.unwrap_or(MIB)));
         }
         "folding" => runtime.block_on(folding(&folder.join("folding.db"))),
-        "fleet" => runtime.block_on(fleet(&folder.join("fleet.db"))),
+        "fleet" => runtime.block_on(fleet(&folder.join("fleet.db"), senders())),
         "overload" => overload::run(folder),
         "pages" => {
             let kept = words.iter().skip_while(|word| *word != "pages").nth(1);
@@ -103,10 +109,7 @@ fn main() {
                 std::future::pending::<()>().await;
             });
         }
-        _ => {
-            let senders = words.iter().find_map(|word| word.parse().ok());
-            runtime.block_on(ingest(folder, senders.unwrap_or(SENDERS)));
-        }
+        _ => runtime.block_on(ingest(folder, senders())),
     }
 }
 
@@ -201,11 +204,11 @@ async fn folding(path: &Path) {
 }
 
 /// Takes in the cells of a fleet, minute by minute.
-async fn fleet(path: &Path) {
+async fn fleet(path: &Path, senders: usize) {
     const HOSTS: u64 = 1_000;
     let mut traffic = Traffic::new();
     let (collector, address, stop) = start(path, false).await;
-    let mut senders = Senders::connect(address);
+    let mut senders = Senders::so_many(senders, address);
     for minute in 0..5 {
         let batches = traffic.fleet(HOSTS, minute);
         let cells: usize = batches.iter().map(|made| made.batch.cells.len()).sum();

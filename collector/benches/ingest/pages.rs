@@ -53,37 +53,40 @@ pub(crate) async fn run(folder: &Path) {
     let deploy = |days: u64| id_at(from_us, until_us - days * DAY_US);
     let questions = [
         ("services", "/v1/services".to_owned()),
-        ("the newest roll-outs", "/v1/deploys?limit=100".to_owned()),
+        (
+            "the newest roll-outs",
+            "/v1/deploys?service=photos&limit=100".to_owned(),
+        ),
         (
             "a roll-out of yesterday",
-            format!("/v1/deploys/{}", deploy(1)),
+            format!("/v1/deploys/{}?service=photos", deploy(1)),
         ),
         (
             "one of three weeks ago",
-            format!("/v1/deploys/{}", deploy(21)),
+            format!("/v1/deploys/{}?service=photos", deploy(21)),
         ),
         ("the alert of a roll-out, if any", {
             let started_us = until_us - DAY_US - (until_us - DAY_US - from_us) % SPAN_US;
             let before_us = started_us + 1;
-            format!("/v1/alerts?from_us={started_us}&until_us={before_us}")
+            format!("/v1/alerts?service=photos&from_us={started_us}&until_us={before_us}")
         }),
-        ("weight, a day", "/v1/weight".to_owned()),
+        ("weight, a day", "/v1/weight?service=photos".to_owned()),
         (
             "weight, two days by the hour",
             format!(
-                "/v1/weight?from_us={}&window_us=3600000000",
+                "/v1/weight?service=photos&from_us={}&window_us=3600000000",
                 until_us - 2 * DAY_US
             ),
         ),
-        ("processes", "/v1/processes".to_owned()),
+        ("processes", "/v1/processes?service=photos".to_owned()),
         (
             "the costliest requests of a deploy",
-            "/v1/requests?deploy=8f2c1a9".to_owned(),
+            "/v1/requests?service=photos&deploy=8f2c1a9".to_owned(),
         ),
         (
             "two deploys compared, yesterday's",
             format!(
-                "/v1/compare?base={}&head={}",
+                "/v1/compare?service=photos&base={}&head={}",
                 id_at(from_us, until_us - DAY_US - SPAN_US),
                 deploy(1)
             ),
@@ -91,12 +94,12 @@ pub(crate) async fn run(folder: &Path) {
         (
             "two deploys compared, three weeks old",
             format!(
-                "/v1/compare?base={}&head={}",
+                "/v1/compare?service=photos&base={}&head={}",
                 id_at(from_us, until_us - 21 * DAY_US - SPAN_US),
                 deploy(21)
             ),
         ),
-        ("all alerts", "/v1/alerts".to_owned()),
+        ("all alerts", "/v1/alerts?service=photos".to_owned()),
     ];
     // At a rate that leaves room to answer: 20,000 records a second.
     let mut traffic = Traffic::new();

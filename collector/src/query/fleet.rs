@@ -72,12 +72,15 @@ pub(crate) async fn processes(
 ) -> Result<Page<ProcessView>, Refusal> {
     let params = Params::of(&uri, &["service", "since_us", "limit", "cursor"])?;
     let limit = params.limit(MOST, MOST)?;
-    let service = params.service(&app).await?;
+    let service = params.service_to_look_in(&app).await?;
     let since_us = match params.number("since_us")? {
         Some(since_us) => since_us,
         None => app.options.clock.now_us().saturating_sub(ALIVE_US),
     };
     let mut views = app.store.process_views(&service, since_us).await?;
+    if views.is_empty() {
+        params.service(&app).await?;
+    }
     if let Some(last) = page::cursor::<(String, String)>(&params)? {
         views.retain(|view| (&view.host, &view.source) > (&last.0, &last.1));
     }
@@ -123,7 +126,7 @@ pub(crate) async fn requests(
     let limit = params.limit(100, 1_000)?;
     let skip = page::cursor(&params)?.unwrap_or(0);
     let query = RequestQuery {
-        service: params.service(&app).await?,
+        service: params.service_to_look_in(&app).await?,
         endpoint: params.text("endpoint"),
         deploy: params.text("deploy"),
         time: params.time()?,
@@ -132,6 +135,9 @@ pub(crate) async fn requests(
         limit: limit + 1,
     };
     let requests = app.store.requests(query).await?;
+    if requests.is_empty() {
+        params.service(&app).await?;
+    }
     Ok(Page::of(requests, limit, &params, |_| {
         skip.saturating_add(limit)
     }))

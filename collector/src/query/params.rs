@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use appweight::api::ServiceSummary;
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -152,23 +151,27 @@ impl Params {
         Ok(time)
     }
 
-    /// The service asked about; may be left out if there is only one.
-    pub(super) async fn service(&self, app: &App) -> Result<String, Refusal> {
-        Ok(self.known_service(app).await?.service)
+    /// The service to look in: one that is named without asking whether there is such a one. Who finds something in it need not
+    /// ask; who finds nothing asks [`Self::service`], which refuses an unknown one.
+    pub(super) async fn service_to_look_in(&self, app: &App) -> Result<String, Refusal> {
+        match self.text("service") {
+            Some(service) => Ok(service),
+            None => self.service(app).await,
+        }
     }
 
-    /// The same, with what is known of it.
-    pub(super) async fn known_service(&self, app: &App) -> Result<ServiceSummary, Refusal> {
-        let mut known = app.store.services().await?;
+    /// The service asked about; may be left out if there is only one.
+    pub(super) async fn service(&self, app: &App) -> Result<String, Refusal> {
+        let known = app.store.services().await?;
+        let mut known: Vec<String> = known.into_iter().map(|known| known.service).collect();
         let asked = self.text("service");
         let at = match &asked {
-            Some(asked) => known.iter().position(|known| known.service == *asked),
+            Some(asked) => known.iter().position(|known| known == asked),
             None => (known.len() == 1).then_some(0),
         };
         if let Some(at) = at {
             return Ok(known.swap_remove(at));
         }
-        let known: Vec<String> = known.into_iter().map(|known| known.service).collect();
         match asked {
             Some(service) => Err(Refusal::of(
                 StatusCode::NOT_FOUND,

@@ -78,6 +78,11 @@ async fn the_service_may_be_left_out_while_there_is_one() {
             .await
             .assert_problem(404, Some("service"));
     }
+    // One that is known, and of which nothing is found.
+    for uri in ["/v1/weight", "/v1/processes", "/v1/requests"] {
+        let answer = bench.get(&format!("{uri}?service=other")).await;
+        assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use appweight::api::{Problem, ServiceSummary, WeightSeries};
+use appweight::api::{Problem, WeightSeries};
 use appweight::evidence::ProcessPoint;
 use appweight::weight::weigh;
 use appweight_wire::limits;
@@ -42,8 +42,7 @@ pub(crate) async fn weight(
     uri: Uri,
 ) -> Result<Json<WeightSeries>, Refusal> {
     let params = Params::of(&uri, &["service", "from_us", "until_us", "window_us"])?;
-    let known = params.known_service(&app).await?;
-    let service = known.service.clone();
+    let service = params.service_to_look_in(&app).await?;
     let mut time = params.time()?;
     if params.number("from_us")?.is_none() {
         let end_us = time.until_us.min(app.options.clock.now_us());
@@ -72,9 +71,12 @@ pub(crate) async fn weight(
         limit: 1_000,
     };
     let (points, deploys) = tokio::try_join!(
-        windows(&app, &known, time, window_us),
+        windows(&app, &service, time, window_us),
         app.store.summaries(query),
     )?;
+    if points.is_empty() && deploys.is_empty() {
+        params.service(&app).await?;
+    }
     let weighed = weigh(&points, window_us);
     Ok(Json(WeightSeries {
         service,
@@ -89,7 +91,7 @@ pub(crate) async fn weight(
 /// The service's process records of that time by window.
 async fn windows(
     app: &App,
-    known: &ServiceSummary,
+    service: &str,
     time: TimeRange,
     window_us: u64,
 ) -> Result<Vec<ProcessPoint>, StoreError> {
@@ -98,11 +100,11 @@ async fn windows(
     let oldest_us = now_us
         .saturating_sub(micros(app.options.keep_records))
         .saturating_sub(2 * HOUR_US);
-    let until_us = time.until_us.min(known.last_us).min(now_us + HOUR_US);
-    let first_us = time.from_us.max(known.first_us).max(oldest_us);
+    let until_us = time.until_us.min(now_us + HOUR_US);
+    let first_us = time.from_us.max(oldest_us);
     let time = TimeRange {
         from_us: first_us - first_us % window_us,
         until_us,
     };
-    app.store.windows(&known.service, time, window_us).await
+    app.store.windows(service, time, window_us).await
 }
