@@ -32,7 +32,8 @@ pub struct CollectorOptions {
     pub weight_window: Duration,
     /// How long after its end a roll-out is judged for good, so that late cells are in.
     pub settle: Duration,
-    /// How old the report of a roll-out that still goes on may be when it is asked for.
+    /// How old the report of a roll-out that still goes on may be before it is judged anew when it is asked for. Up to six times
+    /// that age it is told meanwhile; of an older one the next report is waited for.
     pub keep_rolling: Duration,
     /// Whether this process judges deploys while no other on its store does. One at a time does.
     pub watch: bool,
