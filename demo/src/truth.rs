@@ -31,7 +31,7 @@ pub(crate) async fn measure(
                 "--format",
                 "json",
                 "--duration",
-                "6s",
+                "8s",
                 "--rate",
                 &rate.to_string(),
                 "--variant",

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::iter::Sum;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -21,8 +22,7 @@ pub(crate) struct Meter(Arc<Counts>);
 struct Counts {
     endpoints: Vec<Endpoint>,
     begun: Instant,
-    span: Duration,
-    by_span: Mutex<BTreeMap<(Endpoint, u128), Count>>,
+    by_endpoint: Mutex<BTreeMap<Endpoint, Count>>,
 }
 
 /// Requests and the CPU time that they took.
@@ -33,13 +33,12 @@ pub(crate) struct Count {
 }
 
 impl Meter {
-    /// Counts by spans of time from `begun` on; requests before it are not counted.
-    pub(crate) fn new(endpoints: Vec<Endpoint>, begun: Instant, span: Duration) -> Self {
+    /// Counts from `begun` on.
+    pub(crate) fn new(endpoints: Vec<Endpoint>, begun: Instant) -> Self {
         Self(Arc::new(Counts {
             endpoints,
             begun,
-            span,
-            by_span: Mutex::default(),
+            by_endpoint: Mutex::default(),
         }))
     }
 
@@ -47,29 +46,36 @@ impl Meter {
         service.layer(from_fn_with_state(self.clone(), measure))
     }
 
-    /// What was counted, by number of the span.
-    pub(crate) fn counts(&self, endpoint: Endpoint) -> BTreeMap<u128, Count> {
-        let by_span = self.0.by_span.lock();
-        by_span
-            .unwrap_or_else(PoisonError::into_inner)
-            .range((endpoint, 0)..=(endpoint, u128::MAX))
-            .map(|((_, span), count)| (*span, *count))
-            .collect()
+    /// What was counted.
+    pub(crate) fn count(&self, endpoint: Endpoint) -> Count {
+        self.by_endpoint()
+            .get(&endpoint)
+            .copied()
+            .unwrap_or_default()
     }
 
     fn add(&self, endpoint: Endpoint, start: Instant, used: Duration) {
-        let Some(since) = start.checked_duration_since(self.0.begun) else {
+        if start < self.0.begun {
             return;
-        };
-        let span = since.as_nanos() / self.0.span.as_nanos().max(1);
-        let mut by_span = self
-            .0
-            .by_span
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = by_span.entry((endpoint, span)).or_default();
+        }
+        let mut counts = self.by_endpoint();
+        let count = counts.entry(endpoint).or_default();
         count.requests += 1;
         count.used += used;
+    }
+
+    fn by_endpoint(&self) -> MutexGuard<'_, BTreeMap<Endpoint, Count>> {
+        let counts = self.0.by_endpoint.lock();
+        counts.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |all, count| Self {
+            requests: all.requests + count.requests,
+            used: all.used + count.used,
+        })
     }
 }
 

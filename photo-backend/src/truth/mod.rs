@@ -1,5 +1,5 @@
 //! What a variant truly costs, measured without the agent: the build with it and the build without
-//! it serve side by side, and get the same traffic.
+//! it serve side by side, and get the same traffic, some times from the start.
 
 mod growth;
 mod service;
@@ -21,7 +21,7 @@ pub struct TruthOptions {
     pub also: Variants,
     /// The database made by [`seed`](crate::seed()). The traffic writes to it.
     pub database: PathBuf,
-    /// How long to measure.
+    /// How long to measure, all rounds together, without the half second in which each warms up.
     pub duration: Duration,
     /// Requests per second, both sides together.
     pub rate: f64,
@@ -51,7 +51,7 @@ pub struct EndpointTruth {
     pub method: String,
     /// The relative change: 0.3 is 30 % more.
     pub change: f64,
-    /// The lower end of its 95 % interval.
+    /// The lower end of its 95 % interval, by how much rounds differ.
     pub low: f64,
     /// The upper end.
     pub high: f64,
@@ -92,12 +92,16 @@ pub enum TruthError {
         answer: String,
     },
     /// Too few requests came.
-    #[error("both sides served in {spans} spans of time, {needed} are needed: measure longer")]
+    #[error(
+        "only {requests} requests of {endpoint} were measured in some round, {needed} are needed: measure longer"
+    )]
     TooShort {
-        /// Spans in which both sides answered.
-        spans: usize,
+        /// The route's template.
+        endpoint: String,
+        /// So many came on the side that got fewer, in the round with the fewest.
+        requests: u64,
         /// So many are needed.
-        needed: usize,
+        needed: u64,
     },
     /// The variant is on already.
     #[error("{0} cannot be compared with itself: it is among those that both sides have")]

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{EndpointTruth, TruthError, TruthOptions};
-use crate::interval::relative_change;
+use crate::interval::change_of;
 use crate::meter::{Count, Meter};
 use crate::serve::{ServeError, ServeOptions, Server};
 use crate::traffic::{Targets, Traffic, TrafficOptions};
 use crate::{Endpoint, Store, Variants};
 
+/// Each starts both services anew: how a process happens to lay out its memory makes it dearer or cheaper by some percent for
+/// as long as it lives, which no longer look at the same two would tell.
+const ROUNDS: u32 = 8;
 /// Until caches are warm and connections open.
-const WARM_UP: Duration = Duration::from_secs(1);
-/// The two builds are set against each other in spans so short that the machine's mood is the same.
-const SPAN: Duration = Duration::from_millis(100);
-const MIN_SPANS: usize = 8;
+const WARM_UP: Duration = Duration::from_millis(500);
+/// Of an endpoint, on each side of a round.
+const MIN_REQUESTS: u64 = 8;
 const WORKERS: usize = 2;
 
 /// The CPU time of the endpoints, by sending both builds the same traffic, mixed as in a day: the
@@ -27,22 +29,54 @@ pub(super) fn compare(
     endpoints: &[Endpoint],
 ) -> Result<Vec<EndpointTruth>, TruthError> {
     let users = Store::open(&options.database)?.users()?;
+    let rounds: Vec<Sides<Meter>> = (0..ROUNDS)
+        .map(|number| round(options, endpoints, users, number))
+        .collect::<Result<_, _>>()?;
+    endpoints
+        .iter()
+        .map(|&endpoint| {
+            let counts = rounds.iter().map(|meters| Sides {
+                base: meters.base.count(endpoint),
+                changed: meters.changed.count(endpoint),
+            });
+            set_against(endpoint, &counts.collect::<Vec<_>>())
+        })
+        .collect()
+}
+
+/// Of the build without the variant and of the one with it.
+struct Sides<T> {
+    base: T,
+    changed: T,
+}
+
+/// What each side's requests took in one round.
+fn round(
+    options: &TruthOptions,
+    endpoints: &[Endpoint],
+    users: u32,
+    number: u32,
+) -> Result<Sides<Meter>, TruthError> {
     let begun = Instant::now() + WARM_UP;
-    let meter = || Meter::new(endpoints.to_vec(), begun, SPAN);
-    let (base, changed) = (meter(), meter());
-    let targets = Targets::new();
-    let sides = [
-        Side::start(&options.database, options.also, &base, &targets)?,
-        Side::start(
-            &options.database,
-            options.also.with(options.variant),
-            &changed,
-            &targets,
-        )?,
+    let meters = Sides {
+        base: Meter::new(endpoints.to_vec(), begun),
+        changed: Meter::new(endpoints.to_vec(), begun),
+    };
+    let mut sides = [
+        (options.also, &meters.base),
+        (options.also.with(options.variant), &meters.changed),
     ];
+    // Whatever the first or the second has of it, each side has it as often.
+    if number % 2 == 1 {
+        sides.reverse();
+    }
+    let targets = Targets::new();
+    let start = |(variants, meter)| Side::start(&options.database, variants, meter, &targets);
+    let [first, second] = sides;
+    let sides = [start(first)?, start(second)?];
     let traffic = Traffic::start(
         TrafficOptions {
-            seed: options.seed,
+            seed: options.seed.wrapping_add(number.into()),
             users,
             seeded_users: users,
             rate: options.rate,
@@ -50,62 +84,48 @@ pub(super) fn compare(
         },
         targets,
     )?;
-    std::thread::sleep(WARM_UP + options.duration);
+    std::thread::sleep(WARM_UP + options.duration / ROUNDS);
     let counts = tokio::runtime::Builder::new_current_thread()
         .build()?
         .block_on(traffic.stop());
     for side in sides {
         side.stop()?;
     }
-    if let Some(answer) = counts.last_error {
-        return Err(TruthError::Failed { answer });
+    match counts.last_error {
+        Some(answer) => Err(TruthError::Failed { answer }),
+        None => Ok(meters),
     }
-    endpoints
-        .iter()
-        .map(|&endpoint| set_against(endpoint, &base, &changed))
-        .collect()
 }
 
-fn set_against(
-    endpoint: Endpoint,
-    base: &Meter,
-    changed: &Meter,
-) -> Result<EndpointTruth, TruthError> {
-    let (base, changed) = (base.counts(endpoint), changed.counts(endpoint));
-    let spans: Vec<(Count, Count)> = base
+fn set_against(endpoint: Endpoint, rounds: &[Sides<Count>]) -> Result<EndpointTruth, TruthError> {
+    let least = rounds
         .iter()
-        .filter_map(|(span, before)| Some((*before, *changed.get(span)?)))
-        .collect();
-    if spans.len() < MIN_SPANS {
+        .map(|round| round.base.requests.min(round.changed.requests))
+        .min()
+        .unwrap_or_default();
+    if least < MIN_REQUESTS {
         return Err(TruthError::TooShort {
-            spans: spans.len(),
-            needed: MIN_SPANS,
+            endpoint: endpoint.template().to_owned(),
+            requests: least,
+            needed: MIN_REQUESTS,
         });
     }
-    let means: Vec<(f64, f64)> = spans
+    let logs: Vec<f64> = rounds
         .iter()
-        .map(|(before, after)| (mean_ns(*before), mean_ns(*after)))
+        .map(|round| (mean_ns(round.changed) / mean_ns(round.base)).ln())
         .collect();
-    let total = |side: fn(&(Count, Count)) -> Count| {
-        spans
-            .iter()
-            .map(side)
-            .fold(Count::default(), |all, count| Count {
-                requests: all.requests + count.requests,
-                used: all.used + count.used,
-            })
-    };
-    let (before, after) = (total(|pair| pair.0), total(|pair| pair.1));
-    let interval = relative_change(&means);
+    let interval = change_of(&logs);
+    let total = |of: fn(&Sides<Count>) -> Count| rounds.iter().map(of).sum::<Count>();
+    let (base, changed) = (total(|round| round.base), total(|round| round.changed));
     Ok(EndpointTruth {
         endpoint: endpoint.template().to_owned(),
         method: endpoint.method().to_string(),
         change: interval.change,
         low: interval.low,
         high: interval.high,
-        base_ns: mean_ns(before),
-        variant_ns: mean_ns(after),
-        requests: [before.requests, after.requests],
+        base_ns: mean_ns(base),
+        variant_ns: mean_ns(changed),
+        requests: [base.requests, changed.requests],
     })
 }
 
