@@ -19,6 +19,7 @@ mod sender;
 #[cfg(feature = "clickhouse")]
 mod thirty_days;
 mod traffic;
+mod whole_agent;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -158,6 +159,10 @@ async fn ingest(folder: &Path, senders: usize) {
         drop(senders);
         drop(stop);
         collector.close().await.expect("it closes");
+        #[cfg(feature = "clickhouse")]
+        if let Some(at) = options(&path).clickhouse.filter(|_| !watch) {
+            disk::tell_of_clickhouse(&at).await;
+        }
     }
 }
 

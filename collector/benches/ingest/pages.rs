@@ -13,7 +13,8 @@ use crate::disk;
 use crate::sender::{Connection, Senders};
 #[cfg(feature = "clickhouse")]
 use crate::thirty_days::ThirtyDays;
-use crate::traffic::{MINUTE_US, Made, Traffic, batch, now_us, process};
+use crate::traffic::{ENDPOINTS, MINUTE_US, Made, Traffic, batch, now_us, process};
+use crate::whole_agent;
 use crate::{say, start_with};
 
 const DAYS: u64 = 30;
@@ -51,6 +52,7 @@ pub(crate) async fn run(folder: &Path) {
 
     let (collector, address, stop) = start_with(options).await;
     let deploy = |days: u64| id_at(from_us, until_us - days * DAY_US);
+    let profiled = "%2Fendpoint%2F7%2F%7Bid%7D";
     let questions = [
         ("services", "/v1/services".to_owned()),
         (
@@ -84,6 +86,33 @@ pub(crate) async fn run(folder: &Path) {
             "/v1/requests?service=photos&deploy=8f2c1a9".to_owned(),
         ),
         (
+            "costs of endpoints over thirty days",
+            format!("/v1/drift?service=photos&from_us={from_us}"),
+        ),
+        ("flags", "/v1/flags?service=photos".to_owned()),
+        (
+            "what profiles there are of a deploy",
+            format!(
+                "/v1/profiles?service=photos&limit=10000&deploy={}",
+                deploy(1)
+            ),
+        ),
+        (
+            "a profile",
+            format!(
+                "/v1/profile?service=photos&deploy={}&endpoint={profiled}",
+                deploy(1)
+            ),
+        ),
+        (
+            "two profiles compared",
+            format!(
+                "/v1/profile/diff?service=photos&base={}&head={}&endpoint={profiled}",
+                id_at(from_us, until_us - DAY_US - SPAN_US),
+                deploy(1)
+            ),
+        ),
+        (
             "two deploys compared, yesterday's",
             format!(
                 "/v1/compare?service=photos&base={}&head={}",
@@ -104,7 +133,11 @@ pub(crate) async fn run(folder: &Path) {
     // At a rate that leaves room to answer: 20,000 records a second.
     let mut traffic = Traffic::new();
     (traffic.run, traffic.began_us) = (now_us(), now_us() / MINUTE_US * MINUTE_US - 20 * MINUTE_US);
-    let batches: Vec<Made> = traffic.batches(1_200);
+    let batches: Vec<Made> = traffic
+        .whole(1_200)
+        .into_iter()
+        .map(as_agents_send)
+        .collect();
     let sending = tokio::task::spawn_blocking(move || {
         let mut connection = Connection::to(address);
         let began = Instant::now();
@@ -139,6 +172,16 @@ pub(crate) async fn run(folder: &Path) {
     sending.await.expect("a sender");
     drop(stop);
     collector.close().await.expect("it closes");
+}
+
+/// With cells of a flag and one request in a thousand profiled, and to be sent.
+fn as_agents_send(made: Made) -> Made {
+    let mut batch = made.batch;
+    let flags = whole_agent::of_flag(&batch.cells);
+    batch.cells.extend(flags);
+    let start_us = batch.processes[0].start_us;
+    batch.profiles = whole_agent::profiles(1, batch.sequence, start_us);
+    Made::of(batch).without_records()
 }
 
 /// Of a store that is to be kept: that file, or always the same database.
@@ -257,20 +300,28 @@ async fn fill(options: &CollectorOptions, from_us: u64, until_us: u64, processes
                     by_deploy.push((id, Vec::new()));
                 }
                 let requests = if folded { 200 } else { 25 };
-                if !processes_alone {
+                let of_flag = at_us + 2 * 60 * MINUTE_US >= until_us;
+                if !processes_alone || of_flag {
                     let new = traffic.cells(at_us, requests);
-                    cells += new.len();
-                    by_deploy.last_mut().expect("one").1.extend(new);
+                    let all = &mut by_deploy.last_mut().expect("one").1;
+                    if of_flag {
+                        all.extend(whole_agent::of_flag(&new));
+                    }
+                    if !processes_alone {
+                        all.extend(new);
+                    }
                 }
             }
-            for (at, (id, cells)) in (0_u64..).zip(by_deploy) {
+            for (at, (id, of_deploy)) in (0_u64..).zip(by_deploy) {
+                cells += of_deploy.len();
                 let sequence = (minute_us - from_us) / MINUTE_US * 10 + at;
-                let mut batch = batch(host, sequence, &id, minute_us, cells);
+                let mut batch = batch(host, sequence, &id, minute_us, of_deploy);
                 batch.source = Uuid::new_v5(&batch.source, b"fill");
                 if minute_us + 2 * DAY_US > until_us {
                     let minutes = (minute_us..next_us).step_by(MINUTE_US as usize);
                     let of_it = minutes.filter(|&at_us| id_at(from_us, at_us) == id);
                     batch.processes = of_it.map(|at_us| process(at_us, sequence)).collect();
+                    batch.profiles = whole_agent::profiles(ENDPOINTS, sequence, minute_us);
                 }
                 batches.push(Made::of(batch));
             }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Request records in a batch.
 pub(crate) const RECORDS: usize = 1_000;
-const ENDPOINTS: usize = 40;
+pub(crate) const ENDPOINTS: usize = 40;
 pub(crate) const MINUTE_US: u64 = 60_000_000;
 const HOSTS: u64 = 64;
 /// The old deploy and the new one.
@@ -34,7 +34,7 @@ impl Made {
     }
 
     /// To be sent, no more: gigabytes of records beside the collector would slow it down.
-    fn without_records(mut self) -> Self {
+    pub(crate) fn without_records(mut self) -> Self {
         self.batch.requests = Vec::new();
         self
     }
@@ -152,7 +152,7 @@ pub(crate) fn now_us() -> u64 {
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
 
-fn name(endpoint: usize) -> String {
+pub(crate) fn name(endpoint: usize) -> String {
     format!("/endpoint/{endpoint}/{{id}}")
 }
 
