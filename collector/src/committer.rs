@@ -125,6 +125,11 @@ impl Committer {
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MOST_BATCHES);
         let least = body_limit.saturating_mul(GROWTH + 1);
+        if room < least {
+            tracing::warn!(
+                "batches that wait may take {least} bytes, not the {room} of --queue-bytes: one of the largest takes as much"
+            );
+        }
         let units = units(room.max(least));
         Self {
             queue: Mutex::new(Some(queue)),

@@ -1,5 +1,4 @@
-//! What stands in `deploy/` fits the program: panels and alerts ask for metrics that there are, units and
-//! images set variables that are read.
+//! What Prometheus and Grafana are given in `deploy/` fits the program: panels and alerts ask for metrics that there are.
 
 #[cfg(test)]
 mod promql;
@@ -7,9 +6,8 @@ mod promql;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use appweight_tests::{Child, Collector, get, left_out, program, run};
+use appweight_tests::Collector;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 
@@ -221,157 +219,4 @@ fn panels_have_places_of_their_own_and_say_what_they_show() {
             );
         }
     }
-}
-
-#[test]
-fn units_and_images_set_variables_that_are_read() {
-    let help = run(&["serve", "--help"]).stdout;
-    for file in ["appweight.service", "Containerfile"] {
-        let text = text(file);
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let variables: BTreeSet<&str> = words
-            .filter(|word| word.starts_with("APPWEIGHT_"))
-            .collect();
-        assert!(variables.len() > 2, "{file}: {variables:?}");
-        for variable in variables {
-            // With its value behind it, unless that may be a secret.
-            let is_read = ["=", "]"].map(|end| help.contains(&format!("[env: {variable}{end}")));
-            assert!(is_read.contains(&true), "{file}: {variable}");
-        }
-    }
-}
-
-/// What a unit or an image starts: the words after the program's name, and the variables that it sets.
-struct Started {
-    words: Vec<String>,
-    variables: Vec<(String, String)>,
-}
-
-impl Started {
-    fn by_the_unit() -> Self {
-        let unit = text("appweight.service");
-        let of = |key: &str| -> Vec<String> {
-            let lines = unit.lines().filter_map(|line| line.strip_prefix(key));
-            lines.map(str::to_owned).collect()
-        };
-        let started = of("ExecStart=/usr/local/bin/appweight ").join(" ");
-        let variables = of("Environment=");
-        Self {
-            words: started.split(' ').map(str::to_owned).collect(),
-            variables: variables.iter().map(|one| pair(one)).collect(),
-        }
-    }
-
-    fn by_the_image() -> Self {
-        let file = text("Containerfile").replace("\\\n", " ");
-        let of = |key: &str| {
-            let mut lines = file.lines().filter_map(|line| line.strip_prefix(key));
-            let line = lines.next().expect(key);
-            assert!(lines.next().is_none(), "{key} is there twice");
-            line
-        };
-        let words = |list: &str| -> Vec<String> { serde_json::from_str(list).expect(list) };
-        assert_eq!(words(of("ENTRYPOINT ")), ["/usr/local/bin/appweight"]);
-        Self {
-            words: words(of("CMD ")),
-            variables: of("ENV ").split_whitespace().map(pair).collect(),
-        }
-    }
-
-    /// Starts it on this machine, with its files below `folder`.
-    fn here(&self, folder: &Path) -> Child {
-        let own = folder.display().to_string();
-        let tokens = folder.join("etc/tokens");
-        fs::create_dir_all(folder.join("etc")).expect("a folder");
-        fs::create_dir_all(folder.join("appweight")).expect("a folder");
-        fs::write(
-            &tokens,
-            "read reads-0123456789abcdef\nwrite writes-0123456789abcdef\n",
-        )
-        .expect("a file");
-        let mut command = program("appweight");
-        command.args(&self.words).current_dir(folder);
-        for (name, value) in &self.variables {
-            let value = value.replace("%S", &own).replace("/data", &own);
-            let value = match name.as_str() {
-                "APPWEIGHT_LISTEN" => value.rsplit_once(':').expect("a port").0.to_owned() + ":0",
-                "APPWEIGHT_TOKENS_FILE" => tokens.display().to_string(),
-                _ => value,
-            };
-            command.env(name, value);
-        }
-        Child::start(command).expect("it starts")
-    }
-}
-
-fn pair(set: &str) -> (String, String) {
-    let (name, value) = set.split_once('=').expect("NAME=VALUE");
-    (name.to_owned(), value.to_owned())
-}
-
-#[test]
-fn what_units_and_images_start_starts_and_asks_for_tokens() {
-    for started in [Started::by_the_unit(), Started::by_the_image()] {
-        let folder = tempfile::tempdir().unwrap();
-        let child = started.here(folder.path());
-        let port = child.url.rsplit(':').next().unwrap();
-        let asked = |path: &str| {
-            get(&format!("http://127.0.0.1:{port}{path}"))
-                .unwrap()
-                .status
-        };
-        assert_eq!((asked("/healthz"), asked("/v1/services")), (200, 401));
-        assert!(child.stop().success());
-    }
-}
-
-#[test]
-fn an_option_that_there_is_not_would_be_seen() {
-    let mut unit = Started::by_the_unit();
-    let words: Vec<&str> = unit.words.iter().map(String::as_str).collect();
-    assert_eq!(run(&[words.as_slice(), &["--help"]].concat()).code, 0);
-    unit.words.push("--liste".into());
-    let words: Vec<&str> = unit.words.iter().map(String::as_str).collect();
-    assert_eq!(run(&[words.as_slice(), &["--help"]].concat()).code, 2);
-}
-
-/// Where there is a systemd to ask; elsewhere nothing is said about the unit.
-#[test]
-fn systemd_takes_the_unit() {
-    if Command::new("systemd-analyze")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        left_out("there is no systemd-analyze here");
-        return;
-    }
-    let unit = text("appweight.service");
-    let installed = "/usr/local/bin/appweight";
-    assert!(unit.contains(installed));
-    let here = program("appweight")
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("appweight.service");
-    let verify = |unit: &str| {
-        fs::write(&path, unit).unwrap();
-        let output = Command::new("systemd-analyze")
-            .arg("verify")
-            .arg(&path)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // What is wrong with units of the machine's own is not ours.
-        let ours = said.lines().filter(|line| line.contains("appweight"));
-        (output.status.success(), ours.collect::<Vec<_>>().join("\n"))
-    };
-    let unit = unit.replace(installed, &here);
-    assert_eq!(verify(&unit), (true, String::new()));
-    let (_, said) = verify(&unit.replace("DynamicUser=", "DynamicUsr="));
-    assert!(
-        said.contains("DynamicUsr"),
-        "it finds nothing wrong: {said}"
-    );
 }

@@ -145,9 +145,11 @@ fn options_that_leave_no_room_for_anything_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let child = Collector::start_with(folder.path(), |command| {
         command.env("APPWEIGHT_KEEP_MINUTES", "1d");
+        command.env("APPWEIGHT_COLLECTOR_QUEUE_BYTES", "1MiB");
     });
     let said = child.said();
     assert!(said.contains("--keep-hosts is longer"), "{said}");
+    assert!(said.contains("not the 1048576 of --queue-bytes"), "{said}");
 }
 
 #[test]

@@ -151,7 +151,7 @@ pub(crate) struct Serve {
         value_name = "N"
     )]
     pub(crate) max_endpoints: usize,
-    /// Memory for batches that wait for their commit; beyond it clients are asked to come again
+    /// Memory for batches that wait for their commit, 40 MiB at least; beyond it clients are asked to come again
     #[arg(long, env = "APPWEIGHT_COLLECTOR_QUEUE_BYTES", default_value = "64MiB", value_parser = units::bytes, value_name = "SIZE")]
     pub(crate) queue_bytes: usize,
     /// How sure the judge is of all that it says of one deploy
