@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::CollectorOptions;
 use crate::alerts::Followed;
+use crate::body::Posts;
 use crate::committer::Committer;
 use crate::days::NextDays;
 use crate::decoding::Decoding;
@@ -12,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::rolling::Rolling;
 use crate::services::Services;
 use crate::store::Store;
+use crate::turns::Turns;
 
 /// What every handler and the watch loop share.
 pub(crate) struct App {
@@ -20,6 +22,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) committer: Committer,
     pub(crate) decoding: Decoding,
+    pub(crate) posts: Posts,
+    pub(crate) turns: Turns,
     pub(crate) endpoints: Endpoints,
     pub(crate) services: Services,
     pub(crate) lease: Lease,
@@ -43,6 +47,8 @@ impl App {
             endpoints: Endpoints::new(options.max_endpoints),
             services: Services::new(options.max_services),
             decoding: Decoding::default(),
+            posts: Posts::default(),
+            turns: Turns::default(),
             lease: Lease::default(),
             alerts: Followed::default(),
             rolling: Rolling::default(),

@@ -8,9 +8,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::CollectorOptions;
+use crate::encoding::Encoding;
 use crate::problem::Refusal;
 
 /// A client that still writes does not read: a body over the limit is read on and thrown away, up to
@@ -18,6 +20,13 @@ use crate::problem::Refusal;
 const PATIENCE: usize = 8;
 /// So many times as long as a part of a body may take, all of it may.
 const PARTS: u32 = 12;
+/// The largest body of what is posted, a deploy or what is said of an alert, bytes: all that one may hold has 7 kB, and six
+/// times as many written in the longest way that JSON knows.
+const POST: usize = 64 * 1_024;
+/// Memory that posted bodies may take while they are read, bytes.
+const POSTS: usize = 256 * POST;
+/// Where there is none left the client comes again after so many seconds.
+const POST_RETRY_S: u64 = 2;
 
 /// How far a body is read.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +43,46 @@ impl Limits {
             length: options.body_limit,
             patience: options.body_patience,
         }
+    }
+}
+
+/// What is posted: small bodies, as many at once as there is room for. Not in the room of batches: a roll-out is told of also
+/// where those take all of theirs.
+pub(crate) struct Posts(Semaphore);
+
+impl Default for Posts {
+    fn default() -> Self {
+        Self(Semaphore::new(POSTS))
+    }
+}
+
+impl Posts {
+    /// The whole body, decompressed.
+    pub(crate) async fn read(
+        &self,
+        options: &CollectorOptions,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Bytes, Refusal> {
+        let encoding = Encoding::of(headers)?;
+        let mut limits = Limits::of(options);
+        limits.length = limits.length.min(POST);
+        let Ok(_room) = self
+            .0
+            .try_acquire_many(length_of(headers, limits.length) as u32)
+        else {
+            throw_away(headers, body, limits).await;
+            let detail = "More is posted than there is room for; nothing of this was stored. Send it again later.";
+            return Err(Refusal::busy(POST_RETRY_S, detail));
+        };
+        let sent = read(headers, body, limits).await?;
+        encoding.decode(sent, limits.length)
+    }
+
+    /// All the room, as many clients would take it whose bodies do not come.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.0.try_acquire_many(POSTS as u32).unwrap()
     }
 }
 
@@ -185,27 +234,10 @@ pub(crate) async fn read(
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
     use http::Request;
 
     use super::*;
-    use crate::testing::{Bench, batch};
-
-    /// A body that never comes to its end.
-    struct Halted;
-
-    impl http_body::Body for Halted {
-        type Data = Bytes;
-        type Error = std::io::Error;
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
-            Poll::Pending
-        }
-    }
+    use crate::testing::{Bench, Halted, batch};
 
     #[tokio::test]
     async fn who_stops_in_the_midst_of_a_body_gives_its_room_back() {

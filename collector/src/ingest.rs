@@ -55,8 +55,6 @@ pub struct BatchReceipt {
         (status = 201, description = "Stored", body = BatchReceipt),
         (status = 200, description = "Known already, nothing was added", body = BatchReceipt),
         (status = 409, description = "Other bytes came under that id", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many batches wait; nothing was changed. Retry-After tells when to come again", body = Problem, content_type = "application/problem+json"),
         NotWritten,
     ),
     security((), ("write_token" = []))
@@ -222,7 +220,10 @@ fn newest_end_us(batch: &Batch) -> Option<u64> {
 /// Batches that come at once are not to come again at once.
 pub(crate) fn busy(uuid: Uuid) -> Refusal {
     const SPREAD_S: u128 = 5;
-    Refusal::busy(1 + (uuid.as_u128() % SPREAD_S) as u64)
+    Refusal::busy(
+        1 + (uuid.as_u128() % SPREAD_S) as u64,
+        "More batches wait than there is room for; nothing of this one was stored. Send the same bytes again later.",
+    )
 }
 
 /// Starts, ends or describes a roll-out.
@@ -239,7 +240,6 @@ pub(crate) fn busy(uuid: Uuid) -> Refusal {
         (status = 201, description = "A roll-out began", body = Deploy),
         (status = 200, description = "A known roll-out was changed", body = Deploy),
         (status = 404, description = "No roll-out of that id to end", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither MessagePack nor JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
         NotWritten,
     ),
     security((), ("write_token" = []))
@@ -251,11 +251,9 @@ pub(crate) async fn post_deploy(
 ) -> Result<Response, Refusal> {
     let writer = app.options.access.writer(&headers)?;
     let format = body::format_of(&headers)?;
-    let encoding = Encoding::of(&headers)?;
-    let limits = Limits::of(&app.options);
-    let sent = body::read(&headers, body, limits).await?;
-    let bytes = encoding.decode(sent, limits.length)?;
-    let deploy = decode_deploy(&bytes, format)?;
+    let posted = app.posts.read(&app.options, &headers, body).await?;
+    let deploy = decode_deploy(&posted, format)?;
+    drop(posted);
     writer.may_write(&deploy.service, "service")?;
     let now_us = app.options.clock.now_us();
     refuse_future(&deploy, now_us)?;

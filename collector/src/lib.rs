@@ -38,6 +38,7 @@ mod routes;
 mod services;
 mod store;
 mod stores;
+mod turns;
 mod watch;
 
 #[cfg(test)]

@@ -29,13 +29,10 @@ impl Refusal {
     }
 
     /// Too much waits already: come again in so many seconds.
-    pub(crate) fn busy(retry_after_s: u64) -> Self {
+    pub(crate) fn busy(retry_after_s: u64, detail: &str) -> Self {
         Self {
             retry_after_s: Some(retry_after_s),
-            ..Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "More batches wait than there is room for; nothing of this one was stored. Send the same bytes again later.",
-            )
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use appweight::api::{DeployReport, DeployStatus};
 use appweight_wire::Deploy;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::app::App;
 use crate::judgement::{judge_now, with_detected};
@@ -21,10 +21,23 @@ use crate::store::{StoreError, question};
 const MOST: usize = 64;
 /// So many times as long as a report is taken for new it is still told, while the next one is made.
 const TOLD_TIMES: u64 = 6;
+/// Roll-outs that are judged for readers at once: the cells of each are in memory meanwhile.
+const AT_ONCE: usize = 4;
 
 /// What was said last of roll-outs.
-#[derive(Default)]
-pub(crate) struct Rolling(Mutex<HashMap<Rollout, Arc<Slot<DeployReport>>>>);
+pub(crate) struct Rolling {
+    slots: Mutex<HashMap<Rollout, Arc<Slot<DeployReport>>>>,
+    at_once: Semaphore,
+}
+
+impl Default for Rolling {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+            at_once: Semaphore::new(AT_ONCE),
+        }
+    }
+}
 
 /// Service, id and start.
 type Rollout = (String, String, u64);
@@ -41,7 +54,11 @@ impl Rolling {
         let slot = self.slot(&deploy);
         let judge = |deploy: Deploy| {
             let app = Arc::clone(app);
-            async move { judge_now(&app, deploy, DeployStatus::Rolling).await }
+            async move {
+                // It is never closed.
+                let _one = app.rolling.at_once.acquire().await.ok();
+                judge_now(&app, deploy, DeployStatus::Rolling).await
+            }
         };
         let report = slot.get(deploy, || clock.now_us(), keep_us, judge).await?;
         Ok(with_detected(app, report))
@@ -49,7 +66,7 @@ impl Rolling {
 
     fn slot(&self, deploy: &Deploy) -> Arc<Slot<DeployReport>> {
         let rollout = (deploy.service.clone(), deploy.id.clone(), deploy.started_us);
-        let mut slots = lock(&self.0);
+        let mut slots = lock(&self.slots);
         if slots.len() >= MOST && !slots.contains_key(&rollout) {
             slots.clear();
         }

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use appweight::api::Problem;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
@@ -11,8 +10,9 @@ use http::{Method, StatusCode, Uri, header};
 use crate::app::App;
 use crate::problem::Refusal;
 use crate::query::{alerts, compare, deploys, drift, flags, fleet, profiles, weight};
-use crate::refused::Unread;
+use crate::refused::{Failed, Unread};
 use crate::store::question;
+use crate::turns::{Line, Turns};
 use crate::{ingest, openapi};
 
 /// The whole HTTP API.
@@ -27,20 +27,23 @@ pub(crate) fn inner_router(app: Arc<App>) -> Router {
 }
 
 fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<App>>) -> Router {
-    let reading = Router::new()
+    let small = Router::new()
         .route("/v1/alerts", get(alerts::list))
         .route("/v1/deploys", get(deploys::list))
         .route("/v1/deploys/{id}", get(deploys::one))
         .route("/v1/services", get(fleet::services))
         .route("/v1/weight", get(weight::weight))
-        .route("/v1/compare", get(compare::compare))
         .route("/v1/drift", get(drift::drift))
-        .route("/v1/flags", get(flags::flags))
         .route("/v1/profiles", get(profiles::list))
-        .route("/v1/profile", get(profiles::one))
-        .route("/v1/profile/diff", get(profiles::diff))
         .route("/v1/processes", get(fleet::processes))
-        .route("/v1/requests", get(fleet::requests))
+        .route("/v1/requests", get(fleet::requests));
+    let large = Router::new()
+        .route("/v1/compare", get(compare::compare))
+        .route("/v1/flags", get(flags::flags))
+        .route("/v1/profile", get(profiles::one))
+        .route("/v1/profile/diff", get(profiles::diff));
+    let reading = in_line(&app, small, |turns| &turns.small)
+        .merge(in_line(&app, large, |turns| &turns.large))
         .route("/metrics", get(metrics))
         .layer(from_fn(async |request: Request, next: Next| {
             question::awaited(next.run(request)).await
@@ -55,6 +58,19 @@ fn assemble(app: Arc<App>, guard: impl FnOnce(Router<Arc<App>>) -> Router<Arc<Ap
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
+}
+
+/// Those routes are answered in turn.
+fn in_line(
+    app: &Arc<App>,
+    routes: Router<Arc<App>>,
+    line: fn(&Turns) -> &Line,
+) -> Router<Arc<App>> {
+    let app = Arc::clone(app);
+    routes.layer(from_fn(move |request: Request, next: Next| {
+        let app = Arc::clone(&app);
+        async move { line(&app.turns).answer(next.run(request)).await }
+    }))
 }
 
 /// This document.
@@ -75,7 +91,7 @@ pub(crate) async fn openapi_json() -> Json<utoipa::openapi::OpenApi> {
     tag = "operation",
     responses(
         (status = 200, description = "It can", body = String, content_type = "text/plain"),
-        (status = 503, description = "It cannot", body = Problem, content_type = "application/problem+json"),
+        Failed,
     )
 )]
 pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {

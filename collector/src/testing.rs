@@ -1,7 +1,9 @@
 //! What the tests of this crate share: batches, and a collector with a clock of its own.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use appweight::profile::{Profile, Timer, to_record};
@@ -10,6 +12,7 @@ use appweight_wire::{
     InstructionSource, Kind, Origin, ProcessRecord, ProfileRecord, RequestRecord, VERSION, encode,
 };
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -288,6 +291,20 @@ impl Bench {
         let end = json!({"service": "photo", "id": ids[1], "ended_us": start_us + 60 * SECOND});
         self.post_deploy(end).await;
         self.at(start_us + 70 * SECOND);
+    }
+}
+
+/// A body that never comes to its end.
+pub(crate) struct Halted;
+
+impl http_body::Body for Halted {
+    type Data = Bytes;
+    type Error = std::io::Error;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        Poll::Pending
     }
 }
 

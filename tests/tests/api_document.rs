@@ -114,6 +114,10 @@ fn fuzz(folder: &tempfile::TempDir, store: &[&str], how: &[&str], at_least: u32)
         .args(how)
         .args(["--header", &format!("Authorization: Bearer {WRITE}")])
         .arg(format!("{}/v1/openapi.json", collector.url))
+        .env(
+            "SCHEMATHESIS_HOOKS",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/python/hooks.py"),
+        )
         .current_dir(folder.path())
         .output()
         .expect("it can be started");

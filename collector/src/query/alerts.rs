@@ -10,8 +10,7 @@ use super::page::{self, Page};
 use super::params::Params;
 use crate::alerts::{alert_of, change, handled, set};
 use crate::app::App;
-use crate::body::{self, Limits};
-use crate::encoding::Encoding;
+use crate::body;
 use crate::problem::Refusal;
 use crate::refused::{NotWritten, Refused};
 use crate::store::{DeployQuery, TimeRange};
@@ -88,7 +87,6 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Page<A
     responses(
         (status = 200, description = "The alert as it is now", body = Alert),
         (status = 404, description = "No roll-out of that id made the service heavier", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON, or compressed by something else than zstd", body = Problem, content_type = "application/problem+json"),
         NotWritten,
     ),
     security((), ("write_token" = []))
@@ -100,12 +98,10 @@ pub(crate) async fn say(
 ) -> Result<Json<Alert>, Refusal> {
     let writer = app.options.access.writer(&headers)?;
     body::json(&headers)?;
-    let encoding = Encoding::of(&headers)?;
-    let limits = Limits::of(&app.options);
-    let sent = body::read(&headers, body, limits).await?;
-    let bytes = encoding.decode(sent, limits.length)?;
-    let said: AlertChange = serde_json::from_slice(&bytes)
+    let posted = app.posts.read(&app.options, &headers, body).await?;
+    let said: AlertChange = serde_json::from_slice(&posted)
         .map_err(|error| Refusal::of(StatusCode::BAD_REQUEST, ".", error.to_string()))?;
+    drop(posted);
     check(&said)?;
     writer.may_write(&said.service, "service")?;
     let query = DeployQuery {
