@@ -161,6 +161,30 @@ fn a_file_that_another_process_locks_is_waited_for() {
 }
 
 #[test]
+fn a_collector_that_starts_on_a_locked_file_says_so_and_loses_nothing() {
+    let mut collector = Collector::start();
+    let clients = Clients::start(&collector.url, 4);
+    clients.more(3);
+    let other = rusqlite::Connection::open(collector.database()).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    collector.kill();
+    let file = collector.database().display().to_string();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--database", &file]);
+    assert_eq!(refused.code, 2);
+    let told = [&file, "database is locked"];
+    let is_told = told.iter().all(|told| refused.stderr.contains(*told));
+    assert!(is_told, "{}", refused.stderr);
+    other.execute_batch("COMMIT").unwrap();
+    collector.restart();
+    clients.more(3);
+    let ledgers = clients.stop();
+    print_ledgers("lock over a restart", &ledgers);
+    assert!(failed_with(&ledgers, 0), "nobody noticed");
+    expect_all_once(&collector, &ledgers);
+}
+
+#[test]
 fn other_bytes_under_a_known_id_are_refused_and_change_nothing() {
     let mut collector = Collector::start();
     let mut client = ByHand::new(&collector.url, "photos", "a", "web-1");
