@@ -28,7 +28,9 @@ fn store_at(url: &str) -> String {
 pub struct KillableClickhouse {
     library: PathBuf,
     front: PathBuf,
-    folder: TempDir,
+    folder: PathBuf,
+    /// The folder, if it goes away with this.
+    own: Option<TempDir>,
     url: String,
     child: Option<Child>,
 }
@@ -40,12 +42,25 @@ impl KillableClickhouse {
     /// If it does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        let own = tempfile::tempdir().expect("a folder can be made");
+        let mut started = Self::start_in(own.path())?;
+        started.own = Some(own);
+        Some(started)
+    }
+
+    /// Starts one on a folder that is there.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_in(folder: &Path) -> Option<Self> {
         let library = std::env::var_os("APPWEIGHT_TEST_CHDB")?.into();
         let front = std::env::var_os("APPWEIGHT_TEST_CLICKHOUSE_FRONT")?.into();
         let mut started = Self {
             library,
             front,
-            folder: tempfile::tempdir().expect("a folder can be made"),
+            folder: folder.to_owned(),
+            own: None,
             url: String::new(),
             child: None,
         };
@@ -84,12 +99,8 @@ impl KillableClickhouse {
     fn serve(&self, listen: &str) -> Result<Child, String> {
         let mut command = Command::new(&self.front);
         command.arg("--library").arg(&self.library);
-        command.arg("--data").arg(self.data());
+        command.arg("--data").arg(&self.folder);
         command.args(["--listen", listen]);
         Child::start(command)
-    }
-
-    fn data(&self) -> &Path {
-        self.folder.path()
     }
 }

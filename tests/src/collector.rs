@@ -133,6 +133,11 @@ impl Collector {
         self.folder.join("appweight.db")
     }
 
+    /// The address of its store, if it is not the file.
+    pub(crate) fn store(&self) -> Option<&str> {
+        self.store.as_deref()
+    }
+
     fn serve(&self, listen: &str, set: impl FnOnce(&mut Command)) -> Result<Child, String> {
         let mut command = program("appweight");
         set(&mut command);

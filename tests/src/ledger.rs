@@ -2,39 +2,32 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use appweight_wire::Origin;
+use uuid::Uuid;
 
-use crate::by_hand::ByHand;
-use crate::collector::Collector;
-use crate::sums::Sums;
-use crate::today::an_hour_ago;
+use crate::drawn::Drawn;
 use crate::wait::eventually;
 
 /// The service that they are.
-const SERVICE: &str = "photos";
-/// What it runs.
-const DEPLOY: &str = "a";
-/// Requests in each batch.
-const REQUESTS: u64 = 10;
+pub(crate) const SERVICE: &str = "photos";
+/// What it runs, by turns.
+pub(crate) const DEPLOYS: [&str; 2] = ["a", "b"];
 /// One batch in so many is sent once more although it was acknowledged.
 const AGAIN: usize = 5;
-/// One request in so many fails.
-const FAILED: u64 = 7;
-/// From one batch's requests to the next one's, µs: a thousand batches to a cell.
-const STEP_US: u64 = 1_000;
-/// Batches whose records are asked for at once: half of what an answer may hold, so that one too many shows.
-const BATCHES_ASKED: u64 = 50;
 
 /// What one client sent. All of it was acknowledged.
 #[derive(Debug)]
 pub struct Ledger {
-    client: ByHand,
+    source: Uuid,
     /// To whom it is sent: to the first until that one takes nothing.
     collectors: Vec<String>,
-    endpoint: String,
+    /// Whose it is.
+    pub(crate) origin: Origin,
+    /// Of what all its requests are: the same for a client of each deploy.
+    pub(crate) endpoint: String,
     /// What each of its requests stands for: another number for each client.
     weight: u64,
-    batches: Vec<Value>,
+    pub(crate) batches: Vec<Drawn>,
     /// How often a batch was sent in vain, by status; 0 where there was no answer.
     pub failures: BTreeMap<u16, u64>,
     /// The longest that a batch took until it was acknowledged.
@@ -47,9 +40,15 @@ impl Ledger {
     /// An empty one of that client.
     pub(crate) fn of(collectors: Vec<String>, at: u64) -> Self {
         Self {
-            client: ByHand::new(&collectors[0], SERVICE, DEPLOY, &format!("web-{at}")),
+            source: Uuid::new_v4(),
             collectors,
-            endpoint: format!("/of/{at}"),
+            origin: Origin {
+                service: SERVICE.to_owned(),
+                deploy: DEPLOYS[at as usize % DEPLOYS.len()].to_owned(),
+                host: format!("web-{at}"),
+                ..Origin::default()
+            },
+            endpoint: format!("/of/{}", at / DEPLOYS.len() as u64),
             weight: at + 1,
             batches: Vec::new(),
             failures: BTreeMap::new(),
@@ -71,7 +70,7 @@ impl Ledger {
             if sent.is_multiple_of(AGAIN) {
                 // Any of them; nobody listening is fine.
                 let before = &self.batches[sent / AGAIN * 7_919 % sent];
-                match self.client.send(before) {
+                match before.send(&self.collectors[0]) {
                     Ok(answer) if answer.status == 200 => {}
                     Ok(answer) => {
                         assert_ne!(answer.status, 201, "an acknowledged batch was lost");
@@ -85,27 +84,21 @@ impl Ledger {
         self
     }
 
-    fn next(&mut self) -> Value {
-        let sent = self.batches.len() as u64;
-        let start_us = an_hour_ago() + sent * STEP_US;
-        let requests: Vec<Value> = (0..REQUESTS)
-            .map(|at| {
-                // All different, so that one that is missing is not made up for by another that is there twice.
-                let cpu_ns = 1_000 + (sent * REQUESTS + at) * 7_919 % 1_000_003;
-                let mut request = ByHand::request(start_us + at, &self.endpoint, cpu_ns);
-                request["weight"] = self.weight.into();
-                request["error"] = cpu_ns.is_multiple_of(FAILED).into();
-                request
-            })
-            .collect();
-        self.client.batch(&requests)
+    fn next(&self) -> Drawn {
+        Drawn::of(
+            self.source,
+            &self.origin,
+            self.batches.len() as u64,
+            &self.endpoint,
+            self.weight,
+        )
     }
 
-    fn send_until_acknowledged(&mut self, batch: &Value) {
+    fn send_until_acknowledged(&mut self, batch: &Drawn) {
         let mut tries = 0;
         eventually("a batch is acknowledged", || {
             tries += 1;
-            let status = match self.client.send(batch) {
+            let status = match batch.send(&self.collectors[0]) {
                 Ok(answer) if answer.status == 201 => return Ok(()),
                 Ok(answer) if answer.status == 200 => {
                     assert!(tries > 1, "a batch was known before it was sent");
@@ -127,7 +120,6 @@ impl Ledger {
     fn in_vain(&mut self, status: u16) {
         *self.failures.entry(status).or_default() += 1;
         self.collectors.rotate_left(1);
-        self.client = self.client.clone().to(&self.collectors[0]);
     }
 
     /// How many batches it holds.
@@ -148,78 +140,15 @@ impl Ledger {
     /// If one is not taken.
     #[must_use]
     pub fn resend(&self, collector: &str) -> Vec<bool> {
-        let client = self.client.clone().to(collector);
         let batches = self.batches.iter();
         batches
             .map(|batch| {
-                let answer = client.send(batch).expect("the collector answers");
+                let answer = batch.send(collector).expect("the collector answers");
                 assert!(matches!(answer.status, 200 | 201), "{answer:?}");
                 answer.status == 200
             })
             .collect()
     }
-
-    /// What was sent.
-    fn sums(&self) -> Sums {
-        let batches = self.batches.iter();
-        Sums::of(batches.flat_map(|batch| batch["requests"].as_array().expect("a list")))
-    }
-
-    /// What its records in the store add up to.
-    fn recorded(&self, collector: &Collector) -> Sums {
-        let mut sums = Sums::default();
-        for first in (0..self.batches.len() as u64).step_by(BATCHES_ASKED as usize) {
-            let from_us = an_hour_ago() + first * STEP_US;
-            let until_us = from_us + BATCHES_ASKED * STEP_US;
-            let answer = collector.get(&format!(
-                "/v1/requests?service={SERVICE}&deploy={DEPLOY}&endpoint={}&from_us={from_us}&until_us={until_us}&limit=1000",
-                self.endpoint
-            ));
-            let found = answer.json();
-            let found = found.as_array().expect("a list");
-            sums += Sums::of(found.iter().map(|found| &found["request"]));
-        }
-        sums
-    }
-}
-
-/// Compares a store with the clients' ledgers: nothing is missing and nothing is there twice, neither of the cells nor of the
-/// records; of each endpoint the numbers of requests, of those that they stand for and of errors, and the sums of cost are the
-/// very same.
-///
-/// # Panics
-/// If it is not so.
-pub fn expect_ledgers(collector: &Collector, ledgers: &[Ledger]) {
-    let expected: BTreeMap<&str, Sums> = ledgers
-        .iter()
-        .map(|ledger| (ledger.endpoint.as_str(), ledger.sums()))
-        .collect();
-    eventually("every request is counted once", || {
-        let counted = collector.counted(SERVICE, DEPLOY)?;
-        let counted: BTreeMap<&str, Sums> = counted
-            .iter()
-            .map(|(endpoint, counted)| (endpoint.as_str(), Sums::counted(counted)))
-            .collect();
-        (counted == expected)
-            .then_some(())
-            .ok_or(format!("{counted:?} instead of {expected:?}"))
-    });
-    for ledger in ledgers {
-        let (recorded, sent) = (ledger.recorded(collector), ledger.sums());
-        assert_eq!(recorded, sent, "the records of {}", ledger.endpoint);
-    }
-}
-
-/// The same, also if all of it is sent again: by an agent that has lost its memory of what was acknowledged.
-///
-/// # Panics
-/// If it is not so.
-pub fn expect_all_once(collector: &Collector, ledgers: &[Ledger]) {
-    expect_ledgers(collector, ledgers);
-    for ledger in ledgers {
-        assert!(ledger.resend(&collector.url).into_iter().all(|known| known));
-    }
-    expect_ledgers(collector, ledgers);
 }
 
 /// Whether a client was refused with that status, or met nobody (0).

@@ -1,11 +1,14 @@
 //! What the tests that cross AppWeight's crates share: real programs as children, a small measured
-//! service, and a client that knows `docs/wire.md` alone.
+//! service, a client that knows `docs/wire.md` alone, and clients that keep a ledger of all that an agent tells.
 
 mod by_hand;
 mod child;
 mod clickhouse;
 mod clients;
 mod collector;
+mod contents;
+mod drawn;
+mod expect;
 mod full_disk;
 mod http;
 mod ledger;
@@ -17,7 +20,7 @@ mod receiver;
 mod roll_outs;
 mod service;
 mod speedscope;
-mod sums;
+mod stored;
 mod system_calls;
 mod today;
 mod trials;
@@ -28,9 +31,10 @@ pub use child::Child;
 pub use clickhouse::{KillableClickhouse, clickhouse_store};
 pub use clients::Clients;
 pub use collector::{Collector, Counted};
+pub use expect::{compare_ledgers, expect_all_once, expect_ledgers};
 pub use full_disk::{SmallDisk, limit_files, limit_files_of, unlimit_files};
 pub use http::{Answer, get, get_over_tls, post, put, put_encoded, send};
-pub use ledger::{Ledger, expect_all_once, expect_ledgers, failed_with, print_ledgers};
+pub use ledger::{Ledger, failed_with, print_ledgers};
 pub use left_out::left_out;
 pub use program::{Ended, program, run};
 pub use python::python;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::by_hand::ByHand;
 use crate::clients::Clients;
 use crate::collector::Collector;
-use crate::ledger::{Ledger, expect_all_once, expect_ledgers, failed_with, print_ledgers};
+use crate::expect::{expect_all_once, expect_ledgers};
+use crate::ledger::{Ledger, failed_with, print_ledgers};
 use crate::today::an_hour_ago;
 use crate::wait::eventually;
 

@@ -152,6 +152,34 @@ fn a_full_disk_under_the_journal_loses_nothing_and_is_written_again_when_there_i
 }
 
 #[test]
+fn a_full_disk_under_clickhouse_loses_nothing_and_is_written_again_when_there_is_room() {
+    const BYTES: usize = 64 << 20;
+    let disk = match SmallDisk::mount(BYTES) {
+        Ok(disk) => disk,
+        Err(error) => {
+            left_out(format_args!("no disk can be mounted here: {error}"));
+            return;
+        }
+    };
+    let Some(clickhouse) = KillableClickhouse::start_in(&disk.path().join("data")) else {
+        assert!(std::env::var_os("CLICKHOUSE_URL").is_some());
+        left_out("the disk of somebody's server is not to be filled");
+        return;
+    };
+    let collector = Collector::start_on(&clickhouse.store());
+    let ballast = std::cell::RefCell::new(None);
+    survives_a_full_disk(
+        &collector,
+        "full disk under ClickHouse",
+        || *ballast.borrow_mut() = Some(disk.fill()),
+        || {
+            let ballast = ballast.take().expect("it was filled");
+            std::fs::remove_file(ballast).expect("it can be removed");
+        },
+    );
+}
+
+#[test]
 fn a_journal_that_may_not_grow_loses_nothing_and_is_written_again_when_it_may() {
     let folder = tempfile::tempdir().unwrap();
     let collector = Collector::start_in_on(folder.path(), &clickhouse_store(), |command| {

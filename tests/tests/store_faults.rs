@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use appweight_tests::{
-    ByHand, Clients, Collector, SmallDisk, an_hour_ago, drains_when_asked_to_end, eventually,
-    expect_all_once, expect_ledgers, failed_with, left_out, limit_files, print_ledgers, random,
-    run, survives_a_full_disk, unlimit_files,
+    ByHand, Clients, Collector, SmallDisk, an_hour_ago, compare_ledgers, drains_when_asked_to_end,
+    eventually, expect_all_once, expect_ledgers, failed_with, left_out, limit_files, print_ledgers,
+    random, run, survives_a_full_disk, unlimit_files,
 };
 
 const MIB: usize = 1 << 20;
@@ -26,6 +26,50 @@ fn fifty_kills_under_load_lose_nothing_and_double_nothing() {
     print_ledgers("kills", &ledgers);
     assert!(failed_with(&ledgers, 0), "the kills met nobody");
     expect_all_once(&collector, &ledgers);
+}
+
+#[test]
+fn a_ledger_finds_whatever_is_missing_or_there_twice() {
+    let collector = Collector::start();
+    let clients = Clients::start(&collector.url, 2);
+    clients.more(8);
+    let ledgers = clients.stop();
+    expect_ledgers(&collector, &ledgers);
+    let file = rusqlite::Connection::open(collector.database()).unwrap();
+    file.busy_timeout(Duration::from_secs(5)).unwrap();
+    // What is compared first is spoiled last.
+    for (found, spoil) in [
+        (
+            "process records",
+            "UPDATE processes SET host = 'web-9' WHERE rowid = (SELECT min(rowid) FROM processes)",
+        ),
+        // Lost in one minute and doubled in another.
+        (
+            "cells",
+            "UPDATE cells SET weight = weight + iif(start_us = (SELECT min(start_us) FROM cells
+                WHERE deploy = 'a'), 1, -1) WHERE deploy = 'a' AND flag_value = 'v2'",
+        ),
+        (
+            "profiles",
+            "UPDATE profiles SET requests = requests + 1 WHERE rowid = (SELECT min(rowid) FROM profiles)",
+        ),
+        (
+            "request records",
+            "DELETE FROM request_blocks WHERE rowid = (SELECT min(rowid) FROM request_blocks)",
+        ),
+        (
+            "what processes weigh",
+            "INSERT INTO processes SELECT * FROM processes WHERE rowid = (SELECT min(rowid) FROM processes)",
+        ),
+        (
+            "counts of b",
+            "UPDATE cells SET weight = weight + 1 WHERE deploy = 'b'",
+        ),
+    ] {
+        assert!(file.execute(spoil, []).unwrap() > 0, "{spoil}");
+        let why = compare_ledgers(&collector, &ledgers).expect_err(found);
+        assert!(why.starts_with(found), "{why}");
+    }
 }
 
 #[test]
@@ -114,6 +158,30 @@ fn a_file_that_another_process_locks_is_waited_for() {
     print_ledgers("lock", &ledgers);
     assert!(failed_with(&ledgers, 503), "nobody noticed");
     expect_ledgers(&collector, &ledgers);
+}
+
+#[test]
+fn a_collector_that_starts_on_a_locked_file_says_so_and_loses_nothing() {
+    let mut collector = Collector::start();
+    let clients = Clients::start(&collector.url, 4);
+    clients.more(3);
+    let other = rusqlite::Connection::open(collector.database()).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    collector.kill();
+    let file = collector.database().display().to_string();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--database", &file]);
+    assert_eq!(refused.code, 2);
+    let told = [&file, "database is locked"];
+    let is_told = told.iter().all(|told| refused.stderr.contains(*told));
+    assert!(is_told, "{}", refused.stderr);
+    other.execute_batch("COMMIT").unwrap();
+    collector.restart();
+    clients.more(3);
+    let ledgers = clients.stop();
+    print_ledgers("lock over a restart", &ledgers);
+    assert!(failed_with(&ledgers, 0), "nobody noticed");
+    expect_all_once(&collector, &ledgers);
 }
 
 #[test]
