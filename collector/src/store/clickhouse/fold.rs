@@ -122,35 +122,44 @@ impl Folded {
     }
 }
 
-/// Drops what is told in less detail since a while, and tells cells that begin before in less detail from now on. Returns
-/// how many.
+/// One step to less detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Minutes,
+    Hours,
+}
+
+impl Step {
+    /// Its name in the table.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Minutes => "minutes",
+            Self::Hours => "hours",
+        }
+    }
+}
+
+/// Tells cells that begin before in less detail from now on. Returns how many. It is one row that is written, however many.
 pub(super) async fn fold(
     client: &Client,
-    ddl: &Ddl,
+    step: Step,
     horizons: Horizons,
 ) -> Result<u64, StoreError> {
-    drop_folded(client, ddl, Folded::read(client).await?).await?;
-    let mut folded = 0;
-    for (step, horizon_us, width_us) in [
-        ("minutes", horizons.hosts_us, MINUTE_US),
-        ("hours", horizons.minutes_us, HOUR_US),
-    ] {
-        let told = Folded::read(client).await?;
-        let time = TimeRange {
-            from_us: if step == "hours" {
-                told.hours_us
-            } else {
-                told.minutes_us
-            },
-            until_us: horizon_us - horizon_us % width_us,
-        };
-        if time.from_us >= time.until_us {
-            continue;
-        }
-        let narrower = format!("(width_us < {width_us} OR host_group <> {ALL_HOSTS})");
-        folded += cells::count_told(client, told, time, &narrower).await?;
-        tell(client, step, time.until_us).await?;
+    let told = Folded::read(client).await?;
+    let (from_us, horizon_us, width_us) = match step {
+        Step::Minutes => (told.minutes_us, horizons.hosts_us, MINUTE_US),
+        Step::Hours => (told.hours_us, horizons.minutes_us, HOUR_US),
+    };
+    let time = TimeRange {
+        from_us,
+        until_us: horizon_us - horizon_us % width_us,
+    };
+    if time.from_us >= time.until_us {
+        return Ok(0);
     }
+    let narrower = format!("(width_us < {width_us} OR host_group <> {ALL_HOSTS})");
+    let folded = cells::count_told(client, told, time, &narrower).await?;
+    tell(client, step.name(), time.until_us).await?;
     Ok(folded)
 }
 
@@ -160,8 +169,9 @@ pub(super) async fn tell(client: &Client, step: &str, until_us: u64) -> Result<(
     Ok(client.query(&sql).bind(until_us).execute().await?)
 }
 
-/// Drops of whole days what nothing is told of any more.
-async fn drop_folded(client: &Client, ddl: &Ddl, folded: Folded) -> Result<(), StoreError> {
+/// Drops of whole days what is told in less detail since a while. Returns of how many days.
+pub(super) async fn drop_untold(client: &Client, ddl: &Ddl) -> Result<u64, StoreError> {
+    let folded = Folded::read(client).await?;
     let untold = |detail: Detail| {
         let until_us = folded.stretch(detail).from_us.saturating_sub(LATER_US);
         format!(
@@ -176,10 +186,11 @@ async fn drop_folded(client: &Client, ddl: &Ddl, folded: Folded) -> Result<(), S
     let pending = client.query(pending).bind(ddl.local(CELLS));
     if pending.fetch_one::<u64>().await? > 0 {
         // What was asked for before comes first.
-        return Ok(());
+        return Ok(0);
     }
     let days = format!("SELECT DISTINCT _partition_id FROM {CELLS} WHERE {untold}");
-    for day in client.query(&days).fetch_all::<String>().await? {
+    let days = client.query(&days).fetch_all::<String>().await?;
+    for day in &days {
         // Not marked as gone, but gone: a day is not merged again by itself when all of it is in one part.
         let held = ddl.held(CELLS);
         let sql = format!("ALTER TABLE {held} DELETE IN PARTITION ID '{day}' WHERE {untold}");
@@ -187,7 +198,13 @@ async fn drop_folded(client: &Client, ddl: &Ddl, folded: Folded) -> Result<(), S
         let dropped = client.query(&sql).with_setting("mutations_sync", "0");
         dropped.execute().await?;
     }
-    Ok(())
+    Ok(days.len() as u64)
+}
+
+/// How many cells are told of that time.
+pub(super) async fn count(client: &Client, time: TimeRange) -> Result<u64, StoreError> {
+    let told = Folded::read(client).await?;
+    cells::count_told(client, told, time, "true").await
 }
 
 /// Forgets cells that are told to begin before. Returns how many.
@@ -198,8 +215,7 @@ pub(super) async fn forget(client: &Client, ddl: &Ddl, horizon_us: u64) -> Resul
         from_us: 0,
         until_us: horizon_us,
     };
-    let told = Folded::read(client).await?;
-    let count = cells::count_told(client, told, time, "true").await?;
+    let count = count(client, time).await?;
     if count > 0 {
         let sql = format!("DELETE FROM {} WHERE start_us < ?", ddl.held(CELLS));
         client.query(&sql).bind(horizon_us).execute().await?;

@@ -295,6 +295,67 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_summary_that_another_collector_changes_is_seen_at_once() {
+        let place = Place::new();
+        let one = ClickhouseStore::open(&place.options, None).await.unwrap();
+        let other = place.another_journal("other");
+        let other = ClickhouseStore::open(&other, None).await.unwrap();
+        let query = DeployQuery {
+            service: "photo".into(),
+            id: Some("a".into()),
+            started: TimeRange::ALL,
+            after: None,
+            limit: 10,
+        };
+        let summary = async |store: &ClickhouseStore| {
+            let mut entries = store.summaries(query.clone()).await.unwrap();
+            assert_eq!(store.summaries(query.clone()).await.unwrap(), entries);
+            let entry = entries.pop()?;
+            assert_eq!(entries, []);
+            let told = entry.report.as_ref().map(|report| &report.deploy);
+            assert!(told.is_none_or(|deploy| *deploy == entry.deploy));
+            Some(entry)
+        };
+        let judge = async |store: &ClickhouseStore, number| {
+            let deploy = summary(store).await.unwrap().deploy;
+            let report = suite::report(deploy, number);
+            assert!(store.put_report(report.clone()).await.unwrap());
+            report.summary.headline
+        };
+        let headline = async || {
+            let told = summary(&one).await.unwrap().report;
+            told.map(|report| report.headline)
+        };
+        assert_eq!(summary(&one).await, None);
+        post(&other, "a", NOON).await;
+        assert_eq!(headline().await, None, "it goes on");
+        let first = judge(&other, 1.0).await;
+        assert_eq!(headline().await, Some(first.clone()));
+        let described = Deploy {
+            service: "photo".into(),
+            id: "a".into(),
+            title: Some("Faster feed".into()),
+            ..Deploy::default()
+        };
+        other.post_deploy(described, NOON + SECOND).await.unwrap();
+        let told = summary(&one).await.unwrap();
+        assert_eq!(told.deploy.title.as_deref(), Some("Faster feed"));
+        assert_eq!(headline().await, Some(first.clone()));
+        // Of the same id and start as one that was forgotten.
+        let horizons = Horizons {
+            deploys_us: NOON + 150 * SECOND,
+            ..Horizons::NONE
+        };
+        assert_eq!(suite::forget(&other, horizons).await.deploys, 1);
+        assert_eq!(summary(&one).await, None);
+        post(&other, "a", NOON).await;
+        assert_eq!(headline().await, None);
+        let second = judge(&other, 2.0).await;
+        assert_ne!(first, second);
+        assert_eq!(headline().await, Some(second));
+    }
+
+    #[tokio::test]
     async fn one_question_looks_once_and_the_next_one_anew() {
         let place = Place::new();
         let store = ClickhouseStore::open(&place.options, None).await.unwrap();

@@ -18,6 +18,8 @@ mod deploys;
 mod endpoints;
 mod fold;
 mod forget;
+#[cfg(test)]
+mod forget_tests;
 mod group_rows;
 mod http;
 mod journal;
@@ -69,6 +71,7 @@ use uuid::Uuid;
 pub use options::{ClickhouseOptions, ClickhouseOptionsError};
 
 use self::ddl::Ddl;
+use self::forget::Pass;
 use self::journal::Journal;
 use self::kept::Kept;
 use self::writer::Writer;
@@ -118,6 +121,8 @@ pub(crate) struct ClickhouseStore {
     collector: Uuid,
     writer: Arc<Mutex<Writer>>,
     kept: Arc<Kept>,
+    /// What the retention is about.
+    pass: Arc<Mutex<Pass>>,
 }
 
 impl ClickhouseStore {
@@ -144,6 +149,7 @@ impl ClickhouseStore {
             collector,
             writer: Arc::new(Mutex::new(writer)),
             kept: Arc::default(),
+            pass: Arc::default(),
         })
     }
 
@@ -306,7 +312,8 @@ impl Store for ClickhouseStore {
     }
 
     async fn forget_some(&self, horizons: Horizons) -> Result<Forgotten, StoreError> {
-        let forgotten = forget::forget(&self.behind, &self.ddl, horizons).await?;
+        let mut pass = self.pass.lock().await;
+        let forgotten = pass.step(&self.behind, &self.ddl, horizons).await?;
         if forgotten.deploys + forgotten.endpoints + forgotten.services > 0 {
             self.writer.lock().await.forget_what_is_known();
         }

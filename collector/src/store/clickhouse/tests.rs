@@ -384,6 +384,7 @@ async fn what_is_said_to_a_cluster_can_be_parsed() {
         all.push(format!("ALTER TABLE {} {change}", ddl.held("cells")));
     }
     all.push(format!("DELETE FROM {} WHERE n = 0", ddl.held("cells")));
+    all.push(forget::drop_day(&ddl, "requests", "20261130"));
     all.extend(merges::TABLES.map(|table| merges::statement(&ddl, table)));
     for statement in all {
         assert!(

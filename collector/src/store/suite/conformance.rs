@@ -6,7 +6,7 @@ use appweight::profile::folded;
 use appweight_wire::{Cell, Deploy, Distribution};
 
 use super::deeds::{DEPLOYS, Deed, SERVICES, SPANS};
-use super::questions::{Question, answer};
+use super::questions::{Question, answer, summaries};
 use crate::store::*;
 use crate::testing::{NOON, SECOND};
 
@@ -24,6 +24,12 @@ pub(in crate::store) async fn both_answer_the_same(
             done(other, deed, now_us).await,
         );
         assert_eq!(first, second, "{deed:?}");
+        // After each, so that every change meets what a store has kept in mind of them.
+        for service in SERVICES {
+            let query = deploys_of(service, None, 100);
+            let first = summaries(one, query.clone()).await;
+            assert_eq!(first, summaries(other, query).await, "{deed:?}");
+        }
     }
     same_answers(one, other).await;
     for question in questions {
@@ -119,12 +125,13 @@ fn deploys_of(service: &str, id: Option<&str>, limit: u32) -> DeployQuery {
     }
 }
 
-fn report(deploy: Deploy, number: f64) -> DeployReport {
+/// One that differs from those of other numbers, in its summary too.
+pub(in crate::store) fn report(deploy: Deploy, number: f64) -> DeployReport {
     DeployReport {
         summary: DeploySummary {
             status: DeployStatus::Judged,
             verdict: DeployVerdict::NoChange,
-            headline: "it's \\ 日本".into(),
+            headline: format!("it's \\ 日本 {number}"),
             findings: Vec::new(),
             judged_us: Some(deploy.started_us),
             deploy,
@@ -238,7 +245,10 @@ async fn all_answers(store: &impl Store) -> Vec<(String, String)> {
         }
         for id in [None, Some("a"), Some(DEPLOYS[2])] {
             for limit in [1, 100] {
-                let entries = store.deploys(deploys_of(service, id, limit)).await.unwrap();
+                let query = deploys_of(service, id, limit);
+                let short = summaries(store, query.clone()).await;
+                all.push((of("summaries"), format!("{id:?} {limit}: {short:#?}")));
+                let entries = store.deploys(query).await.unwrap();
                 all.push((of("deploys"), format!("{id:?} {limit}: {entries:#?}")));
             }
         }

@@ -1,5 +1,6 @@
 //! What a store may be asked: generated, so that no bound, filter or page is the same each time.
 
+use appweight::api::DeploySummary;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -12,6 +13,7 @@ use crate::testing::{NOON, SECOND};
 pub(in crate::store) enum Question {
     Endpoints(&'static str, usize),
     Deploys(DeployQuery),
+    Summaries(DeployQuery),
     NextStart(&'static str, u64),
     ProcessViews(&'static str, u64),
     Cells(CellQuery),
@@ -32,6 +34,7 @@ pub(in crate::store) fn questions() -> impl Strategy<Value = Vec<Question>> {
             .prop_map(|(service, most)| Question::Endpoints(service, most))
             .boxed(),
         deploys().prop_map(Question::Deploys).boxed(),
+        deploys().prop_map(Question::Summaries).boxed(),
         (service(), moment())
             .prop_map(|(service, us)| Question::NextStart(service, us))
             .boxed(),
@@ -68,6 +71,7 @@ pub(super) async fn answer(store: &impl Store, question: Question) -> String {
             format!("{:?}", store.endpoints(service, most).await.unwrap())
         }
         Question::Deploys(query) => format!("{:#?}", store.deploys(query).await.unwrap()),
+        Question::Summaries(query) => format!("{:#?}", summaries(store, query).await),
         Question::NextStart(service, us) => {
             format!("{:?}", store.next_start(service, us).await.unwrap())
         }
@@ -96,6 +100,23 @@ pub(super) async fn answer(store: &impl Store, question: Question) -> String {
         Question::Days(service, time) => format!("{:#?}", store.days(service, time).await.unwrap()),
         Question::Requests(query) => format!("{:#?}", store.requests(query).await.unwrap()),
     }
+}
+
+/// What is told of reports in short: the same when it is asked again, which a store may keep in mind, and as in the reports.
+pub(super) async fn summaries(
+    store: &impl Store,
+    query: DeployQuery,
+) -> Vec<DeployEntry<DeploySummary>> {
+    let told = store.summaries(query.clone()).await.unwrap();
+    let again = store.summaries(query.clone()).await.unwrap();
+    assert_eq!(told, again, "{query:?}");
+    let whole = store.deploys(query).await.unwrap().into_iter();
+    let whole = whole.map(|entry| DeployEntry {
+        deploy: entry.deploy,
+        report: entry.report.map(|report| report.summary),
+    });
+    assert_eq!(told, whole.collect::<Vec<_>>());
+    told
 }
 
 fn service() -> impl Strategy<Value = &'static str> {
