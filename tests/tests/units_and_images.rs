@@ -137,7 +137,8 @@ fn a_collector_that_measures_itself_starts_with_what_the_unit_lets_it_ask_of_the
             Child::start(command)
         })
     };
-    let unit = unit();
+    let (unit, line) = (unit(), "SystemCallErrorNumber=EPERM\n");
+    assert!(unit.contains(line));
     let child = match start(&unit) {
         Ok(started) => started.expect("it starts"),
         Err(missing) => return left_out(missing),
@@ -152,8 +153,6 @@ fn a_collector_that_measures_itself_starts_with_what_the_unit_lets_it_ask_of_the
     assert!(child.stop().success());
 
     // Without that line the first such call ends it. Root's SQLite also gives its files an owner, which no service's does.
-    let line = "SystemCallErrorNumber=EPERM\n";
-    assert!(unit.contains(line));
     let unit = unit.replace(line, "SystemCallFilter=@chown\n");
     let said = start(&unit).expect("as before").expect_err("it ends");
     assert!(said.contains("store opened"), "{said}");
