@@ -8,7 +8,7 @@ use appweight_tests::{Child, Measured, Service, eventually, get, program, python
 
 const WRITE: &str = "may-write-0123456789abcdef";
 /// The part of the CI's time that each run may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A collector with two measured deploys of `small`, of which every request was recorded and profiled.
 fn collector(store: &[&str]) -> Child {
