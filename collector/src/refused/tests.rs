@@ -209,15 +209,8 @@ async fn a_store_that_fails() {
     let (method, path) = WRITES[0];
     let answer = bench.put_batch(&large).await;
     assert_eq!(told(&answer, 503, method, path), [RETRY_AFTER]);
-    let file = rusqlite::Connection::open(bench.folder.path().join("test.db")).unwrap();
-    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
-    let mut tables = file.prepare(tables).unwrap();
-    let tables = tables.query_map([], |row| row.get::<_, String>(0)).unwrap();
-    let tables: Vec<String> = tables.map(Result::unwrap).collect();
-    file.pragma_update(None, "foreign_keys", false).unwrap();
-    for table in tables {
-        file.execute_batch(&format!("DROP TABLE {table}")).unwrap();
-    }
+    bench.store.leave_room_for(None).await;
+    bench.store.lose_all().await;
     for (method, path) in WRITES {
         let answer = request(method, path).body(Body::from(body(path)));
         let answer = bench.send(answer.unwrap()).await;

@@ -191,6 +191,22 @@ impl SqliteStore {
         limited.await.unwrap();
     }
 
+    /// Loses all tables, so that nothing can be asked or written any more.
+    pub(crate) async fn lose_all(&self) {
+        let lost = self.write(|connection| {
+            connection.pragma_update(None, "foreign_keys", false)?;
+            let tables = connection
+                .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")?
+                .query_map([], |row| row.get::<_, String>(0))?
+                .collect::<Result<Vec<_>, _>>()?;
+            for table in tables {
+                connection.execute_batch(&format!("DROP TABLE {table}"))?;
+            }
+            Ok(())
+        });
+        lost.await.unwrap();
+    }
+
     /// Takes no status of an alert until it is told otherwise, while all else is kept.
     pub(crate) async fn refuse_alerts(&self, refuse: bool) {
         let told = self.write(move |connection| {
